@@ -1,0 +1,114 @@
+"""Connections by duty: an asyncpg pool for hot paths, a SQLAlchemy engine for the rest."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Self
+
+import asyncpg
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from colonnade.database.roles import Duty, check_login
+from colonnade_tenants.partition import TenantConnection, TenantSession, tenant_connection, tenant_session
+
+
+def server_settings(duty: Duty) -> dict[str, str]:
+    """What every connection of *duty* asks of the server.
+
+    Partitions are pruned at execution under a generic plan, which makes 16 of them cost no more than one table (measured).
+    """
+    return {
+        "role": str(duty),
+        "application_name": f"colonnade {duty.name.lower()}",
+        "plan_cache_mode": "force_generic_plan",
+        "timezone": "UTC",
+        "jit": "off",
+    }
+
+
+async def connect(url: str, duty: Duty) -> asyncpg.Connection:
+    """One connection of its own, as *duty*."""
+    return await asyncpg.connect(url, server_settings=server_settings(duty))
+
+
+async def _keep(_connection: asyncpg.Connection) -> None:
+    """Reset nothing on release: settings are only ever made per transaction, and RESET costs a round trip."""
+
+
+async def create_pool(url: str, duty: Duty, *, size: int) -> asyncpg.Pool:
+    """A pool of at most *size* connections as *duty*."""
+    return await asyncpg.create_pool(url, min_size=1, max_size=size, reset=_keep, server_settings=server_settings(duty))
+
+
+def create_engine(url: str, duty: Duty, *, size: int) -> AsyncEngine:
+    """A SQLAlchemy engine over connections as *duty*."""
+
+    async def creator() -> asyncpg.Connection:
+        return await connect(url, duty)
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=creator,
+        pool_size=size,
+        max_overflow=0,
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
+    )
+
+
+class Database:
+    """The web process's connections. Use as an asynchronous context manager; entering checks the login.
+
+    Raises `UnsafeLogin` on entering.
+    """
+
+    app_pool: asyncpg.Pool
+    ingest_pool: asyncpg.Pool
+    platform_pool: asyncpg.Pool
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._app = create_engine(url, Duty.APP, size=8)
+        self._platform = create_engine(url, Duty.PLATFORM, size=4)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await verify(self.url)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._app.dispose)
+            stack.push_async_callback(self._platform.dispose)
+            self.app_pool = await stack.enter_async_context(await create_pool(self.url, Duty.APP, size=8))
+            self.ingest_pool = await stack.enter_async_context(await create_pool(self.url, Duty.INGEST, size=2))
+            self.platform_pool = await stack.enter_async_context(await create_pool(self.url, Duty.PLATFORM, size=4))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self._stack.aclose()
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: int) -> AsyncIterator[TenantSession]:
+        """One transaction as one tenant, through SQLAlchemy."""
+        async with tenant_session(self._app, tenant_id) as session:
+            yield session
+
+    @asynccontextmanager
+    async def tenant_connection(self, tenant_id: int) -> AsyncIterator[TenantConnection]:
+        """One transaction as one tenant, on asyncpg."""
+        async with tenant_connection(self.app_pool, tenant_id) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction on the platform tables, across tenants."""
+        async with self._platform.begin() as connection:
+            yield connection
+
+
+async def verify(url: str) -> None:
+    """Refuse a login that could bypass row-level security. Raises `UnsafeLogin`."""
+    connection = await asyncpg.connect(url)
+    try:
+        await check_login(connection)
+    finally:
+        await connection.close()

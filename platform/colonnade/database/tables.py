@@ -1,0 +1,139 @@
+"""The platform tables: one each, unpartitioned; row-level security on every one that tells tenants apart."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from colonnade_tenants.partition import NAMING
+
+metadata = MetaData(naming_convention=NAMING)
+
+Timestamp = DateTime(timezone=True)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _tenant(**options: object) -> Column[int]:
+    return Column("tenant_id", BigInteger, ForeignKey("tenants.id"), **options)  # type: ignore[arg-type]
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, Timestamp, nullable=False, server_default=func.now())
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="ten_…"),
+    Column("name", Text, nullable=False),
+    Column("charge_type", Text, nullable=False),
+    Column("stripe_account", Text, unique=True, comment="acct_…; null while Stripe is being asked"),
+    Column("application_fee_percent", Numeric(5, 2)),
+    Column("return_origins", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("idempotency_key", Text, unique=True, comment="of the request that created it"),
+    Column("fingerprint", LargeBinary, nullable=False, comment="SHA-256 of that request's body"),
+    _now("created_at"),
+    _now("updated_at"),
+    CheckConstraint("charge_type in ('direct', 'destination', 'separate')", name="charge_type"),
+)
+
+branding = Table(
+    "branding",
+    metadata,
+    _tenant(primary_key=True, autoincrement=False),
+    Column("settings", JSONB, nullable=False, comment="what the tenant asked for"),
+    Column("state", Text, nullable=False, comment="pending, applied, or refused by Stripe"),
+    Column("problem", Text, comment="why Stripe refused it"),
+    _now("updated_at"),
+    CheckConstraint("state in ('pending', 'applied', 'refused')", name="state"),
+)
+
+portal_configurations = Table(
+    "portal_configurations",
+    metadata,
+    _id(),
+    _tenant(nullable=False),
+    Column("name", Text, nullable=False),
+    Column("is_default", Boolean, nullable=False, server_default="false"),
+    Column("settings", JSONB, nullable=False, comment="desired state, in canonical form"),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("stripe_configuration", Text, unique=True, comment="bpc_…; null until Stripe has it"),
+    Column("applied_version", Integer, comment="the version that Stripe has"),
+    _now("created_at"),
+    _now("updated_at"),
+    UniqueConstraint("tenant_id", "name"),
+    Index("uq_portal_configurations_default", "tenant_id", unique=True, postgresql_where=text("is_default")),
+)
+
+stripe_objects = Table(
+    "stripe_objects",
+    metadata,
+    Column("id", Text, primary_key=True, comment="cus_…, sub_…, bpc_…"),
+    _tenant(nullable=False),
+    _now("created_at"),
+    Index(None, "tenant_id"),
+    comment="which tenant a Stripe object belongs to, for events that do not say so themselves",
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="key_…"),
+    _tenant(comment="null: a key of the platform team"),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the whole key"),
+    _now("created_at"),
+    Column("revoked_at", Timestamp),
+    Index(None, "tenant_id"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    _id(),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("endpoint", Text, nullable=False),
+    Column("account", Text),
+    Column("type", Text, nullable=False),
+    Column("object_id", Text, nullable=False, comment="the queue's key: work on one object is serial"),
+    Column("created", Timestamp, nullable=False),
+    Column("api_version", Text),
+    Column("livemode", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="the exact bytes that were signed"),
+    _now("received_at"),
+    Column("state", Text, nullable=False, server_default="pending"),
+    _tenant(),
+    Column("rung", Text, comment="what named the tenant"),
+    Column("reason", Text, comment="why it is ignored, quarantined or dead"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("not_before", Timestamp, nullable=False, server_default=func.now()),
+    Column("done_at", Timestamp),
+    CheckConstraint("endpoint in ('platform', 'connect')", name="endpoint"),
+    CheckConstraint("state in ('pending', 'done', 'ignored', 'quarantined', 'dead')", name="state"),
+    Index("ix_inbox_pending", "id", postgresql_where=text("state = 'pending'")),
+    Index("ix_inbox_pending_object", "object_id", "id", postgresql_where=text("state = 'pending'")),
+    Index("ix_inbox_tenant", "tenant_id", "id"),
+)

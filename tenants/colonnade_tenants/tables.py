@@ -1,0 +1,162 @@
+"""The tenant tables. Each lies in 16 hash partitions, behind row-level security (see `partition`)."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from colonnade_tenants.partition import metadata, tenant_table
+
+__all__ = ["metadata"]
+
+Timestamp = DateTime(timezone=True)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, Timestamp, nullable=False, server_default=func.now())
+
+
+connected_accounts = tenant_table(
+    "connected_accounts",
+    Column("stripe_account", Text, nullable=False),
+    Column("charges_enabled", Boolean, nullable=False, server_default="false"),
+    Column("payouts_enabled", Boolean, nullable=False, server_default="false"),
+    Column("details_submitted", Boolean, nullable=False, server_default="false"),
+    Column("capabilities", JSONB, nullable=False, server_default="{}"),
+    Column("requirements", JSONB, nullable=False, server_default="{}"),
+    Column("disconnected_at", Timestamp),
+    Column("source_created", Timestamp, nullable=False, comment="`created` of the newest event or read applied"),
+    Column("source_event", Text),
+    key=["stripe_account"],
+)
+
+customers = tenant_table(
+    "customers",
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("public_id", Text, nullable=False),
+    Column("reference", Text, comment="the tenant's own id; null for one that Stripe told of first"),
+    Column("stripe_customer", Text, comment="null while the row is reserved and Stripe has not answered"),
+    Column("name", Text),
+    Column("email", Text, comment="for billing; never an identity"),
+    Column("metadata", JSONB, nullable=False, server_default="{}"),
+    _now("created_at"),
+    _now("updated_at"),
+    UniqueConstraint("tenant_id", "public_id"),
+    UniqueConstraint("tenant_id", "reference"),
+    UniqueConstraint("tenant_id", "stripe_customer"),
+    key=["id"],
+)
+
+features = tenant_table(
+    "features",
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("unit", Text),
+    Column("description", Text),
+    _now("created_at"),
+    _now("updated_at"),
+    CheckConstraint("kind in ('flag', 'limit', 'quantity')", name="kind"),
+    key=["key"],
+)
+
+plans = tenant_table(
+    "plans",
+    Column("key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("price", Text, comment="price_…; a price wins over its product"),
+    Column("product", Text, comment="prod_…"),
+    _now("created_at"),
+    _now("updated_at"),
+    CheckConstraint("num_nonnulls(price, product) = 1", name="price_or_product"),
+    UniqueConstraint("tenant_id", "price"),
+    UniqueConstraint("tenant_id", "product"),
+    key=["key"],
+)
+
+plan_grants = tenant_table(
+    "plan_grants",
+    Column("plan", Text, nullable=False),
+    Column("feature", Text, nullable=False),
+    Column("value", BigInteger, comment="null: no limit; 1 for a flag"),
+    Column("per_unit", Boolean, nullable=False, server_default="false", comment="times the item's quantity"),
+    ForeignKeyConstraint(["tenant_id", "plan"], ["plans.tenant_id", "plans.key"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["tenant_id", "feature"], ["features.tenant_id", "features.key"]),
+    key=["plan", "feature"],
+)
+
+subscriptions = tenant_table(
+    "subscriptions",
+    Column("id", Text, nullable=False, comment="sub_…"),
+    Column("customer_id", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", Timestamp, nullable=False, comment="Stripe's start_date"),
+    Column("cancel_at", Timestamp),
+    Column("cancel_at_period_end", Boolean, nullable=False, server_default="false"),
+    Column("canceled_at", Timestamp),
+    Column("ended_at", Timestamp),
+    Column("trial_end", Timestamp),
+    Column("past_due_since", Timestamp, comment="`created` of the event that brought past_due"),
+    Column("schedule", Text),
+    Column("on_behalf_of", Text),
+    Column("source_created", Timestamp, nullable=False, comment="`created` of the newest event applied"),
+    Column("source_event", Text, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
+    Index(None, "tenant_id", "customer_id"),
+    key=["id"],
+)
+
+subscription_items = tenant_table(
+    "subscription_items",
+    Column("subscription", Text, nullable=False),
+    Column("id", Text, nullable=False, comment="si_…"),
+    Column("price", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("current_period_start", Timestamp, nullable=False),
+    Column("current_period_end", Timestamp, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant_id", "subscription"], ["subscriptions.tenant_id", "subscriptions.id"], ondelete="CASCADE"
+    ),
+    Index(None, "tenant_id", "price"),
+    Index(None, "tenant_id", "product"),
+    key=["subscription", "id"],
+)
+
+entitlements = tenant_table(
+    "entitlements",
+    Column("customer_id", BigInteger, nullable=False),
+    Column("feature", Text, nullable=False),
+    Column("valid_from", Timestamp, nullable=False),
+    Column("valid_until", Timestamp, comment="exclusive; null: no end known"),
+    Column("kind", Text, nullable=False),
+    Column("value", BigInteger, comment="null: no limit; 1 for a flag"),
+    Column("sources", ARRAY(Text), nullable=False, comment="the subscription items (si_…) that grant it"),
+    ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
+    CheckConstraint("valid_until > valid_from", name="interval"),
+    key=["customer_id", "feature", "valid_from"],
+)
+
+entitlement_changes = tenant_table(
+    "entitlement_changes",
+    Column("customer_id", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False, comment="counts up by one per customer"),
+    Column("feature", Text, nullable=False),
+    Column("before", JSONB, comment="the feature's rows before; null: none"),
+    Column("after", JSONB, comment="the feature's rows after; null: none"),
+    Column("cause", Text, nullable=False, comment="the event (evt_…), or what else caused it"),
+    _now("at"),
+    ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
+    key=["customer_id", "sequence"],
+)
