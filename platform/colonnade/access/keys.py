@@ -1,0 +1,68 @@
+"""API keys: `col_platform_…` for the platform team, `col_tenant_…` for one tenant. Only their digest is kept."""
+
+import hashlib
+import hmac
+import secrets
+from typing import NamedTuple
+
+import asyncpg
+
+from colonnade.database.connections import connect
+from colonnade.database.roles import Duty
+from colonnade_tenants.ids import new_id
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
+_LENGTH = 32  # letters of 54: 184 bits
+
+
+class NewKey(NamedTuple):
+    """A key just made: *secret* is shown once and kept nowhere."""
+
+    id: str
+    secret: str
+
+
+def digest(key: str) -> bytes:
+    """SHA-256 of the whole key. A key is random, so no slow hash is needed to keep it from being guessed."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _encode(number: int) -> str:
+    letters = []
+    for _ in range(_LENGTH):
+        number, index = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[index])
+    return "".join(letters)
+
+
+def random_key(kind: str) -> str:
+    """A fresh key of *kind* (`platform` or `tenant`)."""
+    return f"col_{kind}_{_encode(secrets.randbits(192))}"
+
+
+def derived_key(kind: str, secret_key: str, purpose: str) -> str:
+    """The key of *kind* that *purpose* always gives, so that a repeated request answers the same without storing it."""
+    mac = hmac.digest(secret_key.encode(), f"api key\0{purpose}".encode(), "sha512")
+    return f"col_{kind}_{_encode(int.from_bytes(mac))}"
+
+
+async def store(connection: asyncpg.Connection, key: str, name: str, tenant_id: int | None) -> NewKey:
+    """Keep *key*'s digest; storing the same key again is harmless."""
+    public_id = await connection.fetchval(
+        "insert into api_keys (public_id, tenant_id, name, digest) values ($1, $2, $3, $4) "
+        "on conflict (digest) do update set digest = excluded.digest returning public_id",
+        new_id("key"),
+        tenant_id,
+        name,
+        digest(key),
+    )
+    return NewKey(public_id, key)
+
+
+async def create_platform_key(database_url: str, name: str) -> str:
+    """Make and keep a key of the platform team; the key."""
+    connection = await connect(database_url, Duty.PLATFORM)
+    try:
+        return (await store(connection, random_key("platform"), name, None)).secret
+    finally:
+        await connection.close()

@@ -1,0 +1,1 @@
+"""Tenants and their connected accounts: creating or adopting one, onboarding, readiness."""

@@ -1,0 +1,125 @@
+"""Routes of tenants, their onboarding and their readiness."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from litestar import get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from litestar.response import Redirect
+from msgspec import Meta, Struct
+
+from colonnade.access.guard import Tenant
+from colonnade.accounts import onboarding, service
+from colonnade.accounts.readiness import Readiness, readiness
+from colonnade.services import Services
+from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor
+
+
+class TenantView(Struct):
+    """A tenant, as the API shows it."""
+
+    id: str
+    name: str
+    charge_type: str
+    account: str | None
+    application_fee_percent: float | None
+    return_origins: list[str]
+    created_at: datetime
+
+
+class CreatedTenant(TenantView):
+    """A tenant just created, and its first API key, which is shown this once."""
+
+    key: str
+
+
+class OnboardingRequest(Struct, forbid_unknown_fields=True):
+    """Where the business returns to after Stripe's onboarding."""
+
+    return_url: Annotated[str, Meta(max_length=2000)]
+
+
+class OnboardingLink(Struct):
+    """A link of ours that opens Stripe's onboarding; it may be e-mailed."""
+
+    url: str
+    expires_at: datetime
+
+
+def _fields(tenant: Tenant) -> dict[str, object]:
+    return {
+        "id": tenant.public_id,
+        "name": tenant.name,
+        "charge_type": tenant.charge_type,
+        "account": tenant.stripe_account,
+        "application_fee_percent": tenant.application_fee_percent,
+        "return_origins": tenant.return_origins,
+        "created_at": tenant.created_at,
+    }
+
+
+def _view(tenant: Tenant) -> TenantView:
+    return TenantView(**_fields(tenant))  # type: ignore[arg-type]
+
+
+@post("/tenants", summary="Create a tenant, making or adopting its connected account")
+async def create_tenant(
+    data: JSONBody[service.NewTenant],
+    services: NamedDependency[Services],
+    idempotency_key: IdempotencyKey = None,
+) -> CreatedTenant:
+    tenant, key = await service.create(services, data, idempotency_key)
+    return CreatedTenant(**_fields(tenant), key=key)  # type: ignore[arg-type]
+
+
+@get("/tenants", summary="List tenants, newest first")
+async def list_tenants(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[TenantView]:
+    tenants = await service.page(services, from_cursor(after), limit)
+    more = len(tenants) > limit
+    return Page([_view(tenant) for tenant in tenants[:limit]], cursor(tenants[limit - 1].public_id) if more else None)
+
+
+@get("/tenants/{tenant:str}", summary="A tenant")
+async def get_tenant(current: NamedDependency[Tenant]) -> TenantView:
+    return _view(current)
+
+
+@patch("/tenants/{tenant:str}", summary="Change a tenant")
+async def change_tenant(
+    data: JSONBody[service.TenantChange],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+) -> TenantView:
+    return _view(await service.change(services, current, data))
+
+
+@post("/tenants/{tenant:str}/onboarding-links", summary="A link to Stripe's onboarding")
+async def create_onboarding_link(
+    data: JSONBody[OnboardingRequest],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+) -> OnboardingLink:
+    url, expires = onboarding.link(services, current, data.return_url)
+    return OnboardingLink(url, datetime.fromtimestamp(expires, UTC))
+
+
+@get("/tenants/{tenant:str}/readiness", summary="What the account may do, and what is still due")
+async def get_readiness(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Readiness:
+    return await readiness(services, current)
+
+
+@get("/onboarding/{token:str}", summary="Go to Stripe's onboarding", status_code=303)
+async def follow_onboarding_link(token: FromPath[str], services: NamedDependency[Services]) -> Redirect:
+    return Redirect(await onboarding.follow(services, token), status_code=303)
+
+
+ROUTES = (
+    create_tenant,
+    list_tenants,
+    get_tenant,
+    change_tenant,
+    create_onboarding_link,
+    get_readiness,
+)
+PUBLIC_ROUTES = (follow_onboarding_link,)

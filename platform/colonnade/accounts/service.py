@@ -1,0 +1,193 @@
+"""Creating and changing tenants. The row is reserved first, so that a crash at any point can be repeated harmlessly."""
+
+import hashlib
+from typing import Annotated, Any
+
+import asyncpg
+import msgspec
+from colonnade_tenants.accounts import apply_account
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from colonnade.access import keys
+from colonnade.access.guard import COLUMNS, Tenant
+from colonnade.errors import Conflict, DomainError, Invalid, NotFound, StripeUnavailable
+from colonnade.services import Services
+from colonnade.stripe_api.charges import ChargeType
+from colonnade.web import origin
+from colonnade_tenants.ids import new_id
+from colonnade_tenants.partition import TenantConnection
+
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+
+
+class NewTenant(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What `POST /v1/tenants` takes: a connected account is made, or *account* is adopted."""
+
+    name: Name
+    charge_type: ChargeType = ChargeType.DESTINATION
+    account: Annotated[str, Meta(pattern="^acct_[A-Za-z0-9]+$")] | None = None
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
+    email: Annotated[str, Meta(max_length=254)] | None = None
+    application_fee_percent: Percent | None = None
+    return_origins: list[str] = []
+
+
+class TenantChange(Struct, forbid_unknown_fields=True):
+    """What `PATCH /v1/tenants/{tenant}` takes; a field left out stays as it is."""
+
+    name: Name | UnsetType = UNSET
+    application_fee_percent: Percent | UnsetType | None = UNSET
+    return_origins: list[str] | UnsetType = UNSET
+
+
+# Who pays Stripe's fees, who bears losses, and which dashboard the account gets: on its own account a business deals
+# with Stripe itself; where the platform charges, the platform does.
+_CONTROLLER = {
+    ChargeType.DIRECT: ("account", "stripe", "full"),
+    ChargeType.DESTINATION: ("application", "application", "express"),
+    ChargeType.SEPARATE: ("application", "application", "express"),
+}
+
+
+def _origins(urls: list[str]) -> list[str]:
+    found = []
+    for index, url in enumerate(urls):
+        exact = origin(url, f"return_origins[{index}]")
+        if url.rstrip("/").lower() != exact:
+            raise Invalid("An origin is scheme, host and port only.", f"return_origins[{index}]")
+        found.append(exact)
+    return sorted(set(found))
+
+
+def _fee(percent: float | None) -> float | None:
+    if percent is not None and round(percent, 2) != percent:
+        raise Invalid("At most two decimals.", "application_fee_percent")
+    return percent
+
+
+async def create(services: Services, new: NewTenant, idempotency_key: str | None) -> tuple[Tenant, str]:
+    """A tenant with its connected account, and its first key. Raises `Conflict`, `Invalid`, Stripe's errors."""
+    tenant = await _reserve(services, new, idempotency_key)
+    try:
+        account = await _account(services, new, tenant)
+        return await _finish(services, tenant, account, idempotency_key)
+    except DomainError as error:
+        # Stripe said no, or nobody can repeat the request: leave nothing behind. Otherwise the repeat goes on from here.
+        if tenant.stripe_account is None and (idempotency_key is None or not isinstance(error, StripeUnavailable)):
+            async with services.database.platform_pool.acquire() as connection:
+                await connection.execute("delete from tenants where id = $1 and stripe_account is null", tenant.id)
+        raise
+
+
+async def _reserve(services: Services, new: NewTenant, idempotency_key: str | None) -> Tenant:
+    fingerprint = hashlib.sha256(msgspec.json.encode(new, order="sorted")).digest()
+    origins, fee = _origins(new.return_origins), _fee(new.application_fee_percent)
+    async with services.database.platform_pool.acquire() as connection, connection.transaction():
+        if new.account and await connection.fetchval("select 1 from tenants where stripe_account = $1", new.account):
+            same = await connection.fetchval(
+                "select idempotency_key from tenants where stripe_account = $1", new.account
+            )
+            if idempotency_key is None or same != idempotency_key:
+                raise Conflict(f"{new.account} belongs to a tenant already.", "account")
+        row = await connection.fetchrow(
+            f"""
+            insert into tenants as t (public_id, name, charge_type, application_fee_percent, return_origins,
+                                      idempotency_key, fingerprint)
+            values ($1, $2, $3, $4::float8::numeric, $5, $6, $7)
+            on conflict (idempotency_key) do update set idempotency_key = excluded.idempotency_key
+            returning {COLUMNS}, fingerprint
+            """,  # noqa: S608 - only our own column names are put in
+            new_id("ten"),
+            new.name,
+            new.charge_type,
+            fee,
+            origins,
+            idempotency_key,
+            fingerprint,
+        )
+    if row["fingerprint"] != fingerprint:
+        raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
+    return msgspec.convert(dict(row), Tenant)
+
+
+async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[str, Any]:
+    known = tenant.stripe_account or new.account
+    if known:
+        try:
+            return await services.stripe.platform.get(f"/v1/accounts/{known}")
+        except DomainError as error:
+            if isinstance(error, StripeUnavailable):
+                raise
+            raise Invalid(f"{known} is not connected to this platform.", "account") from error
+    payer, losses, dashboard = _CONTROLLER[new.charge_type]
+    params = {
+        "country": new.country,
+        "email": new.email,
+        "controller": {
+            "fees": {"payer": payer},
+            "losses": {"payments": losses},
+            "stripe_dashboard": {"type": dashboard},
+        },
+        "capabilities": {"card_payments": {"requested": True}, "transfers": {"requested": True}},
+        "business_profile": {"name": new.name},
+        "metadata": {"colonnade_tenant": tenant.public_id},
+    }
+    params = {name: value for name, value in params.items() if value is not None}
+    return await services.stripe.platform.post("/v1/accounts", params, idempotency_key=f"account:{tenant.public_id}")
+
+
+async def _finish(
+    services: Services, tenant: Tenant, account: dict[str, Any], idempotency_key: str | None
+) -> tuple[Tenant, str]:
+    if idempotency_key is None:
+        key = keys.random_key("tenant")
+    else:
+        key = keys.derived_key("tenant", services.secret_key, f"{tenant.public_id}\0{idempotency_key}")
+    try:
+        async with services.database.platform_pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(
+                f"update tenants t set stripe_account = $2, updated_at = now() where id = $1 returning {COLUMNS}",  # noqa: S608
+                tenant.id,
+                account["id"],
+            )
+            await keys.store(connection, key, "first key", tenant.id)
+            await apply_account(await TenantConnection.bind(connection, tenant.id), account, None)
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict(f"{account['id']} belongs to a tenant already.", "account") from error
+    return msgspec.convert(dict(row), Tenant), key
+
+
+async def page(services: Services, after: str | None, limit: int) -> list[Tenant]:
+    """Tenants by time of creation, newest first; one more than *limit* where there is a next page."""
+    async with services.database.platform_pool.acquire() as connection:
+        rows = await connection.fetch(
+            f"select {COLUMNS} from tenants t where $1::text is null or public_id < $1 "  # noqa: S608
+            "order by public_id desc limit $2",
+            after,
+            limit + 1,
+        )
+    return [msgspec.convert(dict(row), Tenant) for row in rows]
+
+
+async def change(services: Services, tenant: Tenant, wanted: TenantChange) -> Tenant:
+    """The tenant with the given fields changed. Raises `Invalid`."""
+    values = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
+    if "return_origins" in values:
+        values["return_origins"] = _origins(values["return_origins"])
+    fee = _fee(values.get("application_fee_percent", tenant.application_fee_percent))
+    async with services.database.platform_pool.acquire() as connection:
+        row = await connection.fetchrow(
+            f"""
+            update tenants t set name = $2, application_fee_percent = $3::float8::numeric, return_origins = $4,
+                                 updated_at = now()
+            where id = $1 returning {COLUMNS}
+            """,  # noqa: S608
+            tenant.id,
+            values.get("name", tenant.name),
+            fee,
+            values.get("return_origins", tenant.return_origins),
+        )
+    if row is None:
+        raise NotFound("This tenant is gone.", "tenant")
+    return msgspec.convert(dict(row), Tenant)

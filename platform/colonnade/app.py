@@ -1,0 +1,78 @@
+"""The composition root: the only module that knows every part of the web process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, Request, Router
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import ScalarRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+import colonnade.accounts.routes
+import colonnade.health
+from colonnade import __version__
+from colonnade.access.guard import Tenant, guard
+from colonnade.database.connections import Database
+from colonnade.middleware import RequestMiddleware
+from colonnade.problems import EXCEPTION_HANDLERS
+from colonnade.services import Services
+from colonnade.settings import Settings
+from colonnade.stripe_api.client import StripeGateway
+
+GUARDED = (*colonnade.accounts.routes.ROUTES,)
+PUBLIC = (*colonnade.accounts.routes.PUBLIC_ROUTES, *colonnade.health.ROUTES)
+
+BODY_LIMIT = 256 * 1024
+"""Bytes of a request's body; a larger one is answered 413."""
+
+
+def _current(request: Request[Any, Any, Any]) -> Tenant:
+    tenant: Tenant = request.state.tenant
+    return tenant
+
+
+def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Litestar:
+    """The web application on the database at *database_url*.
+
+    Starting it raises `UnsafeLogin` where that login could bypass row-level security.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        gateway = StripeGateway(settings)
+        try:
+            async with Database(database_url) as database:
+                app.state.services = Services(settings, secret_key, database, gateway)
+                yield
+        finally:
+            await gateway.close()
+
+    def services(request: Request[Any, Any, Any]) -> Services:
+        found: Services = request.app.state.services
+        return found
+
+    return Litestar(
+        route_handlers=[Router("/v1", route_handlers=GUARDED, guards=[guard]), *PUBLIC],
+        dependencies={
+            "services": Provide(services, sync_to_thread=False),
+            "current": Provide(_current, sync_to_thread=False),
+        },
+        middleware=[RequestMiddleware()],
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=[lifespan],
+        openapi_config=_openapi(),
+        request_max_body_size=BODY_LIMIT,
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Colonnade",
+        version=__version__,
+        path="/docs",
+        render_plugins=[ScalarRenderPlugin()],
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"key": []}],
+    )

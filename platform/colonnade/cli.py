@@ -1,0 +1,100 @@
+"""The `colonnade` command. Each command's work lives elsewhere; here are its words, options and exit codes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rich_click as click
+
+from colonnade import __version__
+from colonnade.database.embedded import EmbeddedPostgresError
+from colonnade.database.locate import open_database
+from colonnade.database.migrate import drift, upgrade
+from colonnade.database.roles import RolesMissing, UnsafeLogin
+from colonnade.observability import configure_logging
+from colonnade.settings import Settings, SettingsError
+
+
+def note(line: str) -> None:
+    """One line of progress, on standard error."""
+    click.echo(line, err=True)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Known failures end the command with their sentence and exit code 1, not with a traceback."""
+    try:
+        yield
+    except RolesMissing as error:
+        note(f"{error}. Have the database administrator run this once, then repeat the command:\n")
+        click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
+        sys.exit(1)
+    except (SettingsError, EmbeddedPostgresError, UnsafeLogin) as error:
+        note(str(error))
+        sys.exit(1)
+    except OSError as error:
+        note(f"Cannot go on: {error}")
+        sys.exit(1)
+
+
+def load(*needs: str) -> Settings:
+    """The settings, with logging set up by them."""
+    settings = Settings.load(os.environ, needs=needs)
+    configure_logging(settings.log_level.upper(), settings.log_format)
+    return settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Colonnade: branded customer portals and entitlements for the tenants of a Stripe Connect platform."""
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if the models and the migrations differ.")
+def migrate(check: bool) -> None:
+    """Create the database roles and run all migrations."""
+    with sentences(), open_database(load(), note) as urls:
+        service = urls.service if urls.service != urls.admin else None
+        if check:
+            found = asyncio.run(drift(urls.admin))
+            for difference in found:
+                click.echo(difference)
+            sys.exit(1 if found else 0)
+        asyncio.run(upgrade(urls.admin, service))
+        note("The database is at the newest migration.")
+
+
+@main.command()
+def serve() -> None:
+    """Serve the API, the browser routes and the webhook endpoints."""
+    from colonnade.server import run
+
+    with sentences(), open_database(load("stripe_api_key"), note) as urls:
+        run(load("stripe_api_key"), urls.service)
+
+
+@main.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@click.option("--name", default="platform", show_default=True, help="What the key is for.")
+def create_key(name: str) -> None:
+    """Make a key of the platform team and print it, this once."""
+    from colonnade.access.keys import create_platform_key
+
+    with sentences(), open_database(load(), note) as urls:
+        click.echo(asyncio.run(create_platform_key(urls.service, name)))
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def sandbox(arguments: tuple[str, ...]) -> None:
+    """Run the local Stripe (`colonnade sandbox --help` lists its options)."""
+    from colonnade_sandbox.server import main as run
+
+    run(list(arguments))

@@ -1,0 +1,52 @@
+"""What can go wrong beside a tenant's own data. Nothing here knows HTTP; `problems` maps each to an answer.
+
+DomainError (colonnade_tenants.errors)
+├── Unauthenticated      no key, or one that does not exist or was revoked
+├── Forbidden            a valid key that may not do this
+├── StripeRefused        Stripe answered that the request is wrong
+└── Unavailable          Stripe or the database cannot be asked now; trying later may help
+    └── StripeUnavailable
+"""
+
+from colonnade_tenants.errors import Conflict, DomainError, Invalid, NotFound
+
+__all__ = [
+    "Conflict",
+    "DomainError",
+    "Forbidden",
+    "Invalid",
+    "NotFound",
+    "StripeRefused",
+    "StripeUnavailable",
+    "Unauthenticated",
+    "Unavailable",
+]
+
+
+class Unauthenticated(DomainError):
+    """No key, or one that does not exist or was revoked."""
+
+
+class Forbidden(DomainError):
+    """A valid key that may not do this."""
+
+
+class StripeRefused(DomainError):
+    """Stripe answered that the request is wrong; *code* and *param* are Stripe's."""
+
+    def __init__(self, message: str, *, status: int, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message, param)
+        self.status = status
+        self.code = code
+
+
+class Unavailable(DomainError):
+    """Something that is needed cannot be asked now; *retry_after* is in seconds."""
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StripeUnavailable(Unavailable):
+    """Stripe is unreachable, failing, or limits our calls."""

@@ -1,0 +1,65 @@
+"""Logs without secrets, and the counters that `/metrics` shows."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter("colonnade_requests", "Requests answered", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "colonnade_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10)
+)
+RECEIVED = Counter("colonnade_events_received", "Webhook deliveries by answer", ["endpoint", "answer"])
+PROCESSED = Counter("colonnade_events_processed", "Inbox events by outcome", ["type", "outcome"])
+
+_SECRETS = re.compile(
+    r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"
+)
+
+
+def redact(text: str) -> str:
+    """*text* with keys, webhook secrets, tokens and portal session URLs cut short."""
+    return _SECRETS.sub(r"\1…", text)
+
+
+def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redact(value)
+    return event
+
+
+def configure_logging(level: str = "INFO", log_format: str = "console") -> None:
+    """Send our own and every library's log lines to standard error, in one format."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _redact_event,
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_event, renderer],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # At DEBUG the SDK writes whole bodies, personal data included.
+    logging.getLogger("stripe").setLevel(logging.WARNING)

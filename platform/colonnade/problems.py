@@ -1,0 +1,110 @@
+"""The one place where errors become answers: problem details (RFC 9457) with a stable `type`, the offending `param` and
+the request's id."""
+
+import re
+from typing import Any
+
+import asyncpg
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
+from msgspec import UNSET, Struct, UnsetType
+from sqlalchemy.exc import DBAPIError
+
+from colonnade import errors
+
+log = structlog.get_logger()
+
+
+class Problem(Struct, omit_defaults=True):
+    """An error answer, `application/problem+json`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    param: str | None = None
+    code: str | UnsetType = UNSET
+    """Stripe's error code, where Stripe refused."""
+
+
+_KINDS: dict[type[errors.DomainError], tuple[int, str]] = {
+    errors.Invalid: (400, "invalid"),
+    errors.NotFound: (404, "not-found"),
+    errors.Conflict: (409, "conflict"),
+    errors.Unauthenticated: (401, "unauthenticated"),
+    errors.Forbidden: (403, "forbidden"),
+    errors.StripeRefused: (422, "stripe-refused"),
+    errors.StripeUnavailable: (503, "stripe-unavailable"),
+    errors.Unavailable: (503, "unavailable"),
+}
+_STATUS_KINDS = {400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "method-not-allowed"}
+_DATABASE_DOWN = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+def _answer(request: Request[Any, Any, Any], status: int, kind: str, detail: str, **more: Any) -> Response[Problem]:
+    headers: dict[str, str] = more.pop("headers", {})
+    problem = Problem(
+        type=f"urn:colonnade:problem:{kind}",
+        title=kind.replace("-", " ").capitalize(),
+        status=status,
+        detail=detail,
+        request_id=request.scope.get("state", {}).get("request_id"),
+        **more,
+    )
+    return Response(problem, status_code=status, media_type="application/problem+json", headers=headers)
+
+
+def _domain(request: Request[Any, Any, Any], error: errors.DomainError) -> Response[Problem]:
+    status, kind = next(_KINDS[base] for base in type(error).__mro__ if base in _KINDS)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    code = (error.code or UNSET) if isinstance(error, errors.StripeRefused) else UNSET
+    return _answer(request, status, kind, error.message, param=error.param, code=code, headers=headers)
+
+
+_AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+
+
+def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
+    """msgspec names the place as a path (`$.items[0].price`); Litestar names a parameter by its key."""
+    found: Any = (error.extra or [{}])[0]
+    match = _AT_PATH.match(str(found.get("message") or error.detail))
+    param = (match and match["path"]) or found.get("key")
+    unknown = re.search(
+        r"contains unknown field `(.+?)`|missing required field `(.+?)`", match["message"] if match else ""
+    )
+    if unknown:
+        param = ".".join(filter(None, (param, unknown[1] or unknown[2])))
+    return _answer(request, 400, "invalid", match["message"] if match else error.detail, param=param)
+
+
+def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    if isinstance(error, ValidationException):
+        return _invalid(request, error)
+    status = error.status_code
+    if status >= 500:
+        return _unexpected(request, error)
+    headers = {key: value for key, value in (error.headers or {}).items() if key.lower() in {"allow", "retry-after"}}
+    kind = _STATUS_KINDS.get(status, "request")
+    return _answer(request, status, kind, error.detail or "The request cannot be served.", headers=headers)
+
+
+def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, _DATABASE_DOWN):
+        log.error("database unavailable", error=type(cause).__name__)
+        detail = "The database cannot be reached; nothing was written."
+        return _answer(request, 503, "unavailable", detail, headers={"Retry-After": "5"})
+    log.error("request failed", exc_info=error)
+    return _answer(request, 500, "internal", "Something went wrong on our side; the request id helps to find it.")
+
+
+EXCEPTION_HANDLERS: ExceptionHandlersMap = {
+    errors.DomainError: _domain,
+    HTTPException: _http,
+    Exception: _unexpected,
+}

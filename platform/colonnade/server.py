@@ -1,0 +1,50 @@
+"""Running the web application: granian by default, uvicorn by choice."""
+
+import os
+
+from granian import Granian
+from granian.constants import Interfaces
+from litestar import Litestar
+
+from colonnade.app import create_app
+from colonnade.observability import configure_logging
+from colonnade.settings import Settings, ensure_secret_key
+
+_DATABASE_URL = "COLONNADE_SERVICE_DATABASE_URL"
+
+
+def application() -> Litestar:
+    """The application of one worker process, from the environment that `run` prepared."""
+    environ = dict(os.environ)
+    database_url = environ.pop(_DATABASE_URL)
+    settings = Settings.load(environ)
+    configure_logging(settings.log_level.upper(), settings.log_format)
+    return create_app(settings, database_url=database_url, secret_key=ensure_secret_key(settings))
+
+
+def run(settings: Settings, database_url: str) -> None:
+    """Serve until the process is told to stop. Blocks."""
+    os.environ[_DATABASE_URL] = database_url
+    if settings.server == "uvicorn":
+        import uvicorn
+
+        uvicorn.run(
+            "colonnade.server:application",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.web_workers,
+            log_config=None,
+            access_log=False,
+        )
+        return
+    Granian(
+        "colonnade.server:application",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        workers=settings.web_workers,
+        interface=Interfaces.ASGI,
+        log_dictconfig={"version": 1, "disable_existing_loggers": False, "incremental": True},
+        log_access=False,
+    ).serve()

@@ -1,0 +1,83 @@
+"""What several routes share: request headers, pages of a list, URLs given by callers."""
+
+import base64
+import hashlib
+from typing import Annotated, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar.params import HeaderParameter, QueryParameter
+
+from colonnade.errors import Invalid
+from colonnade_tenants.ids import new_id
+
+T = TypeVar("T")
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="Repeating a request with the same key does it once.",
+    ),
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows on a page.")]
+After = Annotated[str | None, QueryParameter(description="`next` of the page before.")]
+
+
+class Page(msgspec.Struct, Generic[T]):
+    """One page of a list; *next* is the `after` of the page that follows, null on the last."""
+
+    data: list[T]
+    next: str | None = None
+
+
+def cursor(value: str) -> str:
+    """*value* as an opaque cursor."""
+    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
+
+
+def from_cursor(text: str | None) -> str | None:
+    """The value in a cursor. Raises `Invalid`."""
+    if text is None:
+        return None
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError as error:
+        raise Invalid("This is not the `next` of a page.", "after") from error
+
+
+def stripe_key(*parts: str, given: str | None) -> str:
+    """An idempotency key for Stripe that stays the same when the caller repeats its own *given* key."""
+    name = hashlib.sha256((given or new_id("once")).encode()).hexdigest()[:40]
+    return ":".join((*parts, name))
+
+
+def origin(url: str, param: str) -> str:
+    """The origin of *url* (`https://shop.example`), lower case. Raises `Invalid`.
+
+    Plain http is for loopback alone, where a developer runs both ends.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise Invalid("This is not a URL.", param) from error
+    host = (parts.hostname or "").lower()
+    loopback = host in {"localhost", "127.0.0.1", "::1"}
+    odd = any(character.isspace() or ord(character) < 32 or character == "\\" for character in url)
+    if odd or not host or parts.username is not None or parts.scheme not in {"https", "http"}:
+        raise Invalid("Give an absolute https URL without user name.", param)
+    if parts.scheme == "http" and not loopback:
+        raise Invalid("Only https is accepted (http for loopback).", param)
+    default = {"https": 443, "http": 80}[parts.scheme]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port not in (None, default) else "")
+
+
+def allowed_url(url: str, origins: list[str], param: str) -> str:
+    """*url*, whose origin is one of *origins*. Raises `Invalid`."""
+    if origin(url, param) not in origins:
+        raise Invalid(f"{origin(url, param)} is not one of this tenant's return_origins.", param)
+    return url
