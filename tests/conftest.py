@@ -38,21 +38,19 @@ SERVICE_PASSWORD = "only-for-tests"
 QUICK = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off")
 
 
-class TestDatabase(NamedTuple):
+class ScratchDatabase(NamedTuple):
     """`admin_url` logs in as a superuser, `service_url` as what `serve` and `worker` log in with."""
-
-    __test__ = False
 
     name: str
     admin_url: str
     service_url: str
 
 
-def database_named(server: str, name: str) -> TestDatabase:
+def database_named(server: str, name: str) -> ScratchDatabase:
     admin = urlsplit(server)._replace(path=f"/{name}")
     host = admin.netloc.rpartition("@")[2]
     service = admin._replace(netloc=f"{SERVICE_LOGIN}:{SERVICE_PASSWORD}@{host}")
-    return TestDatabase(name, admin.geturl(), service.geturl())
+    return ScratchDatabase(name, admin.geturl(), service.geturl())
 
 
 def run_sql(url: str, *statements: str) -> None:
@@ -70,7 +68,7 @@ def run_sql(url: str, *statements: str) -> None:
 
 
 @contextmanager
-def new_database(server: str, template: str) -> Iterator[TestDatabase]:
+def new_database(server: str, template: str) -> Iterator[ScratchDatabase]:
     """A copy of *template*, dropped at the end of the block."""
     name = f"colonnade_test_{secrets.token_hex(6)}"
     run_sql(server, f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -116,12 +114,12 @@ def template(server: str, exclusive: Callable[[], AbstractContextManager[None]])
 
 
 @pytest.fixture
-def database(server: str, template: str) -> Iterator[TestDatabase]:
+def database(server: str, template: str) -> Iterator[ScratchDatabase]:
     with new_database(server, template) as database:
         yield database
 
 
 @pytest.fixture(scope="module")
-def shared_database(server: str, template: str) -> Iterator[TestDatabase]:
+def shared_database(server: str, template: str) -> Iterator[ScratchDatabase]:
     with new_database(server, template) as database:
         yield database
