@@ -34,13 +34,15 @@ CHECK_ENTITLEMENTS = """
 CREATE FUNCTION check_entitlements(tenant bigint, customer text)
 RETURNS TABLE (
     feature text, kind text, unit text,
-    granted boolean, value bigint, valid_from timestamptz, valid_until timestamptz, sources text[]
+    granted boolean, value bigint, valid_from timestamptz, valid_until timestamptz, sources text[],
+    as_of timestamptz
 )
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('colonnade.tenant', tenant::text, true);
     RETURN QUERY
-    SELECT f.key, f.kind, f.unit, e.feature IS NOT NULL, e.value, e.valid_from, e.valid_until, e.sources
+    SELECT f.key, f.kind, f.unit, e.feature IS NOT NULL, e.value, e.valid_from, e.valid_until, e.sources,
+        now()
     FROM customers c
     LEFT JOIN features f ON f.tenant_id = tenant
     LEFT JOIN entitlements e ON e.tenant_id = tenant AND e.customer_id = c.id AND e.feature = f.key
@@ -224,14 +226,31 @@ def upgrade() -> None:
         sa.Column("details_submitted", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("capabilities", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
         sa.Column("requirements", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
-        sa.Column("disconnected_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "disconnected_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="`created` of the event that took our access away; null: we have it",
+        ),
+        sa.Column(
+            "authorized_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="`created` of the newest event that gave us access",
+        ),
         sa.Column(
             "source_created",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="`created` of the newest event or read applied",
+            comment="`created` of the newest event applied",
         ),
-        sa.Column("source_event", sa.Text(), nullable=True),
+        sa.Column("source_event", sa.Text(), nullable=True, comment="null: a read"),
+        sa.Column(
+            "source_before",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="digest of what was so before; empty: nothing; null: not known",
+        ),
         sa.PrimaryKeyConstraint("tenant_id", "stripe_account", name=op.f("pk_connected_accounts")),
         postgresql_partition_by="HASH (tenant_id)",
     )
@@ -389,6 +408,13 @@ def upgrade() -> None:
             nullable=True,
             comment="`created` of the event that brought past_due",
         ),
+        sa.Column(
+            "past_due_exact",
+            sa.Boolean(),
+            server_default="false",
+            nullable=False,
+            comment="false: that event is still missing, and this is the earliest that said past_due",
+        ),
         sa.Column("schedule", sa.Text(), nullable=True),
         sa.Column("on_behalf_of", sa.Text(), nullable=True),
         sa.Column(
@@ -398,6 +424,12 @@ def upgrade() -> None:
             comment="`created` of the newest event applied",
         ),
         sa.Column("source_event", sa.Text(), nullable=False),
+        sa.Column(
+            "source_before",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="digest of what was so before; empty: nothing; null: not known",
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id", "customer_id"],
             ["customers.tenant_id", "customers.id"],

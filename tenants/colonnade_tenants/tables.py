@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    LargeBinary,
     Text,
     UniqueConstraint,
     func,
@@ -27,6 +28,10 @@ def _now(name: str) -> Column[object]:
     return Column(name, Timestamp, nullable=False, server_default=func.now())
 
 
+def _before() -> Column[bytes]:
+    return Column("source_before", LargeBinary, comment="digest of what was so before; empty: nothing; null: not known")
+
+
 connected_accounts = tenant_table(
     "connected_accounts",
     Column("stripe_account", Text, nullable=False),
@@ -35,9 +40,11 @@ connected_accounts = tenant_table(
     Column("details_submitted", Boolean, nullable=False, server_default="false"),
     Column("capabilities", JSONB, nullable=False, server_default="{}"),
     Column("requirements", JSONB, nullable=False, server_default="{}"),
-    Column("disconnected_at", Timestamp),
-    Column("source_created", Timestamp, nullable=False, comment="`created` of the newest event or read applied"),
-    Column("source_event", Text),
+    Column("disconnected_at", Timestamp, comment="`created` of the event that took our access away; null: we have it"),
+    Column("authorized_at", Timestamp, comment="`created` of the newest event that gave us access"),
+    Column("source_created", Timestamp, nullable=False, comment="`created` of the newest event applied"),
+    Column("source_event", Text, comment="null: a read"),
+    _before(),
     key=["stripe_account"],
 )
 
@@ -108,10 +115,18 @@ subscriptions = tenant_table(
     Column("ended_at", Timestamp),
     Column("trial_end", Timestamp),
     Column("past_due_since", Timestamp, comment="`created` of the event that brought past_due"),
+    Column(
+        "past_due_exact",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="false: that event is still missing, and this is the earliest that said past_due",
+    ),
     Column("schedule", Text),
     Column("on_behalf_of", Text),
     Column("source_created", Timestamp, nullable=False, comment="`created` of the newest event applied"),
     Column("source_event", Text, nullable=False),
+    _before(),
     ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
     Index(None, "tenant_id", "customer_id"),
     key=["id"],
