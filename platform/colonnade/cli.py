@@ -5,7 +5,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import msgspec
 import rich_click as click
 
 from colonnade import __version__
@@ -13,6 +15,7 @@ from colonnade.database.embedded import EmbeddedPostgresError
 from colonnade.database.locate import open_database
 from colonnade.database.migrate import drift, upgrade
 from colonnade.database.roles import RolesMissing, UnsafeLogin
+from colonnade.demo.errors import DemoError
 from colonnade.observability import configure_logging
 from colonnade.settings import Settings, SettingsError
 
@@ -31,7 +34,7 @@ def sentences() -> Iterator[None]:
         note(f"{error}. Have the database administrator run this once, then repeat the command:\n")
         click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
         sys.exit(1)
-    except (SettingsError, EmbeddedPostgresError, UnsafeLogin) as error:
+    except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError) as error:
         note(str(error))
         sys.exit(1)
     except OSError as error:
@@ -74,6 +77,24 @@ def serve() -> None:
 
     with sentences(), open_database(load("stripe_api_key"), note) as urls:
         run(load("stripe_api_key"), urls.service)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the web process; default 8000, or any free one.")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: COLONNADE_DATA_DIR.")
+@click.option("--reset", is_flag=True, help="Forget the data of earlier demos first.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of words.")
+def demo(port: int | None, data_dir: Path | None, reset: bool, as_json: bool) -> None:
+    """Run the whole product here: database, a local Stripe, web, worker, and two seeded tenants."""
+    from colonnade.demo import page, run
+
+    def show(running: run.Running) -> None:
+        click.echo(msgspec.json.encode(running).decode() if as_json else page.words(running))
+
+    with sentences():
+        settings = Settings.load({name: text for name, text in os.environ.items() if name == "COLONNADE_DATA_DIR"})
+        configure_logging("WARNING")
+        run.run(run.Options(port, (data_dir or settings.data_dir).absolute(), reset), note, show)
 
 
 @main.group()

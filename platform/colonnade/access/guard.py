@@ -1,8 +1,8 @@
 """The guard before every `/v1` route.
 
-A route below `/v1/tenants/{tenant}` serves that tenant's keys and the platform's; every other route serves the platform
-team alone. So a new route is closed until its path says otherwise. A tenant's key sees only its own tenant: any other is
-404, as if it did not exist.
+A route below `/v1/tenants/{tenant}` serves that tenant's keys and the platform's; every other route serves the
+platform team alone. So a new route is closed until its path says otherwise. A tenant's key sees only its own tenant:
+any other is 404, as if it did not exist.
 """
 
 from datetime import datetime
@@ -39,8 +39,8 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 COLUMNS = """
-t.id, t.public_id, t.name, t.charge_type, t.stripe_account, t.application_fee_percent::float8 as application_fee_percent,
-t.return_origins, t.created_at
+t.id, t.public_id, t.name, t.charge_type, t.stripe_account,
+t.application_fee_percent::float8 as application_fee_percent, t.return_origins, t.created_at
 """
 
 _AUTHENTICATE = f"""

@@ -21,7 +21,7 @@ class Requirement(Struct):
 
 
 class Readiness(Struct):
-    """*state* in one word; *charges_enabled* and *payouts_enabled* are Stripe's; *requirements* the most urgent first."""
+    """*state* in one word, Stripe's own switches, and *requirements*, the most urgent first."""
 
     state: State
     charges_enabled: bool

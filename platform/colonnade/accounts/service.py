@@ -73,7 +73,7 @@ async def create(services: Services, new: NewTenant, idempotency_key: str | None
         account = await _account(services, new, tenant)
         return await _finish(services, tenant, account, idempotency_key)
     except DomainError as error:
-        # Stripe said no, or nobody can repeat the request: leave nothing behind. Otherwise the repeat goes on from here.
+        # Stripe said no, or nobody can repeat the request: leave nothing behind. Else the repeat goes on from here.
         if tenant.stripe_account is None and (idempotency_key is None or not isinstance(error, StripeUnavailable)):
             async with services.database.platform_pool.acquire() as connection:
                 await connection.execute("delete from tenants where id = $1 and stripe_account is null", tenant.id)

@@ -1,0 +1,5 @@
+"""`python -m colonnade`."""
+
+from colonnade.cli import main
+
+main()

@@ -1,0 +1,218 @@
+"""The demo from start to Ctrl-C: database, local Stripe, web, worker, the tenants' sites, and their data."""
+
+import asyncio
+import contextlib
+import fcntl
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from colonnade.access.keys import derived_key, store
+from colonnade.database.connections import connect
+from colonnade.database.embedded import EmbeddedPostgres
+from colonnade.database.locate import DatabaseUrls
+from colonnade.database.migrate import upgrade
+from colonnade.database.roles import SERVICE_LOGIN, Duty
+from colonnade.demo import story
+from colonnade.demo.clients import Api, Shopkeeper
+from colonnade.demo.errors import DemoRunning
+from colonnade.demo.processes import Processes, pick_port
+from colonnade.demo.seed import SeededTenant, seed
+from colonnade.demo.site import Shop, Site
+from colonnade.settings import Settings, ensure_secret_key
+from colonnade.stripe_api.client import StripeGateway
+
+SANDBOX_KEY = "sk_test_colonnade_demo"
+_KEPT = ("postgres", "sandbox.sqlite3", "sandbox.sqlite3-wal", "sandbox.sqlite3-shm", "demo.json", "secret_key", "logs")
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the command line asked for; *port* None: the default, or any free one."""
+
+    port: int | None
+    data_dir: Path
+    reset: bool
+
+
+class WebhookEndpoint(msgspec.Struct):
+    """One of the demo's webhook endpoints at the local Stripe."""
+
+    kind: str
+    id: str
+    secret: str
+    url: str = ""
+
+
+class Running(msgspec.Struct):
+    """Where everything is, once it runs: what `--json` prints."""
+
+    base_url: str
+    sandbox_url: str
+    sandbox_key: str
+    site_url: str
+    database_url: str
+    platform_key: str
+    webhook_endpoints: list[WebhookEndpoint]
+    tenants: list[SeededTenant]
+
+
+@contextlib.contextmanager
+def _only_demo(data_dir: Path) -> Iterator[None]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DemoRunning(data_dir) from error
+        yield
+
+
+def _reset(data_dir: Path) -> None:
+    for name in _KEPT:
+        path = data_dir / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def run(options: Options, note: Callable[[str], None], show: Callable[[Running], None]) -> None:
+    """Run until Ctrl-C or SIGTERM; *show* is called once, when everything is ready.
+
+    Raises `DemoRunning`, `PortTaken`, `ChildEnded`, `CallFailed`.
+    """
+    with _only_demo(options.data_dir):
+        if options.reset:
+            note("Removing the data of earlier demos")
+            _reset(options.data_dir)
+        with EmbeddedPostgres(options.data_dir, note) as server:
+            urls = DatabaseUrls(server.url(SERVICE_LOGIN, "postgres"), server.url("postgres", "postgres"))
+            asyncio.run(_run(options, urls, note, show))
+
+
+async def _run(
+    options: Options, urls: DatabaseUrls, note: Callable[[str], None], show: Callable[[Running], None]
+) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    processes = Processes(options.data_dir / "logs")
+    work = asyncio.create_task(_serve(options, urls, processes, note, show))
+    stop = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.is_set():
+            note("Stopping")
+        else:
+            work.result()
+    finally:
+        for task in (work, stop):
+            task.cancel()
+        await asyncio.gather(work, stop, return_exceptions=True)
+        await processes.stop()
+
+
+async def _serve(
+    options: Options,
+    urls: DatabaseUrls,
+    processes: Processes,
+    note: Callable[[str], None],
+    show: Callable[[Running], None],
+) -> None:
+    note("Migrating the database")
+    await upgrade(urls.admin, urls.service)
+    web, sandbox, site = pick_port(options.port, 8000), pick_port(None, 12111), pick_port(None, 8080)
+    base_url, sandbox_url = f"http://127.0.0.1:{web}", f"http://127.0.0.1:{sandbox}"
+    note("Starting the local Stripe")
+    data = options.data_dir / "sandbox.sqlite3"
+    await processes.start("sandbox", "colonnade_sandbox", "--port", str(sandbox), "--data", str(data), environ={})
+    await processes.wait_ready("sandbox", f"{sandbox_url}/_sandbox/health")
+    environ = {
+        "COLONNADE_DATABASE_URL": urls.service,
+        "COLONNADE_DATA_DIR": str(options.data_dir),
+        "COLONNADE_SECRET_KEY": ensure_secret_key(Settings(data_dir=options.data_dir)),
+        "COLONNADE_STRIPE_API_KEY": SANDBOX_KEY,
+        "COLONNADE_STRIPE_API_BASE": sandbox_url,
+        "COLONNADE_BASE_URL": base_url,
+        "COLONNADE_PORT": str(web),
+    }
+    gateway = StripeGateway(Settings.load(environ))
+    async with aiohttp.ClientSession() as http:
+        try:
+            shopkeeper = Shopkeeper(http, gateway.platform, sandbox_url, SANDBOX_KEY)
+            endpoints = await _endpoints(shopkeeper, options.data_dir / "demo.json", base_url)
+            for endpoint in endpoints:
+                environ[f"COLONNADE_STRIPE_{endpoint.kind.upper()}_WEBHOOK_SECRETS"] = endpoint.secret
+            note("Starting the web process and the worker")
+            await processes.start("web", "colonnade", "serve", environ=environ)
+            await processes.start("worker", "colonnade", "worker", environ=environ)
+            await processes.wait_ready("web", f"{base_url}/health/ready")
+            key = await _platform_key(urls.service, environ["COLONNADE_SECRET_KEY"])
+            note("Seeding two tenants")
+            site_url = f"http://127.0.0.1:{site}"
+            tenants = await seed(Api(http, base_url, key), shopkeeper, site_url)
+        finally:
+            await gateway.close()
+    site_file = _site_file(options.data_dir, Site(base_url, site, _shops(tenants)))
+    await processes.start("site", "colonnade.demo.site", str(site_file), environ={})
+    await processes.wait_ready("site", f"{site_url}/")
+    show(Running(base_url, sandbox_url, SANDBOX_KEY, site_url, urls.service, key, endpoints, tenants))
+    await processes.watch()
+
+
+async def _platform_key(database_url: str, secret_key: str) -> str:
+    connection = await connect(database_url, Duty.PLATFORM)
+    try:
+        return (await store(connection, derived_key("platform", secret_key, "demo"), "demo", None)).secret
+    finally:
+        await connection.close()
+
+
+async def _endpoints(shopkeeper: Shopkeeper, kept: Path, base_url: str) -> list[WebhookEndpoint]:
+    """Both webhook endpoints, made once. Stripe shows a secret only then, so it is kept beside the data."""
+    endpoints = msgspec.json.decode(kept.read_bytes(), type=list[WebhookEndpoint]) if kept.exists() else []
+    if not endpoints:
+        for kind in ("platform", "connect"):
+            made = await shopkeeper.webhook_endpoint(_webhook_url(base_url, kind), connect=kind == "connect")
+            endpoints.append(WebhookEndpoint(kind, *made))
+        _write_private(kept, msgspec.json.encode(endpoints))
+    for endpoint in endpoints:
+        endpoint.url = _webhook_url(base_url, endpoint.kind)
+        await shopkeeper.move_webhook_endpoint(endpoint.id, endpoint.url)
+    return endpoints
+
+
+def _webhook_url(base_url: str, kind: str) -> str:
+    return f"{base_url}/webhooks/stripe/{kind}"
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+def _site_file(data_dir: Path, site: Site) -> Path:
+    path = data_dir / "site.json"
+    _write_private(path, msgspec.json.encode(site))
+    return path
+
+
+def _shops(tenants: list[SeededTenant]) -> list[Shop]:
+    return [
+        Shop(
+            tale.slug,
+            tenant.id,
+            tale.name,
+            tale.tagline,
+            tale.primary,
+            tale.secondary,
+            tenant.key,
+            {key: name for key, (_kind, name) in tale.features.items()},
+            {customer.reference: customer.name for customer in tale.customers},
+        )
+        for tale, tenant in zip(story.TENANTS, tenants, strict=True)
+    ]
