@@ -90,7 +90,8 @@ def exclusive() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def server(exclusive: Callable[[], AbstractContextManager[None]]) -> Iterator[str]:
-    if url := os.environ.get("COLONNADE_TEST_DATABASE_URL"):
+    # Popped, because it is no setting: the service's own processes would refuse it.
+    if url := os.environ.pop("COLONNADE_TEST_DATABASE_URL", None):
         yield url
         return
     embedded = EmbeddedPostgres(FOLDER)

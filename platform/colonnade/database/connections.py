@@ -15,7 +15,7 @@ from colonnade_tenants.partition import TenantConnection, TenantSession, tenant_
 def server_settings(duty: Duty) -> dict[str, str]:
     """What every connection of *duty* asks of the server.
 
-    Partitions are pruned at execution under a generic plan, which makes 16 of them cost no more than one table (measured).
+    Under a generic plan partitions are pruned at execution; 16 then cost no more than one table (measured).
     """
     return {
         "role": str(duty),

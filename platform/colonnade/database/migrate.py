@@ -18,12 +18,11 @@ from sqlalchemy.pool import NullPool
 
 from colonnade.database import tables
 from colonnade.database.locate import open_database
-from colonnade.database.roles import Duty, ensure_roles
+from colonnade.database.roles import LOCK, Duty, ensure_roles
 from colonnade.settings import Settings
 from colonnade_tenants.tables import metadata as tenant_metadata
 
-METADATA = [tables.metadata, tenant_metadata]
-_LOCK = 0x636F6C6F6E  # "colon": any number, the same in every process
+METADATA: Any = [tables.metadata, tenant_metadata]
 
 
 def script_location() -> Path:
@@ -81,7 +80,7 @@ async def _admin(url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=creator, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             yield connection
     finally:
         await engine.dispose()

@@ -10,9 +10,9 @@ from enum import StrEnum
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
-from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 SERVICE_LOGIN = "colonnade_service"
+LOCK = 0x636F6C6F6E  # "colon": any number, the same in every process
 
 
 class Duty(StrEnum):
@@ -42,7 +42,7 @@ class UnsafeLogin(Exception):
 
 def quote(name: str) -> str:
     """*name* as an SQL identifier."""
-    return dialect().identifier_preparer.quote_identifier(name)
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _literal(value: str) -> str:
@@ -71,45 +71,64 @@ def statements(database: str, existing: set[str], login: str, password: str | No
     return sql
 
 
+# Having the ADMIN option on a role, as its creator does, makes a member of it that may not yet act as it: hence SET.
 _READY = """
-select pg_has_role(current_user, $1, 'MEMBER')
+select pg_has_role(current_user, $1, 'SET')
    and has_schema_privilege($1, 'public', 'CREATE')
-   and (select bool_and(pg_has_role($2, duty, 'MEMBER')) from unnest($3::text[]) duty)
+   and has_database_privilege($2, current_database(), 'CONNECT')
+   and exists (select from pg_roles where rolname = $2 and 'role=' || $3 = any (rolconfig))
+   and (select bool_and(pg_has_role($2, duty, 'SET') and has_schema_privilege(duty, 'public', 'USAGE'))
+        from unnest($4::text[]) duty)
 """
+
+
+async def _existing(connection: asyncpg.Connection) -> set[str]:
+    return {row["rolname"] for row in await connection.fetch("select rolname from pg_roles")}
+
+
+async def _ready(connection: asyncpg.Connection, login: str) -> bool:
+    if not {*Duty, login} <= await _existing(connection):
+        return False
+    ready: bool = await connection.fetchval(_READY, Duty.OWNER, login, Duty.APP, list(SERVICE_DUTIES))
+    return ready
 
 
 async def ensure_roles(connection: asyncpg.Connection, service_url: str | None) -> bool:
     """Create the roles that are missing; whether there was anything to do. Raises `RolesMissing`."""
-    rows = await connection.fetch("select rolname from pg_roles")
-    existing = {row["rolname"] for row in rows}
     login, password = service_login(service_url)
     admin = await connection.fetchval("select current_user")
     if admin == login or service_url is None:
         login, password = SERVICE_LOGIN, None
-    if {*Duty, login} <= existing and await connection.fetchval(_READY, Duty.OWNER, login, list(SERVICE_DUTIES)):
+    if await _ready(connection, login):
         return False
-    database = await connection.fetchval("select current_database()")
-    needed = statements(database, existing, login, password, admin)
-    try:
-        async with connection.transaction():
-            for statement in needed:
+    async with connection.transaction():
+        await connection.execute(f"select pg_advisory_xact_lock({LOCK})")
+        existing = await _existing(connection)
+        database = await connection.fetchval("select current_database()")
+        try:
+            for statement in statements(database, existing, login, password, admin):
                 await connection.execute(statement)
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise RolesMissing(statements(database, existing, login, None, admin)) from error
+            refused = not await _ready(connection, login)  # a GRANT without the right to it may only warn
+        except asyncpg.InsufficientPrivilegeError:
+            refused = True
+        if refused:
+            raise RolesMissing(statements(database, existing, login, None, admin))
     return True
 
 
+# These reach the server's own files, and so every row.
+_SERVER_ROLES = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
 _BYPASS = """
 select rolname from pg_roles
-where pg_has_role(session_user, oid, 'MEMBER') and (rolsuper or rolbypassrls or rolname = $1)
+where pg_has_role(session_user, oid, 'MEMBER') and (rolsuper or rolbypassrls or rolname = any ($1))
 """
-_DUTIES = "select duty from unnest($1::text[]) duty where not pg_has_role(session_user, duty, 'MEMBER')"
+_DUTIES = "select duty from unnest($1::text[]) duty where not pg_has_role(session_user, duty, 'SET')"
 
 
 async def check_login(connection: asyncpg.Connection) -> None:
     """Refuse to serve with a login that could read across tenants. Raises `UnsafeLogin`."""
     login = await connection.fetchval("select session_user::text")
-    bypassing = [row["rolname"] for row in await connection.fetch(_BYPASS, Duty.OWNER)]
+    bypassing = [row["rolname"] for row in await connection.fetch(_BYPASS, [Duty.OWNER, *_SERVER_ROLES])]
     if bypassing:
         raise UnsafeLogin(
             f"COLONNADE_DATABASE_URL logs in as {login!r}, which could bypass row-level security as "
