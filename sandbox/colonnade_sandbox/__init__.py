@@ -1,0 +1,1 @@
+"""A local Stripe for Connect and the customer portal."""

@@ -1,0 +1,223 @@
+"""Stripe's API: authentication, account scope, idempotency, validation, the operation, the reply."""
+
+import asyncio
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+from colonnade_sandbox import errors, expansion, forms, ids, resources
+from colonnade_sandbox.call import Call
+from colonnade_sandbox.contract import parameters, routes, shapes, source
+from colonnade_sandbox.faults import ApiFault
+from colonnade_sandbox.http import Request, Response
+from colonnade_sandbox.idempotency import Keys, fingerprint
+from colonnade_sandbox.operations import OPERATIONS, Operation, key
+from colonnade_sandbox.sandbox import Sandbox
+from colonnade_sandbox.store import Object
+
+REALM = ("www-authenticate", 'Bearer realm="Stripe"')
+
+
+@dataclass
+class Exchange:
+    """One request on its way through the API."""
+
+    request: Request
+    request_id: str
+    key: str = ""
+    platform: str = ""
+    account: str = ""
+    operation: Operation | None = None
+    match: routes.Match | None = None
+    params: dict[str, Any] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.request.headers
+
+
+class Api:
+    """Answers every path below `/v1/`."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        resources.load()
+        self._sandbox = sandbox
+        self._keys = Keys(sandbox)
+
+    async def answer(self, request: Request) -> Response:
+        exchange = Exchange(request, ids.new("req"))
+        try:
+            response = await self._answer(exchange)
+        except errors.StripeError as error:
+            response = self._error(exchange, error)
+        self._decorate(exchange, response)
+        return response
+
+    async def _answer(self, exchange: Exchange) -> Response:
+        exchange.key = secret_key(exchange.headers.get("authorization", ""))
+        exchange.platform = self._sandbox.platform(exchange.key)
+        exchange.account = self._scope(exchange)
+        self._route(exchange)
+        exchange.params = self._params(exchange.request)
+        fault = self._sandbox.faults.of_call()
+        if fault is not None and not fault.after:
+            await asyncio.sleep(fault.delay)
+            if fault.status:
+                return self._error(exchange, faulty(fault))
+        response = await self._once(exchange, fault)
+        return self._error(exchange, faulty(fault)) if fault and fault.after and fault.status else response
+
+    def _scope(self, exchange: Exchange) -> str:
+        """The account that a call works on: the key's own, or the connected one it names."""
+        named = exchange.headers.get("stripe-account") or exchange.headers.get("stripe-context", "").rpartition("/")[2]
+        if named in ("", exchange.platform):
+            return exchange.platform
+        if exchange.platform not in self._sandbox.platforms_of(named):
+            raise errors.account_invalid(exchange.key, named)
+        return named
+
+    def _route(self, exchange: Exchange) -> None:
+        request = exchange.request
+        exchange.match = routes.match(request.method, request.path)
+        template = exchange.match.route.template if exchange.match else request.path
+        if exchange.match is None:
+            exchange.match = resources.extra_route(request.method, request.path)
+        if exchange.match is None:
+            raise errors.unknown_url(request.method, request.path)
+        exchange.operation = OPERATIONS.get(key(request.method, exchange.match.route.template))
+        if exchange.operation is None:
+            raise errors.not_implemented(request.method, template)
+
+    def _params(self, request: Request) -> dict[str, Any]:
+        if request.headers.get("content-type", "").startswith("application/json") and request.body:
+            text = "Invalid request: the V1 API takes form-encoded parameters, not JSON."
+            raise errors.StripeError(400, text, storable=False)
+        if request.parts:
+            fields = [(name, part.content.decode()) for name, part in request.parts.items() if part.filename is None]
+            return forms.nest(fields)
+        text = request.query
+        if request.method == "POST":
+            text = "&".join(filter(None, [text, request.body.decode("utf-8", "replace")]))
+        return forms.parse(text)
+
+    async def _once(self, exchange: Exchange, fault: ApiFault | None) -> Response:
+        """Under an idempotency key an executed call is never executed again."""
+        name = exchange.headers.get("idempotency-key", "")
+        if exchange.request.method != "POST" or not name:
+            return self._execute(exchange)
+        print_ = fingerprint(exchange.request, exchange.params or {})
+        stored = self._keys.stored(exchange.account, name, print_)
+        if stored is not None:
+            return stored
+        with self._keys.in_flight(exchange.account, name):
+            if fault is not None and fault.after:
+                await asyncio.sleep(fault.delay)
+            with self._sandbox.store.transaction():
+                response, storable = self._try(exchange)
+                response.headers.append(("original-request", exchange.request_id))
+                if storable:
+                    self._keys.keep(exchange.account, name, print_, exchange.request_id, response)
+        self._sandbox.deliveries.wake()
+        return response
+
+    def _try(self, exchange: Exchange) -> tuple[Response, bool]:
+        try:
+            return self._execute(exchange), True
+        except errors.StripeError as error:
+            return self._error(exchange, error), error.storable
+
+    def _execute(self, exchange: Exchange) -> Response:
+        if exchange.match is None or exchange.operation is None:
+            raise errors.unknown_url(exchange.request.method, exchange.request.path)
+        params = dict(exchange.params or {})
+        declaration = exchange.match.route.parameters
+        if declaration is not None:
+            upload = exchange.request.parts.get("file")
+            params = parameters.validate(declaration, params | ({"file": "_"} if upload else {}))
+        expand = params.pop("expand", None) or []
+        expansion.check_depth(expand)
+        self._check_taken(exchange, params)
+        call = Call(
+            self._sandbox,
+            exchange.account,
+            exchange.platform,
+            params,
+            exchange.match.path,
+            request_id=exchange.request_id,
+            idempotency_key=exchange.headers.get("idempotency-key"),
+            url=exchange.request.path,
+            upload=exchange.request.parts.get("file"),
+        )
+        # Rendered inside the transaction: a path that cannot be expanded undoes the call.
+        with self._sandbox.store.transaction():
+            result = self._sandbox.run(exchange.operation.function, call)
+            reply = expansion.Reply(self._sandbox.store, exchange.account).render(result, expand)
+        self._sandbox.deliveries.wake()
+        self._check(reply)
+        return Response.json(reply)
+
+    def _check_taken(self, exchange: Exchange, params: dict[str, Any]) -> None:
+        """A parameter that Stripe has and the sandbox ignores is refused, never passed over."""
+        takes = exchange.operation.takes if exchange.operation else None
+        for name in params if takes is not None else ():
+            if name not in takes:
+                text = f"The parameter {name} is part of Stripe's API but not implemented by this sandbox."
+                raise errors.StripeError(
+                    501, text, type="api_error", code="not_implemented", param=name, storable=False
+                )
+
+    def _check(self, reply: Object) -> None:
+        if self._sandbox.check_replies and "object" in reply and (found := shapes.differences(reply)):
+            text = "The reply differs from the SDK's class: " + "; ".join(found[:10])
+            raise errors.StripeError(500, text, type="api_error", storable=False)
+
+    def _error(self, exchange: Exchange, error: errors.StripeError) -> Response:
+        body = dict(error.error)
+        if error.status != 401:
+            body["request_log_url"] = f"{self._sandbox.base_url}/_sandbox/requests/{exchange.request_id}"
+        response = Response.json({"error": body}, error.status)
+        if error.status == 401:
+            response.headers.append(REALM)
+        if error.error.get("code") == "rate_limit":
+            response.headers.append(("stripe-rate-limited-reason", "global-rate"))
+        return response
+
+    def _decorate(self, exchange: Exchange, response: Response) -> None:
+        sent = exchange.headers
+        if response.status != 401:
+            response.headers.append(("request-id", exchange.request_id))
+            response.headers.append(("stripe-version", sent.get("stripe-version", source.api_version())))
+        if exchange.request.method == "POST" and "idempotency-key" in sent:
+            response.headers.append(("idempotency-key", sent["idempotency-key"]))
+        if "stripe-account" in sent:
+            response.headers.append(("stripe-account", sent["stripe-account"]))
+
+
+def secret_key(authorization: str) -> str:
+    """The test key of a Bearer or Basic header.
+
+    Raises StripeError (401) for anything else, live keys included.
+    """
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            value = base64.b64decode(value).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            value = ""
+    if not value:
+        text = (
+            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
+            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+        )
+        raise errors.unauthorized(text)
+    if not value.startswith(("sk_test_", "rk_test_")) or len(value) <= len("sk_test_"):
+        live = " This sandbox takes test keys only." if "_live_" in value else ""
+        raise errors.unauthorized(f"Invalid API Key provided: {value[:8]}***.{live}")
+    return value
+
+
+def faulty(fault: ApiFault) -> errors.StripeError:
+    if fault.status == 429:
+        return errors.StripeError(429, "Too many requests.", code="rate_limit", storable=False)
+    return errors.StripeError(fault.status, "An error was asked for.", type="api_error", storable=False)

@@ -1,0 +1,106 @@
+"""The routes of Stripe's V1 API, found in the SDK's service classes.
+
+Only the services that mention a route's first noun are read, when that noun is first asked for.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from colonnade_sandbox.contract import source
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API: `template` names its path parameters in braces."""
+
+    method: str
+    template: str
+    parameters: source.Class | None
+
+    @property
+    def names(self) -> list[str]:
+        return re.findall(r"{(\w+)}", self.template)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    route: Route
+    path: dict[str, str]
+
+
+def match(method: str, path: str) -> Match | None:
+    """The route that answers `method path`; a literal segment wins over a parameter."""
+    segments = path.strip("/").split("/")
+    if len(segments) < 2 or segments[0] != "v1":
+        return None
+    found = [route for route in of_noun(segments[1]) if route.method == method and _fits(route, segments)]
+    if not found:
+        return None
+    route = min(found, key=lambda candidate: len(candidate.names))
+    pairs = zip(route.template.strip("/").split("/"), segments, strict=True)
+    return Match(route, {name[1:-1]: value for name, value in pairs if name.startswith("{")})
+
+
+def _fits(route: Route, segments: list[str]) -> bool:
+    parts = route.template.strip("/").split("/")
+    return len(parts) == len(segments) and all(
+        part == segment or (part.startswith("{") and segment != "")
+        for part, segment in zip(parts, segments, strict=True)
+    )
+
+
+@cache
+def of_noun(noun: str) -> tuple[Route, ...]:
+    """Every route below `/v1/<noun>`."""
+    found: dict[tuple[str, str], Route] = {}
+    for path in _mentions().get(noun, ()):
+        for route in _routes_in(path):
+            if re.match(rf"/v1/{noun}(/|$)", route.template):
+                found.setdefault((route.method, route.template), route)
+    return tuple(found.values())
+
+
+@cache
+def _mentions() -> dict[str, list[Path]]:
+    """First noun of a path to the service modules that have it."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(source.package().rglob("*_service.py")):
+        for noun in sorted(set(re.findall(r'"/v1/(\w+)', path.read_text("utf-8")))):
+            found.setdefault(noun, []).append(path)
+    return found
+
+
+def _routes_in(path: Path) -> Iterator[Route]:
+    parts = path.relative_to(source.package()).with_suffix("").parts
+    name = ".".join(("stripe", *parts))
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef):
+                    yield from _routes_of(item, source.Class(name, node.name))
+
+
+def _routes_of(function: ast.FunctionDef, scope: source.Class) -> Iterator[Route]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "_request":
+            verb, url = node.args[0], node.args[1]
+            if isinstance(url, ast.Call) and isinstance(url.func, ast.Attribute):
+                url = url.func.value
+            yield Route(
+                str(ast.literal_eval(verb)).upper(),
+                str(ast.literal_eval(url)),
+                _parameters_of(function, scope),
+            )
+
+
+def _parameters_of(function: ast.FunctionDef, scope: source.Class) -> source.Class | None:
+    """The TypedDict of the `params` argument."""
+    for argument in function.args.args:
+        if argument.arg == "params" and argument.annotation is not None:
+            for name in re.findall(r"\w+Params\b", ast.unparse(argument.annotation)):
+                return source.lookup(name, scope)
+    return None

@@ -1,0 +1,101 @@
+"""The sandbox's own routes under `/_sandbox/`, for tests and demos; answered to this machine only."""
+
+import ipaddress
+from collections.abc import Callable
+
+import msgspec
+
+from colonnade_sandbox.api import secret_key
+from colonnade_sandbox.call import Call
+from colonnade_sandbox.errors import StripeError
+from colonnade_sandbox.faults import Wanted
+from colonnade_sandbox.http import Request, Response
+from colonnade_sandbox.resources import billing_portal_configurations as configurations
+from colonnade_sandbox.sandbox import Sandbox
+
+Route = Callable[[Request, Sandbox], Response]
+
+
+class Advance(msgspec.Struct, forbid_unknown_fields=True):
+    """Seconds by which the sandbox's time moves forward."""
+
+    seconds: int
+
+
+def health(request: Request, sandbox: Sandbox) -> Response:
+    return Response.json({"status": "ok", "now": sandbox.clock.now()})
+
+
+def requests(request: Request, sandbox: Sandbox) -> Response:
+    """The newest API calls, oldest first; `?account=` and `?path=` narrow them."""
+    wanted = {name: value for name, value in request.arguments.items() if name in ("account", "path", "method")}
+    rows = [row for row in sandbox.log if all(row[name] == value for name, value in wanted.items())]
+    return Response.json({"data": rows})
+
+
+def forget_requests(request: Request, sandbox: Sandbox) -> Response:
+    sandbox.log.clear()
+    return Response.json({"data": []})
+
+
+def faults(request: Request, sandbox: Sandbox) -> Response:
+    """Replaces what is wanted: `{"api": {…}}` and `{"deliveries": {…}}`; an empty object ends all faults."""
+    sandbox.faults.wanted = msgspec.json.decode(request.body or b"{}", type=Wanted)
+    return Response.json(msgspec.to_builtins(sandbox.faults.wanted))
+
+
+def advance(request: Request, sandbox: Sandbox) -> Response:
+    """Moves the time forward; what falls due on the way is done in order before this answers."""
+    wanted = msgspec.json.decode(request.body, type=Advance)
+    if wanted.seconds < 0:
+        return Response.json({"error": {"message": "Time only moves forward.", "param": "seconds"}}, 400)
+    sandbox.shift(wanted.seconds)
+    return Response.json({"now": sandbox.clock.now()})
+
+
+def waiting(request: Request, sandbox: Sandbox) -> Response:
+    """Deliveries still owed."""
+    return Response.json({"data": sandbox.deliveries.waiting()})
+
+
+def default_configuration(request: Request, sandbox: Sandbox) -> Response:
+    """What the Dashboard's first save of the portal settings does, for the key's account or `Stripe-Account`."""
+    platform = sandbox.platform(secret_key(request.headers.get("authorization", "")))
+    account = request.headers.get("stripe-account", platform)
+    return Response.json(sandbox.run(configurations.create_default, Call(sandbox, account, platform)))
+
+
+ROUTES: dict[tuple[str, str], Route] = {
+    ("GET", "/_sandbox/health"): health,
+    ("GET", "/_sandbox/requests"): requests,
+    ("DELETE", "/_sandbox/requests"): forget_requests,
+    ("POST", "/_sandbox/faults"): faults,
+    ("POST", "/_sandbox/advance"): advance,
+    ("GET", "/_sandbox/deliveries"): waiting,
+    ("POST", "/_sandbox/portal_configuration"): default_configuration,
+}
+
+
+def answer(request: Request, sandbox: Sandbox) -> Response:
+    if not _from_here(request.client):
+        return _refused(403, "These routes answer this machine only.")
+    route = ROUTES.get((request.method, request.path))
+    if route is None:
+        return _refused(404, f"No such route: {request.method} {request.path}")
+    try:
+        return route(request, sandbox)
+    except (msgspec.ValidationError, msgspec.DecodeError) as problem:
+        return _refused(400, str(problem))
+    except StripeError as error:
+        return Response.json({"error": error.error}, error.status)
+
+
+def _from_here(client: str) -> bool:
+    try:
+        return ipaddress.ip_address(client).is_loopback
+    except ValueError:
+        return False
+
+
+def _refused(status: int, message: str) -> Response:
+    return Response.json({"error": {"message": message}}, status)

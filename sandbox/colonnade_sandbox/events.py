@@ -1,0 +1,56 @@
+"""Events: what happened, as the API lists it and webhooks deliver it."""
+
+from typing import TYPE_CHECKING, Any
+
+from colonnade_sandbox import deliveries, ids
+from colonnade_sandbox.contract import source
+from colonnade_sandbox.expansion import public
+from colonnade_sandbox.store import Object
+
+if TYPE_CHECKING:
+    from colonnade_sandbox.call import Call
+
+
+def emit(call: "Call", type: str, value: Object, previous: dict[str, Any] | None) -> Object:  # noqa: A002
+    """Store an event of the call's account, and a delivery for every endpoint that wants it."""
+    data: dict[str, Any] = {"object": public(value)}
+    if previous is not None:
+        data["previous_attributes"] = previous
+    event: Object = {
+        "id": ids.new("evt"),
+        "object": "event",
+        "api_version": source.api_version(),
+        "created": call.now,
+        "data": data,
+        "livemode": False,
+        "pending_webhooks": 0,
+        "request": {"id": call.request_id, "idempotency_key": call.idempotency_key},
+        "type": type,
+    }
+    if call.sandbox.platforms_of(call.account):
+        event["account"] = call.account
+    wanted = list(deliveries.endpoints_for(call.sandbox, call.account, type))
+    event["pending_webhooks"] = len(wanted)
+    call.put(event)
+    for owner, endpoint in wanted:
+        deliveries.add(call.sandbox, owner, endpoint, call.account, event)
+    return event
+
+
+def previous_attributes(old: Object, new: Object) -> dict[str, Any]:
+    """Old values of what changed: within objects by key, arrays as a whole; null for what is new."""
+    return _difference(
+        {name: value for name, value in old.items() if not name.startswith("_")},
+        {name: value for name, value in new.items() if not name.startswith("_")},
+    )
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in old.keys() | new.keys():
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        both = isinstance(before, dict) and isinstance(after, dict)
+        found[name] = _difference(before, after) if both else before  # type: ignore[arg-type]
+    return found

@@ -1,0 +1,68 @@
+"""Stripe's list replies: newest first, cursors, filters."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from colonnade_sandbox import errors
+from colonnade_sandbox.call import Call
+from colonnade_sandbox.contract import shapes
+from colonnade_sandbox.store import Object
+
+LIMITS = range(1, 101)
+DEFAULT_LIMIT = 10
+
+# Whether an object passes the filter's value.
+Filter = Callable[[Object, Any], bool]
+
+COMPARE: dict[str, Callable[[int, int], bool]] = {
+    "gt": lambda a, b: a > b,
+    "gte": lambda a, b: a >= b,
+    "lt": lambda a, b: a < b,
+    "lte": lambda a, b: a <= b,
+}
+
+
+def equal(field: str) -> Filter:
+    """A filter that wants `field` to have the given value."""
+    return lambda value, wanted: bool(value.get(field) == wanted)
+
+
+def within(field: str) -> Filter:
+    """A filter on a time: a second, or bounds such as `created[gte]`."""
+
+    def passes(value: Object, wanted: Any) -> bool:
+        if isinstance(wanted, dict):
+            return all(COMPARE[name](value[field], bound) for name, bound in wanted.items())
+        return bool(value[field] == wanted)
+
+    return passes
+
+
+def one_of(field: str) -> Filter:
+    return lambda value, wanted: value.get(field) in wanted
+
+
+def answer(call: Call, kind: str, rows: Iterable[Object], filters: dict[str, Filter], url: str) -> Object:
+    """One page of `rows` (newest first).
+
+    Raises StripeError (400) for a limit outside 1 to 100 or a cursor that names nothing.
+    """
+    limit = call.params.get("limit", DEFAULT_LIMIT)
+    if limit not in LIMITS:
+        raise errors.invalid_integer("limit", str(limit))
+    tests = [(test, call.params[name]) for name, test in filters.items() if name in call.params]
+    found = [row for row in rows if all(test(row, wanted) for test, wanted in tests)]
+    after, before = call.params.get("starting_after"), call.params.get("ending_before")
+    if after is not None:
+        found = found[_position(found, kind, after, "starting_after") + 1 :]
+    elif before is not None:
+        found = found[: _position(found, kind, before, "ending_before")]
+        return shapes.page(found[-limit:], url, has_more=len(found) > limit)
+    return shapes.page(found[:limit], url, has_more=len(found) > limit)
+
+
+def _position(rows: list[Object], kind: str, key: str, param: str) -> int:
+    for index, row in enumerate(rows):
+        if row["id"] == key:
+            return index
+    raise errors.no_such(kind, key, param)

@@ -1,0 +1,41 @@
+"""Stripe's resources, a module each. Importing one registers its operations."""
+
+import re
+from importlib import import_module
+
+from colonnade_sandbox.contract.routes import Match, Route
+
+MODULES = (
+    "account_links",
+    "accounts",
+    "billing_portal_configurations",
+    "billing_portal_sessions",
+    "customers",
+    "events",
+    "files",
+    "invoice_payments",
+    "invoices",
+    "payment_methods",
+    "prices",
+    "products",
+    "subscription_items",
+    "subscriptions",
+    "webhook_endpoints",
+)
+
+# Routes that Stripe answers although no SDK has them (the official CLI's `events resend`).
+EXTRA = (Route("POST", "/v1/events/{event}/retry", None),)
+
+
+def load() -> None:
+    """Register every operation."""
+    for name in MODULES:
+        import_module(f"{__name__}.{name}")
+
+
+def extra_route(method: str, path: str) -> Match | None:
+    for route in EXTRA:
+        found = re.fullmatch(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.template), path)
+        if found and route.method == method:
+            return Match(route, found.groupdict())
+    return None

@@ -1,0 +1,80 @@
+"""Customers."""
+
+from typing import Any
+
+from colonnade_sandbox import errors, lists
+from colonnade_sandbox.call import Call, merged_metadata, unset
+from colonnade_sandbox.contract import shapes
+from colonnade_sandbox.expansion import COMPUTED
+from colonnade_sandbox.operations import listable, operation, retrievable
+from colonnade_sandbox.resources import lifecycle, payment_methods
+from colonnade_sandbox.store import Object, Store
+
+COPIED = ("description", "email", "name", "phone", "preferred_locales", "tax_exempt", "address", "shipping", "balance")
+TAKEN = " ".join((*COPIED, "invoice_prefix", "invoice_settings", "metadata", "next_invoice_sequence"))
+
+retrievable("customer", "/v1/customers/{customer}")
+listable("customer", "/v1/customers", {"email": lists.equal("email")})
+
+
+def _values(params: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: unset(params[name]) for name in (*COPIED, "invoice_prefix", "next_invoice_sequence") if name in params
+    }
+
+
+@operation("POST", "/v1/customers", takes=f"{TAKEN} payment_method")
+def create(call: Call) -> Object:
+    values = {"balance": 0, "delinquent": False, "tax_exempt": "none", "preferred_locales": []}
+    values |= {"next_invoice_sequence": 1, "invoice_prefix": None, "invoice_settings": {}}
+    values |= _values(call.params) | {"metadata": merged_metadata({}, call.params.get("metadata"))}
+    customer = call.new("customer", "cus", values)
+    customer["invoice_prefix"] = customer["invoice_prefix"] or customer["id"][-8:].upper()
+    call.put(customer)
+    if method := call.params.get("payment_method"):
+        payment_methods.attach_to(call, method, customer["id"], "payment_method")
+    if settings := call.params.get("invoice_settings"):
+        customer = call.put(customer | {"invoice_settings": _invoice_settings(call, customer, settings)})
+    call.emit("customer.created", customer)
+    return customer
+
+
+@operation("POST", "/v1/customers/{customer}", takes=TAKEN)
+def update(call: Call) -> Object:
+    customer = call.get("customer", call.id)
+    changes = _values(call.params)
+    changes["metadata"] = merged_metadata(customer["metadata"], call.params.get("metadata"))
+    if settings := call.params.get("invoice_settings"):
+        changes["invoice_settings"] = _invoice_settings(call, customer, settings)
+    return call.change(customer, shapes.complete("customer", customer | changes))
+
+
+def _invoice_settings(call: Call, customer: Object, given: dict[str, Any]) -> dict[str, Any]:
+    settings = customer["invoice_settings"] | {name: unset(value) for name, value in given.items()}
+    if method := settings["default_payment_method"]:
+        found = payment_methods.of_customer(call, customer["id"], method)
+        if found is None:
+            raise errors.no_such("payment_method", method, "invoice_settings[default_payment_method]")
+        settings["default_payment_method"] = found["id"]
+    return settings
+
+
+@operation("DELETE", "/v1/customers/{customer}")
+def delete(call: Call) -> Object:
+    """Its subscriptions end at once (API reference, "Delete a customer")."""
+    customer = call.get("customer", call.id)
+    for subscription in lifecycle.of_customer(call, customer["id"]):
+        lifecycle.end(call, subscription, {})
+    return call.remove(customer)
+
+
+def _subscriptions(store: Store, account: str, customer: Object) -> Object:
+    live = [
+        row
+        for row in store.all(account, "subscription")
+        if row["customer"] == customer["id"] and row["status"] not in ("canceled", "incomplete_expired")
+    ]
+    return shapes.page(live[:10], f"/v1/customers/{customer['id']}/subscriptions", has_more=len(live) > 10)
+
+
+COMPUTED["customer", "subscriptions"] = _subscriptions

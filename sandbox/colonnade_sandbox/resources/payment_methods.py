@@ -1,0 +1,184 @@
+"""Payment methods: test cards, by magic id, token or number."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from colonnade_sandbox import errors, ids, lists
+from colonnade_sandbox.call import Call, merged_metadata
+from colonnade_sandbox.contract import shapes
+from colonnade_sandbox.operations import listable, operation, retrievable
+from colonnade_sandbox.store import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A test card (Stripe docs, "Testing"). `attach` and `charge` name the decline that it provokes."""
+
+    brand: str
+    number: str
+    country: str = "US"
+    funding: str = "credit"
+    attach: str | None = None
+    charge: str | None = None
+
+
+CARDS = {
+    "visa": Card("visa", "4242424242424242"),
+    "visa_debit": Card("visa", "4000056655665556", funding="debit"),
+    "mastercard": Card("mastercard", "5555555555554444"),
+    "mastercard_debit": Card("mastercard", "5200828282828210", funding="debit"),
+    "amex": Card("amex", "378282246310005"),
+    "discover": Card("discover", "6011111111111117"),
+    "diners": Card("diners", "3056930009020004"),
+    "jcb": Card("jcb", "3566002020360505"),
+    "unionpay": Card("unionpay", "6200000000000005"),
+    "us": Card("visa", "4242424242424242"),
+    "de": Card("visa", "4000002760000016", country="DE"),
+    "gb": Card("visa", "4000008260000000", country="GB"),
+    "fr": Card("visa", "4000002500000003", country="FR"),
+    "chargeCustomerFail": Card("visa", "4000000000000341", charge="generic_decline"),
+    "chargeDeclined": Card("visa", "4000000000000002", attach="generic_decline"),
+    "chargeDeclinedInsufficientFunds": Card("visa", "4000000000009995", attach="insufficient_funds"),
+    "chargeDeclinedLostCard": Card("visa", "4000000000009987", attach="lost_card"),
+    "chargeDeclinedExpiredCard": Card("visa", "4000000000000069", attach="expired_card"),
+    "chargeDeclinedIncorrectCvc": Card("visa", "4000000000000127", attach="incorrect_cvc"),
+}
+NUMBERS = {card.number: name for name, card in reversed(CARDS.items())}
+MAGIC = ("pm_card_", "tok_")
+# Declines that are error codes of their own; the others are `card_declined` with a `decline_code`.
+OWN_CODES = {"expired_card", "incorrect_cvc"}
+
+retrievable("payment_method", "/v1/payment_methods/{payment_method}")
+listable("payment_method", "/v1/payment_methods", {"customer": lists.equal("customer"), "type": lists.equal("type")})
+
+
+def declined(decline: str) -> errors.StripeError:
+    """The error of a refused card (402)."""
+    code = decline if decline in OWN_CODES else "card_declined"
+    return errors.StripeError(
+        402, "Your card was declined.", type="card_error", code=code, param="", decline_code=decline
+    )
+
+
+def card_of(method: Object) -> Card:
+    return CARDS[method["_card"]]
+
+
+def _magic(value: str) -> str | None:
+    """The name of the test card behind `pm_card_visa` or `tok_visa`."""
+    for prefix in MAGIC:
+        if value.startswith(prefix) and value.removeprefix(prefix) in CARDS:
+            return value.removeprefix(prefix)
+    return None
+
+
+def _values(call: Call, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    card = CARDS[name]
+    details = {
+        "brand": card.brand,
+        "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+        "country": card.country,
+        "display_brand": card.brand,
+        "exp_month": given.get("exp_month", 12),
+        "exp_year": given.get("exp_year", 2034),
+        "fingerprint": ids.derived("req", card.number).removeprefix("req_"),
+        "funding": card.funding,
+        "last4": card.number[-4:],
+        "networks": {"available": [card.brand], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+    }
+    return {"type": "card", "card": details, "billing_details": {}, "metadata": {}, "customer": None, "_card": name}
+
+
+@operation("POST", "/v1/payment_methods", takes="type card billing_details metadata allow_redisplay")
+def create(call: Call) -> Object:
+    """Cards only, by `card[token]` or `card[number]`."""
+    if call.params.get("type") != "card":
+        raise errors.StripeError(501, "Only cards are implemented by this sandbox.", type="api_error", param="type")
+    card = call.params.get("card", {})
+    name = _magic(card.get("token", "")) or NUMBERS.get(card.get("number", ""))
+    if name is None:
+        raise errors.StripeError(
+            402, "Your card number is incorrect.", type="card_error", code="incorrect_number", param="card[number]"
+        )
+    values = _values(call, name, card) | {"metadata": merged_metadata({}, call.params.get("metadata"))}
+    values["billing_details"] = call.params.get("billing_details", {})
+    if "allow_redisplay" in call.params:
+        values["allow_redisplay"] = call.params["allow_redisplay"]
+    return call.add("payment_method", "pm", values, event=None)
+
+
+@operation("POST", "/v1/payment_methods/{payment_method}", takes="billing_details card metadata allow_redisplay")
+def update(call: Call) -> Object:
+    method = call.get("payment_method", call.id)
+    changes: dict[str, Any] = {"metadata": merged_metadata(method["metadata"], call.params.get("metadata"))}
+    for name in ("billing_details", "card"):
+        if name in call.params:
+            changes[name] = method[name] | call.params[name]
+    return call.change(method, shapes.complete("payment_method", method | changes))
+
+
+@operation("POST", "/v1/payment_methods/{payment_method}/attach", takes="customer")
+def attach(call: Call) -> Object:
+    customer = call.params.get("customer")
+    if customer is None:
+        raise errors.missing_parameter("customer")
+    call.get("customer", customer, "customer")
+    return attach_to(call, call.id, customer, "payment_method")
+
+
+def attach_to(call: Call, value: str, customer: str, param: str) -> Object:
+    """Attach a payment method, or a new one where `value` is a magic id.
+
+    Raises StripeError: 402 for a card that declines, 400 for one that another customer has.
+    """
+    name = _magic(value)
+    if name is not None:
+        method = call.put(call.new("payment_method", "pm", _values(call, name, {})))
+    else:
+        method = call.get("payment_method", value, param)
+    if (decline := card_of(method).attach) is not None:
+        raise declined(decline)
+    if method["customer"] not in (None, customer):
+        raise errors.invalid("The payment method you provided has already been attached to a customer.", param)
+    attached = call.put(method | {"customer": customer})
+    call.emit("payment_method.attached", attached)
+    return attached
+
+
+@operation("POST", "/v1/payment_methods/{payment_method}/detach")
+def detach(call: Call) -> Object:
+    method = call.get("payment_method", call.id)
+    if method["customer"] is None:
+        text = "The payment method you provided is not attached to a customer so detachment is impossible."
+        raise errors.invalid(text, "payment_method")
+    customer = call.get("customer", method["customer"], "customer")
+    if customer["invoice_settings"]["default_payment_method"] == method["id"]:
+        settings = customer["invoice_settings"] | {"default_payment_method": None}
+        call.change(customer, {"invoice_settings": settings})
+    return call.change(method, {"customer": None}, event="payment_method.detached")
+
+
+def of_customer(call: Call, customer: str, value: str) -> Object | None:
+    """An attached payment method by id; a magic id means the newest of that card."""
+    name = _magic(value)
+    for method in call.all("payment_method"):
+        if method["customer"] == customer and (method["id"] == value or (name and method["_card"] == name)):
+            return method
+    return None
+
+
+@operation("GET", "/v1/customers/{customer}/payment_methods")
+def list_of_customer(call: Call) -> Object:
+    customer = call.get("customer", call.id)
+    rows = (row for row in call.all("payment_method") if row["customer"] == customer["id"])
+    return lists.answer(call, "payment_method", rows, {"type": lists.equal("type")}, call.url)
+
+
+@operation("GET", "/v1/customers/{customer}/payment_methods/{payment_method}")
+def retrieve_of_customer(call: Call) -> Object:
+    method = call.get("payment_method", call.path["payment_method"])
+    if method["customer"] != call.id:
+        raise errors.no_such("payment_method", method["id"])
+    return method

@@ -1,0 +1,55 @@
+"""Webhook endpoints. `connect` is taken and never told again; the secret is told once."""
+
+from colonnade_sandbox import errors, ids
+from colonnade_sandbox.call import Call, merged_metadata, unset
+from colonnade_sandbox.contract import source
+from colonnade_sandbox.operations import listable, operation, retrievable
+from colonnade_sandbox.store import Object
+
+retrievable("webhook_endpoint", "/v1/webhook_endpoints/{webhook_endpoint}")
+listable("webhook_endpoint", "/v1/webhook_endpoints")
+
+
+@operation("POST", "/v1/webhook_endpoints")
+def create(call: Call) -> Object:
+    """The only reply that carries the secret."""
+    params = call.params
+    _check_url(params["url"])
+    secret = ids.new("whsec")
+    values = {
+        "api_version": params.get("api_version", source.api_version()),
+        "description": unset(params.get("description")),
+        "enabled_events": params["enabled_events"],
+        "metadata": merged_metadata({}, params.get("metadata")),
+        "status": "enabled",
+        "url": params["url"],
+        "_connect": params.get("connect", False),
+        "_secrets": [secret],
+    }
+    endpoint = call.add("webhook_endpoint", "we", values, event=None)
+    return endpoint | {"secret": secret}
+
+
+@operation("POST", "/v1/webhook_endpoints/{webhook_endpoint}")
+def update(call: Call) -> Object:
+    endpoint = call.get("webhook_endpoint", call.id)
+    params = call.params
+    changes = {name: params[name] for name in ("enabled_events", "url") if name in params}
+    if "url" in changes:
+        _check_url(changes["url"])
+    if "description" in params:
+        changes["description"] = unset(params["description"])
+    if "disabled" in params:
+        changes["status"] = "disabled" if params["disabled"] else "enabled"
+    changes["metadata"] = merged_metadata(endpoint["metadata"], params.get("metadata"))
+    return call.change(endpoint, changes, event=None)
+
+
+@operation("DELETE", "/v1/webhook_endpoints/{webhook_endpoint}")
+def delete(call: Call) -> Object:
+    return call.remove(call.get("webhook_endpoint", call.id), event=None)
+
+
+def _check_url(url: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise errors.invalid("Invalid URL: An explicit scheme (such as https) must be provided.", "url", "url_invalid")

@@ -1,0 +1,71 @@
+"""The sandbox as a whole: its objects, its time, and what it owes its callers."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from colonnade_sandbox import due, ids
+from colonnade_sandbox.call import Call
+from colonnade_sandbox.clock import Clock
+from colonnade_sandbox.deliveries import Deliveries
+from colonnade_sandbox.faults import Faults
+from colonnade_sandbox.resources import accounts
+from colonnade_sandbox.store import NOWHERE, Store
+
+LOGGED_REQUESTS = 1000
+Result = TypeVar("Result")
+
+
+class Sandbox:
+    """State of one running sandbox. Everything in it runs on one event loop, one operation at a time."""
+
+    def __init__(self, file: Path | None = None, *, retry_scale: float = 0.005, check_replies: bool = False) -> None:
+        self.store = Store(file)
+        saved = self.store.find(NOWHERE, "_setting", "clock") or {}
+        self.clock = Clock(saved.get("shift", 0))
+        self.faults = Faults()
+        self.deliveries = Deliveries(self, retry_scale)
+        self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED_REQUESTS)
+        self.base_url = ""
+        # Set by `--check-replies`: an answer that differs from the SDK's class is a 500.
+        self.check_replies = check_replies
+        self.work_waits = asyncio.Event()
+
+    def run(self, operation: Callable[[Call], Result], call: Call) -> Result:
+        """Runs one operation as a unit: all it wrote and the events it caused, or nothing."""
+        with self.store.transaction():
+            result = operation(call)
+        self.deliveries.wake()
+        self.work_waits.set()
+        return result
+
+    def platforms_of(self, account: str) -> list[str]:
+        """The platforms that `account` is connected to; none for a platform's own account."""
+        found = self.store.find(account, "account", account)
+        return list(found["_platforms"]) if found else []
+
+    def platform(self, key: str) -> str:
+        """The account that a secret or restricted test key belongs to; the text after `_test_` decides."""
+        account = ids.derived("acct", key.partition("_test_")[2])
+        if self.store.find(account, "account", account) is None:
+            self.run(accounts.create_own, Call(self, account, account))
+        return account
+
+    def shift(self, seconds: int) -> None:
+        """Move the sandbox's time; work that falls due is done before this returns, in order."""
+        with self.store.transaction():
+            self.clock.shift += seconds
+            self.store.put(NOWHERE, "_setting", "clock", {"shift": self.clock.shift})
+        due.work_off(self)
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self.deliveries.run()), asyncio.create_task(due.run(self))]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.deliveries.close()
+        self.store.close()

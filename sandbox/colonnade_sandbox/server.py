@@ -1,0 +1,94 @@
+"""Runs the sandbox: `python -m colonnade_sandbox --port 12111`."""
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from colonnade_sandbox.app import App
+from colonnade_sandbox.sandbox import Sandbox
+
+PORT = 12111
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"Stripe sandbox ready at {self._url}", flush=True)  # noqa: T201
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    data: Path | None = None,
+    *,
+    base_url: str | None = None,
+    retry_scale: float = 0.005,
+    check_replies: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM. Port 0 takes a free one; `base_url` is what hosted links begin with.
+
+    Raises OSError where the port is taken.
+    """
+    listener = _listen(host, port)
+    url = base_url or f"http://{host}:{listener.getsockname()[1]}"
+    asyncio.run(_serve(listener, url, data, retry_scale, check_replies))
+
+
+async def _serve(listener: socket.socket, url: str, data: Path | None, retry_scale: float, check_replies: bool) -> None:
+    sandbox = Sandbox(data, retry_scale=retry_scale, check_replies=check_replies)
+    sandbox.base_url = url.rstrip("/")
+    config = uvicorn.Config(App(sandbox), log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    await _Server(config, sandbox.base_url).serve(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; answers the exit status."""
+    parser = argparse.ArgumentParser(prog="colonnade-sandbox", description="A local Stripe for Connect and the portal.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for a free one (default: {PORT})")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="SQLite file that keeps everything (default: memory)")
+    parser.add_argument("--base-url", metavar="URL", help="what links to hosted pages begin with")
+    parser.add_argument("--retry-scale", type=float, default=0.005, help="scales the delays between delivery tries")
+    parser.add_argument(
+        "--check-replies", action="store_true", help="fail on a reply that differs from the SDK's class"
+    )
+    wanted = parser.parse_args(argv)
+    try:
+        serve(
+            wanted.host,
+            wanted.port,
+            wanted.data,
+            base_url=wanted.base_url,
+            retry_scale=wanted.retry_scale,
+            check_replies=wanted.check_replies,
+        )
+    except OSError as problem:
+        print(f"Cannot listen on {wanted.host}:{wanted.port}: {problem.strerror}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
