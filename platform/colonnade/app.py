@@ -6,13 +6,10 @@ from typing import Any
 
 from litestar import Litestar, Request, Router
 from litestar.di import Provide
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import ScalarRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
 import colonnade.accounts.routes
 import colonnade.health
-from colonnade import __version__
+from colonnade import reference
 from colonnade.access.guard import Tenant, guard
 from colonnade.database.connections import Database
 from colonnade.middleware import RequestMiddleware
@@ -54,7 +51,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         return found
 
     return Litestar(
-        route_handlers=[Router("/v1", route_handlers=GUARDED, guards=[guard]), *PUBLIC],
+        route_handlers=[Router("/v1", route_handlers=GUARDED, guards=[guard]), *PUBLIC, reference.assets()],
         dependencies={
             "services": Provide(services, sync_to_thread=False),
             "current": Provide(_current, sync_to_thread=False),
@@ -62,17 +59,6 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         middleware=[RequestMiddleware()],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],
-        openapi_config=_openapi(),
+        openapi_config=reference.config(),
         request_max_body_size=BODY_LIMIT,
-    )
-
-
-def _openapi() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Colonnade",
-        version=__version__,
-        path="/docs",
-        render_plugins=[ScalarRenderPlugin()],
-        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
-        security=[{"key": []}],
     )
