@@ -11,10 +11,10 @@ import msgspec
 import rich_click as click
 
 from colonnade import __version__
-from colonnade.database.embedded import EmbeddedPostgresError
 from colonnade.database.locate import open_database
 from colonnade.database.migrate import drift, upgrade
 from colonnade.database.roles import RolesMissing, UnsafeLogin
+from colonnade.database.server_user import EmbeddedPostgresError
 from colonnade.demo.errors import DemoError
 from colonnade.observability import configure_logging
 from colonnade.settings import Settings, SettingsError

@@ -36,6 +36,7 @@ _KINDS: dict[type[errors.DomainError], tuple[int, str]] = {
     errors.Conflict: (409, "conflict"),
     errors.Unauthenticated: (401, "unauthenticated"),
     errors.Forbidden: (403, "forbidden"),
+    errors.PreconditionFailed: (412, "precondition-failed"),
     errors.StripeRefused: (422, "stripe-refused"),
     errors.StripeUnavailable: (503, "stripe-unavailable"),
     errors.Unavailable: (503, "unavailable"),
@@ -71,7 +72,8 @@ _AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DO
 
 def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
     """msgspec names the place as a path (`$.items[0].price`); Litestar names a parameter by its key."""
-    found: Any = (error.extra or [{}])[0]
+    extra: Any = error.extra
+    found = extra[0] if isinstance(extra, list) and extra else {}
     match = _AT_PATH.match(str(found.get("message") or error.detail))
     param = (match and match["path"]) or found.get("key")
     unknown = re.search(

@@ -1,5 +1,6 @@
 """One Stripe client for the process; each call goes through a client bound to one account."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import aiohttp
 import stripe
 import structlog
 
-from colonnade.errors import NotFound, StripeRefused, StripeUnavailable
+from colonnade.errors import Conflict, NotFound, StripeRefused, StripeUnavailable
 from colonnade.settings import Settings
 
 log = structlog.get_logger()
@@ -20,7 +21,8 @@ class StripeClient:
     """Calls on one account: the platform's own, or a connected one by `Stripe-Account`.
 
     Every method raises `NotFound` for an object that Stripe does not have, `StripeRefused` for a request that Stripe
-    finds wrong, and `StripeUnavailable` when asking again later may help.
+    finds wrong, `Conflict` for an idempotency key that came with another request, and `StripeUnavailable` when asking
+    again later may help.
     """
 
     def __init__(self, sdk: stripe.StripeClient, account: str | None) -> None:
@@ -56,15 +58,23 @@ class StripeClient:
         return data
 
 
-def _translated(error: stripe.StripeError) -> NotFound | StripeRefused | StripeUnavailable:
+def as_path(param: str) -> str:
+    """Stripe's `items[0][price]` as our `items[0].price`."""
+    return re.sub(r"\[([^\]\d][^\]]*)\]", r".\1", param)
+
+
+def _translated(error: stripe.StripeError) -> Conflict | NotFound | StripeRefused | StripeUnavailable:
     detail = error.error
     # 401, 403, 409 and 429 leave the exception's own `code` empty.
     code = error.code or getattr(detail, "code", None)
-    param = getattr(error, "param", None) or None
+    param = as_path(getattr(error, "param", None) or "") or None
     status = error.http_status
     log.warning("stripe error", status=status, code=code, param=param, stripe_request=error.request_id)
-    if status is None or status >= 500 or status in {409, 429}:
+    # 401 is about our own key: nothing that a caller could mend.
+    if status is None or status >= 500 or status in {401, 409, 429}:
         return StripeUnavailable("Stripe cannot be asked right now; try again.")
+    if isinstance(error, stripe.IdempotencyError):
+        return Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
     message = error.user_message or "Stripe refused the request."
     if code == "resource_missing" and status == 404:
         return NotFound(message, param)
@@ -80,7 +90,7 @@ class StripeGateway:
         self._http = stripe.AIOHTTPClient(timeout=TIMEOUT)
         base = settings.stripe_api_base
         self._sdk = stripe.StripeClient(
-            settings.stripe_api_key,
+            settings.stripe_api_key or "",
             http_client=self._http,
             max_network_retries=2,
             base_addresses={"api": base, "files": base, "connect": base} if "stripe.com" not in base else {},
@@ -97,4 +107,4 @@ class StripeGateway:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]
