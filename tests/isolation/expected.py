@@ -1,0 +1,54 @@
+"""Who may reach what. A grant or policy that is not here turns `test_catalogue` red; so does one that is missing.
+
+Tenant tables need no line: `app`, `worker` and `platform` do everything in them, as one tenant.
+"""
+
+from typing import NamedTuple
+
+from colonnade.database.roles import Duty
+
+CRUD = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+SELECT = frozenset({"SELECT"})
+INSERT = frozenset({"INSERT"})
+
+
+class Access(NamedTuple):
+    """The commands granted, and the command (or ALL) whose policy lets the duty reach every tenant's rows."""
+
+    granted: frozenset[str]
+    across: str | None = None
+
+    def may(self, command: str, *, own: bool) -> bool:
+        return command in self.granted and (own or self.across in (command, "ALL"))
+
+
+AS_ONE_TENANT = {duty: Access(CRUD) for duty in (Duty.APP, Duty.WORKER, Duty.PLATFORM)}
+EVERYTHING = Access(CRUD, across="ALL")
+
+PLATFORM_TABLES = {
+    "tenants": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT),
+        Duty.WORKER: Access(SELECT, across="SELECT"),
+    },
+    "branding": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
+    "portal_configurations": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD), Duty.WORKER: Access(SELECT)},
+    "stripe_objects": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT | INSERT),
+        Duty.WORKER: Access(SELECT | INSERT, across="SELECT"),
+    },
+    "api_keys": {Duty.PLATFORM: EVERYTHING},
+    "inbox": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
+        Duty.INGEST: Access(INSERT, across="INSERT"),
+    },
+}
+
+# Tables that hold nothing of any tenant.
+COMMON_TABLES = {"alembic_version": {duty: Access(SELECT) for duty in (Duty.APP, Duty.PLATFORM, Duty.WORKER)}}
+
+# As PostgreSQL prints it; `{column}` is what tells tenants apart.
+TENANT_IS_SET = "({column} = (NULLIF(current_setting('colonnade.tenant'::text, true), ''::text))::bigint)"
