@@ -3,6 +3,7 @@
 DomainError (colonnade_tenants.errors)
 ├── Unauthenticated      no key, or one that does not exist or was revoked
 ├── Forbidden            a valid key that may not do this
+├── PreconditionFailed   it changed since the caller read it
 ├── StripeRefused        Stripe answered that the request is wrong
 └── Unavailable          Stripe or the database cannot be asked now; trying later may help
     └── StripeUnavailable
@@ -16,6 +17,7 @@ __all__ = [
     "Forbidden",
     "Invalid",
     "NotFound",
+    "PreconditionFailed",
     "StripeRefused",
     "StripeUnavailable",
     "Unauthenticated",
@@ -31,8 +33,12 @@ class Forbidden(DomainError):
     """A valid key that may not do this."""
 
 
+class PreconditionFailed(DomainError):
+    """It changed since the caller read it."""
+
+
 class StripeRefused(DomainError):
-    """Stripe answered that the request is wrong; *code* and *param* are Stripe's."""
+    """Stripe finds the request wrong; *code* is Stripe's, *param* its parameter as a path: `items[0].price`."""
 
     def __init__(self, message: str, *, status: int, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message, param)

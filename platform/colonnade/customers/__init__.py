@@ -1,0 +1,1 @@
+"""The routes of end customers, their subscriptions and their entitlements."""
