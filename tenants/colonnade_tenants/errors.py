@@ -1,9 +1,9 @@
 """What can be wrong with a request, in the domain's words. Nothing here knows HTTP.
 
-    DomainError
-    ├── Invalid      a value that cannot be used; nothing was written
-    ├── NotFound     no such thing, for this tenant
-    └── Conflict     it exists, or is in a state that forbids this
+DomainError
+├── Invalid      a value that cannot be used; nothing was written
+├── NotFound     no such thing, for this tenant
+└── Conflict     it exists, or is in a state that forbids this
 """
 
 

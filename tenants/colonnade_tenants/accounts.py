@@ -1,0 +1,173 @@
+"""The mirror of the tenant's connected account: what it may do, and whether it still lets us act for it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.postgresql import insert
+
+from colonnade_tenants.errors import Invalid
+from colonnade_tenants.events import Event
+from colonnade_tenants.order import Stamp, digest, rewind, settle, supersedes
+from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.stripe import TenantStripe
+from colonnade_tenants.tables import connected_accounts
+
+NEVER = datetime.fromtimestamp(0, UTC)
+"""`source_created` of what no event has told yet, so that any event is news."""
+
+
+class Facts(Struct, frozen=True):
+    """What the mirror keeps of Stripe's account object; other fields are ignored, these are checked."""
+
+    id: str
+    charges_enabled: bool
+    payouts_enabled: bool
+    details_submitted: bool
+    capabilities: dict[str, str] = {}
+    requirements: dict[str, Any] | None = None
+
+
+class Access(Struct, frozen=True):
+    """*disconnected_at* is null while the account lets us act for it."""
+
+    disconnected_at: datetime | None = None
+    authorized_at: datetime | None = None
+
+
+class ConnectedAccount(Struct, frozen=True):
+    """The account as it was last heard of."""
+
+    facts: Facts
+    access: Access
+    source_created: datetime
+    source_event: str | None
+    source_before: bytes | None
+
+    def stamp(self) -> Stamp:
+        """Where these facts stand among the account's snapshots; no state of an account is final."""
+        return Stamp(self.source_created, False, digest(self.facts), self.source_before)
+
+
+_FACTS = ("charges_enabled", "payouts_enabled", "details_submitted", "capabilities", "requirements")
+_STATE = (*_FACTS, "disconnected_at", "authorized_at", "source_created", "source_event", "source_before")
+_ACCOUNT: Any = bindparam("stripe_account")
+_MINE = (connected_accounts.c.tenant_id == TENANT, connected_accounts.c.stripe_account == _ACCOUNT)
+
+_READ = Statement(select(*(connected_accounts.c[name] for name in _STATE)).where(*_MINE))
+_LOCK = Statement(select(connected_accounts.c.tenant_id).where(*_MINE).with_for_update())
+_RESERVE = Statement(
+    insert(connected_accounts)
+    .values(tenant_id=TENANT, stripe_account=_ACCOUNT, source_created=bindparam("never", NEVER))
+    .on_conflict_do_nothing(index_elements=["tenant_id", "stripe_account"])
+)
+_NEW = insert(connected_accounts).values(
+    tenant_id=TENANT, stripe_account=_ACCOUNT, **{name: bindparam(name) for name in _STATE}
+)
+_SAVE = Statement(
+    _NEW.on_conflict_do_update(
+        index_elements=["tenant_id", "stripe_account"], set_={name: _NEW.excluded[name] for name in _STATE}
+    )
+)
+
+
+async def read(tenant: TenantConnection, account: str) -> ConnectedAccount | None:
+    """The account as it was last heard of; None: never."""
+    row = await tenant.fetch_one(_READ, stripe_account=account)
+    if row is None:
+        return None
+    json = {name: msgspec.json.decode(row[name]) for name in ("capabilities", "requirements")}
+    facts = msgspec.convert({**row, **json, "id": account}, Facts)
+    access = Access(row["disconnected_at"], row["authorized_at"])
+    return ConnectedAccount(facts, access, row["source_created"], row["source_event"], row["source_before"])
+
+
+async def apply_account(
+    tenant: TenantConnection, account: Mapping[str, Any], event: Event | None, stripe: TenantStripe | None = None
+) -> bool:
+    """Mirror Stripe's *account* object, which *event* brought, or which was just read (None); whether it was news.
+
+    Never reconnects: only `authorize` does. *stripe* is asked where two events of one second do not say which is later.
+    Raises `msgspec.ValidationError` with the path of what is not as Stripe documents it.
+    """
+    facts = _facts(account)
+    old = await _locked(tenant, facts.id)
+    if event is None:
+        new = msgspec.structs.replace(old, facts=facts, source_event=None, source_before=None)
+    else:
+        new = await _weigh(old, facts, account, event, stripe)
+    if new != old:
+        await _save(tenant, new)
+    return new.facts != old.facts
+
+
+async def disconnect(tenant: TenantConnection, account: str, event: Event) -> None:
+    """Note that the account took our access away, unless it is known to have given it again since."""
+    old = await _locked(tenant, account)
+    gone, given = old.access.disconnected_at, old.access.authorized_at
+    if given is None or given <= event.created:
+        at = max(gone or event.created, event.created)
+        await _save(tenant, msgspec.structs.replace(old, access=Access(at, given)))
+
+
+async def authorize(tenant: TenantConnection, account: str, event: Event) -> None:
+    """Note that the account gave us access; it takes effect if newer than what took it away."""
+    old = await _locked(tenant, account)
+    gone, given = old.access.disconnected_at, old.access.authorized_at
+    still_gone = gone if gone is not None and gone >= event.created else None
+    access = Access(still_gone, max(given or event.created, event.created))
+    await _save(tenant, msgspec.structs.replace(old, access=access))
+
+
+async def _locked(tenant: TenantConnection, account: str) -> ConnectedAccount:
+    """The account's row, made if need be, locked until the transaction ends."""
+    await tenant.execute(_RESERVE, stripe_account=account)
+    await tenant.fetch(_LOCK, stripe_account=account)
+    found = await read(tenant, account)
+    if found is None:
+        raise Invalid(f"{account} was removed meanwhile.")
+    return found
+
+
+async def _weigh(
+    old: ConnectedAccount, facts: Facts, account: Mapping[str, Any], event: Event, stripe: TenantStripe | None
+) -> ConnectedAccount:
+    stamp = Stamp(event.created, False, digest(facts), _before(account, event.previous_attributes))
+    news = supersedes(stamp, old.stamp())
+    if news is None and stripe is not None:
+        now = _facts(await stripe.get(f"/v1/accounts/{facts.id}"))
+        return msgspec.structs.replace(old, facts=now, source_event=event.id, source_before=None)
+    if news:
+        return ConnectedAccount(facts, old.access, event.created, event.id, stamp.before)
+    if (stamp.created, stamp.facts) != (old.source_created, old.stamp().facts):
+        return old
+    name = min(event.id, old.source_event or event.id)
+    return msgspec.structs.replace(old, source_event=name, source_before=settle(stamp, old.stamp()))
+
+
+def _facts(account: Mapping[str, Any]) -> Facts:
+    facts = msgspec.convert(account, Facts)
+    return facts if facts.requirements is not None else msgspec.structs.replace(facts, requirements={})
+
+
+def _before(account: Mapping[str, Any], previous: Mapping[str, Any] | None) -> bytes | None:
+    try:
+        return None if previous is None else digest(_facts(rewind(account, previous)))
+    except msgspec.ValidationError:
+        return None  # previous attributes need not make a whole object
+
+
+async def _save(tenant: TenantConnection, account: ConnectedAccount) -> None:
+    columns = msgspec.structs.asdict(account.facts) | msgspec.structs.asdict(account.access)
+    json = {name: msgspec.json.encode(columns[name]).decode() for name in ("capabilities", "requirements")}
+    await tenant.execute(
+        _SAVE,
+        **columns | json,
+        stripe_account=account.facts.id,
+        source_created=account.source_created,
+        source_event=account.source_event,
+        source_before=account.source_before,
+    )

@@ -1,0 +1,165 @@
+"""End customers: one row per (tenant, reference), bound to one Stripe customer. E-mail is never an identity."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, bindparam, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from colonnade_tenants import values
+from colonnade_tenants.errors import Conflict, NotFound
+from colonnade_tenants.ids import new_id
+from colonnade_tenants.partition import TENANT, Statement, TenantConnection, TenantSession
+from colonnade_tenants.tables import customers
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """An end customer of the tenant.
+
+    *reference* is the tenant's own id, null for one that Stripe told of first; *stripe_customer* is null while the
+    row is only reserved. *id* is internal; *public_id* is `ecu_…`.
+    """
+
+    id: int
+    public_id: str
+    reference: str | None
+    stripe_customer: str | None
+    name: str | None
+    email: str | None
+    metadata: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+_COLUMNS = [customers.c[name] for name in Customer.__struct_fields__]
+_OWN = customers.c.tenant_id == TENANT
+
+
+async def reserve(
+    session: TenantSession,
+    reference: str,
+    name: str | None = None,
+    email: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> tuple[Customer, bool]:
+    """The customer with this reference, with these fields, and whether it is new. Raises `Invalid`.
+
+    The row comes before the Stripe customer, so that an event about that one finds its tenant.
+    """
+    values.reference(reference)
+    values.text(name, "name", 256)
+    values.email(email)
+    values.metadata(metadata or {})
+    fields = {"name": name, "email": email, "metadata": dict(metadata or {})}
+    new = insert(customers).values(tenant_id=TENANT, public_id=new_id("ecu"), reference=reference, **fields)
+    created = await session.execute(
+        new.on_conflict_do_nothing(index_elements=["tenant_id", "reference"]).returning(*_COLUMNS)
+    )
+    if row := created.one_or_none():
+        return _customer(row), True
+    differs = or_(*(customers.c[field].is_distinct_from(value) for field, value in fields.items()))
+    await session.execute(
+        update(customers)
+        .where(_OWN, customers.c.reference == reference, differs)
+        .values(**fields, updated_at=func.now())
+    )
+    return await get(session, reference), False
+
+
+async def bind(session: TenantSession, customer: Customer, stripe_customer: str) -> Customer:
+    """Note that *customer* is *stripe_customer* (`cus_…`) at Stripe. Harmless to repeat.
+
+    An event may have told of it meanwhile: that row, which has the subscriptions, then becomes this customer.
+
+    Raises `Conflict` if either is bound to another already.
+    """
+    try:
+        async with session.begin_nested():
+            bound = await session.execute(
+                update(customers)
+                .where(_OWN, customers.c.public_id == customer.public_id)
+                .where(func.coalesce(customers.c.stripe_customer, stripe_customer) == stripe_customer)
+                .values(stripe_customer=stripe_customer)
+                .returning(*_COLUMNS)
+            )
+    except IntegrityError:
+        return await _become(session, customer, stripe_customer)
+    if row := bound.one_or_none():
+        return _customer(row)
+    raise Conflict("This customer is bound to another Stripe customer.", "reference")
+
+
+async def _become(session: TenantSession, customer: Customer, stripe_customer: str) -> Customer:
+    """Give the row that an event made the reserved row's place."""
+    twin = _OWN, customers.c.stripe_customer == stripe_customer, customers.c.reference.is_(None)
+    found = await session.execute(select(customers.c.id).where(*twin).with_for_update(key_share=True))
+    if found.one_or_none() is None:
+        raise Conflict(f"{stripe_customer} is bound to another customer.", "reference")
+    await session.execute(delete(customers).where(_OWN, customers.c.public_id == customer.public_id))
+    kept = ("public_id", "reference", "name", "email", "metadata", "created_at")
+    merged = await session.execute(
+        update(customers)
+        .where(*twin)
+        .values({name: getattr(customer, name) for name in kept} | {"updated_at": func.now()})
+        .returning(*_COLUMNS)
+    )
+    return _customer(merged.one())
+
+
+async def get(session: TenantSession, reference: str) -> Customer:
+    """The customer with this reference. Raises `NotFound`."""
+    if reference.isprintable():  # PostgreSQL would refuse some other characters, and no reference has any
+        found = await session.execute(_select().where(customers.c.reference == reference))
+        if row := found.one_or_none():
+            return _customer(row)
+    raise NotFound("There is no customer with this reference.", "reference")
+
+
+async def list_page(session: TenantSession, after: str | None = None, limit: int = 20) -> list[Customer]:
+    """At most *limit* customers, the oldest first, from the one after the public id *after*. Raises `Invalid`."""
+    page = _select().where(customers.c.public_id > values.after(after)).order_by(customers.c.public_id).limit(limit)
+    return [_customer(row) for row in await session.execute(page)]
+
+
+def _select() -> Select[Any]:
+    return select(*_COLUMNS).where(_OWN)
+
+
+def _customer(row: Any) -> Customer:
+    return Customer(**row._mapping)
+
+
+_STRIPE_CUSTOMER: Any = bindparam("stripe_customer")
+
+_LOCK_BY_STRIPE_ID = Statement(
+    select(customers.c.id).where(_OWN, customers.c.stripe_customer == _STRIPE_CUSTOMER).with_for_update(key_share=True)
+)
+_ADD_BY_STRIPE_ID = Statement(
+    insert(customers)
+    .values(tenant_id=TENANT, public_id=bindparam("public_id"), stripe_customer=_STRIPE_CUSTOMER)
+    .on_conflict_do_nothing(index_elements=["tenant_id", "stripe_customer"])
+)
+_LOCK = Statement(
+    select(customers.c.id).where(_OWN, customers.c.id == bindparam("customer")).with_for_update(key_share=True)
+)
+
+
+async def by_stripe_id(tenant: TenantConnection, stripe_customer: str) -> int:
+    """The internal id of this Stripe customer's row, locked; made, without a reference, if Stripe told of it first."""
+    row = await tenant.fetch_one(_LOCK_BY_STRIPE_ID, stripe_customer=stripe_customer)
+    if row is None:
+        await tenant.execute(_ADD_BY_STRIPE_ID, public_id=new_id("ecu"), stripe_customer=stripe_customer)
+        row = await tenant.fetch_one(_LOCK_BY_STRIPE_ID, stripe_customer=stripe_customer)
+    if row is None:
+        raise NotFound(f"{stripe_customer} was removed meanwhile.")
+    found: int = row["id"]
+    return found
+
+
+async def lock(tenant: TenantConnection, customer_id: int) -> None:
+    """Be the only transaction that changes this customer's facts, until it ends. Raises `NotFound`."""
+    if await tenant.fetch_one(_LOCK, customer=customer_id) is None:
+        raise NotFound("There is no such customer.")

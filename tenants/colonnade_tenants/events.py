@@ -1,0 +1,21 @@
+"""A Stripe event, as a handler gets it."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A snapshot event, its signature checked, its tenant known ("The Event object", Stripe API reference).
+
+    *created* has whole seconds, so that two events may share it. *account* is null for the platform's own events.
+    *previous_attributes* comes with `*.updated` alone, and holds what changed: nested objects in part, arrays whole.
+    """
+
+    id: str
+    type: str
+    created: datetime
+    account: str | None
+    object: msgspec.Raw
+    previous_attributes: dict[str, Any] | None = None

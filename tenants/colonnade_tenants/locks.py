@@ -1,0 +1,23 @@
+"""The order in which transactions take locks, so that none waits in a circle: catalogue, customer, subscription.
+
+Without the catalogue's lock, a plan's change and a new subscription to it could each miss the other, and the customer's
+entitlements would stay wrong until the next event.
+"""
+
+from sqlalchemy import func, select
+
+from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+
+_KEY = func.hashtextextended("colonnade catalogue", TENANT)
+_SHARE = Statement(select(func.pg_advisory_xact_lock_shared(_KEY)))
+_OWN = Statement(select(func.pg_advisory_xact_lock(_KEY)))
+
+
+async def read_catalogue(tenant: TenantConnection) -> None:
+    """Keep features and plans as they are until the transaction ends."""
+    await tenant.fetch(_SHARE)
+
+
+async def change_catalogue(tenant: TenantConnection) -> None:
+    """Be the only transaction of this tenant that reads or changes features and plans, until it ends."""
+    await tenant.fetch(_OWN)

@@ -1,0 +1,6 @@
+"""The mirror of Stripe's subscriptions: what Stripe said last, whatever order it was heard in."""
+
+from colonnade_tenants.subscriptions.apply import apply
+from colonnade_tenants.subscriptions.snapshot import Subscription, decode
+
+__all__ = ["Subscription", "apply", "decode"]

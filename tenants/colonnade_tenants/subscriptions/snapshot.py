@@ -1,0 +1,148 @@
+"""Stripe's subscription object, API version 2026-10-28.endive ("The Subscription object", Stripe API reference).
+
+Only what the mirror keeps is declared. Each field is required, as it is at Stripe: an object of another version, whose
+periods for instance are not on the items, fails with the field's path instead of becoming a NULL.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from colonnade_tenants.order import digest, rewind
+
+Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
+"""Unix seconds, up to the year 9999."""
+
+
+class Expanded(Struct, frozen=True):
+    """An object in place of its id: events carry ids, replies to a read may have been expanded."""
+
+    id: str
+
+
+class Price(Struct, frozen=True):
+    """The price of an item; its product is what the plan may mean."""
+
+    id: str
+    product: str | Expanded
+
+
+class SubscriptionItem(Struct, frozen=True, kw_only=True):
+    """One item; a metered one has no quantity, and counts as one."""
+
+    id: str
+    price: Price
+    quantity: Annotated[int, Meta(ge=0)] | None = None
+    current_period_start: Seconds
+    current_period_end: Seconds
+
+
+class ItemList(Struct, frozen=True):
+    """The first page of the items."""
+
+    data: list[SubscriptionItem]
+    has_more: bool
+
+
+class Subscription(Struct, frozen=True):
+    """A subscription as an event or a read shows it."""
+
+    id: str
+    customer: str | Expanded
+    status: str
+    start_date: Seconds
+    cancel_at: Seconds | None
+    cancel_at_period_end: bool
+    canceled_at: Seconds | None
+    ended_at: Seconds | None
+    trial_end: Seconds | None
+    schedule: str | Expanded | None
+    on_behalf_of: str | Expanded | None
+    items: ItemList
+
+
+class Item(Struct, frozen=True):
+    """An item, as the mirror keeps it."""
+
+    id: str
+    price: str
+    product: str
+    quantity: int
+    current_period_start: datetime
+    current_period_end: datetime
+
+
+class Facts(Struct, frozen=True):
+    """A subscription, as the mirror keeps it; items by id."""
+
+    status: str
+    started_at: datetime
+    cancel_at: datetime | None
+    cancel_at_period_end: bool
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    trial_end: datetime | None
+    schedule: str | None
+    on_behalf_of: str | None
+    items: tuple[Item, ...]
+
+
+def decode(raw: bytes | msgspec.Raw) -> Subscription:
+    """Raises `msgspec.ValidationError` with the path of what is not as Stripe documents it."""
+    return msgspec.json.decode(raw, type=Subscription)
+
+
+def facts(subscription: Subscription, items: list[SubscriptionItem] | None = None) -> Facts:
+    """What the mirror keeps; *items* if they are more than the first page."""
+    return Facts(
+        status=subscription.status,
+        started_at=_time(subscription.start_date),
+        cancel_at=_optional_time(subscription.cancel_at),
+        cancel_at_period_end=subscription.cancel_at_period_end,
+        canceled_at=_optional_time(subscription.canceled_at),
+        ended_at=_optional_time(subscription.ended_at),
+        trial_end=_optional_time(subscription.trial_end),
+        schedule=_optional_id(subscription.schedule),
+        on_behalf_of=_optional_id(subscription.on_behalf_of),
+        items=tuple(sorted(map(_item, subscription.items.data if items is None else items), key=lambda item: item.id)),
+    )
+
+
+def before(raw: bytes | msgspec.Raw, previous: Mapping[str, Any]) -> bytes | None:
+    """Digest of the facts just before an event; None where it does not tell."""
+    try:
+        subscription = msgspec.convert(rewind(msgspec.json.decode(raw), previous), Subscription)
+    except msgspec.ValidationError:
+        return None  # previous attributes need not make a whole object
+    return None if subscription.items.has_more else digest(facts(subscription))
+
+
+def id_of(value: str | Expanded) -> str:
+    """The id of an object that may have been expanded."""
+    return value if isinstance(value, str) else value.id
+
+
+def _optional_id(value: str | Expanded | None) -> str | None:
+    return None if value is None else id_of(value)
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _optional_time(seconds: int | None) -> datetime | None:
+    return None if seconds is None else _time(seconds)
+
+
+def _item(item: SubscriptionItem) -> Item:
+    return Item(
+        id=item.id,
+        price=item.price.id,
+        product=id_of(item.price.product),
+        quantity=1 if item.quantity is None else item.quantity,
+        current_period_start=_time(item.current_period_start),
+        current_period_end=_time(item.current_period_end),
+    )
