@@ -1,0 +1,1 @@
+"""From Stripe's delivery to a tenant's handler: receive, attribute, dispatch, replay."""

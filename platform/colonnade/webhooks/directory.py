@@ -1,0 +1,53 @@
+"""What the platform knows of accounts and Stripe objects, for `attribute`, and how it learns more."""
+
+from collections.abc import Iterable
+
+import asyncpg
+from sqlalchemy import ARRAY, Text, func, select
+from sqlalchemy import bindparam as bind
+from sqlalchemy.dialects.postgresql import insert
+
+from colonnade.database.tables import stripe_objects
+from colonnade.webhooks.attribute import Clue, Known
+from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+
+# One round trip for a whole batch of events.
+_LOOK_UP = """
+select 'account', stripe_account, id from tenants where stripe_account = any($1)
+union all
+select 'object', id, tenant_id from stripe_objects where id = any($2)
+union all
+select 'tenant', public_id, id from tenants where public_id = any($3)
+union all
+select 'creating', null, min(id) from tenants where stripe_account is null having count(*) > 0
+"""
+_REGISTER = Statement(
+    insert(stripe_objects)
+    .from_select(
+        ["id", "tenant_id"],
+        select(func.unnest(bind("ids", type_=ARRAY(Text))), TENANT),
+    )
+    .on_conflict_do_nothing()
+)
+
+
+async def look_up(connection: asyncpg.Connection, clues: Iterable[Clue]) -> Known:
+    """What is known of *clues* now."""
+    keys: dict[str, set[str]] = {"account": set(), "object": set(), "tenant": set()}
+    for clue in clues:
+        keys[clue.kind].add(clue.key)
+    found: dict[str, dict[str, int]] = {"account": {}, "object": {}, "tenant": {}, "creating": {}}
+    for kind, key, tenant_id in await connection.fetch(_LOOK_UP, *map(list, keys.values())):
+        found[kind][key] = tenant_id
+    return Known(found["account"], found["object"], found["tenant"], creating=bool(found["creating"]))
+
+
+async def register(tenant: TenantConnection, clues: Iterable[Clue], known: Known) -> dict[str, int]:
+    """Note that the objects among *clues* are the tenant's; those that were new, with the tenant.
+
+    A later event of one that says less of itself is then attributed by it.
+    """
+    new = sorted({clue.key for clue in clues if clue.kind == "object" and clue.key not in known.object})
+    if new:
+        await tenant.execute(_REGISTER, ids=new)
+    return dict.fromkeys(new, tenant.tenant_id)

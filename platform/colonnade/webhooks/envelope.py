@@ -1,0 +1,77 @@
+"""What receiving reads of an event: enough to store it, whichever API version or payload style it has."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from colonnade.errors import Invalid
+
+# PostgreSQL's text takes no NUL, and one row that it refuses would fail the others of its batch.
+_Word = Annotated[str, Meta(pattern=r"^[!-~]{1,255}\Z")]
+_Seconds = Annotated[int, Meta(ge=0, lt=253_402_300_800)]  # until the year 9999
+
+_PER_ACCOUNT = ("account.", "capability.", "person.")
+
+
+class _Object(Struct):
+    id: _Word | None = None
+
+
+class _Data(Struct):
+    object: _Object
+
+
+class Envelope(Struct):
+    """A snapshot event (`event`) or a thin one (`v2.core.event`), down to the ids."""
+
+    id: _Word
+    object: Literal["event", "v2.core.event"]
+    type: _Word
+    created: _Seconds | Annotated[datetime, Meta(tz=True)]
+    livemode: bool
+    api_version: _Word | None = None
+    account: _Word | None = None
+    context: _Word | None = None
+    data: _Data | None = None
+    related_object: _Object | None = None
+
+    @property
+    def connected_account(self) -> str | None:
+        """The account that the event happened on; None: the platform's own.
+
+        A thin event says it as the last part of its `context`.
+        """
+        last = (self.context or "").rpartition("/")[2]
+        return self.account or (last if self.object != "event" and last.startswith("acct_") else None)
+
+    @property
+    def created_at(self) -> datetime:
+        """When Stripe made the event."""
+        return self.created if isinstance(self.created, datetime) else datetime.fromtimestamp(self.created, UTC)
+
+    @property
+    def key(self) -> str:
+        """What the queue is serial by: the object that the event is about.
+
+        Events about an account go by the account: the id of a capability (`card_payments`) is the same on each.
+        """
+        if self.connected_account and self.type.startswith(_PER_ACCOUNT):
+            return self.connected_account
+        thing = self.data.object if self.data else self.related_object
+        return (thing and thing.id) or self.id
+
+
+_decoder = msgspec.json.Decoder(Envelope)
+
+
+def decode(body: bytes) -> Envelope:
+    """The envelope of a signed body. Raises `Invalid` for what is no event."""
+    try:
+        envelope = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"The body is no event: {error}", "body") from error
+    if envelope.object == "event" and envelope.data is None:
+        raise Invalid("The body is no event: it has no `data.object`.", "body")
+    return envelope

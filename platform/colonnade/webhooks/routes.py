@@ -1,0 +1,50 @@
+"""Routes of received events: the platform team sees all, a tenant its own."""
+
+from typing import Annotated
+
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
+
+from colonnade.access.guard import Tenant
+from colonnade.services import Services
+from colonnade.web import After, Limit, Page
+from colonnade.webhooks import events
+from colonnade.webhooks.events import EventView, Filter
+from colonnade.webhooks.inbox import State
+
+StateFilter = Annotated[State | None, QueryParameter(name="state", description="Only events in this state.")]
+TypeFilter = Annotated[str | None, QueryParameter(name="type", description="Only events of this type.")]
+TenantFilter = Annotated[str | None, QueryParameter(description="Only events of this tenant (`ten_…`).")]
+
+
+@get("/events", summary="List received events of all tenants, newest first")
+async def list_events(
+    services: NamedDependency[Services],
+    limit: Limit = 20,
+    after: After = None,
+    event_state: StateFilter = None,
+    event_type: TypeFilter = None,
+    tenant: TenantFilter = None,
+) -> Page[EventView]:
+    return await events.page(services, Filter(event_state, event_type, tenant), after, limit)
+
+
+@get("/tenants/{tenant:str}/events", summary="List the tenant's events, newest first")
+async def list_tenant_events(
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    limit: Limit = 20,
+    after: After = None,
+    event_state: StateFilter = None,
+    event_type: TypeFilter = None,
+) -> Page[EventView]:
+    return await events.tenant_page(services, current.id, Filter(event_state, event_type), after, limit)
+
+
+@post("/events/{event:str}/replay", summary="Attribute and handle an event anew", status_code=202)
+async def replay_event(event: FromPath[str], services: NamedDependency[Services]) -> EventView:
+    return await events.replay(services, event)
+
+
+ROUTES = (list_events, list_tenant_events, replay_event)

@@ -1,0 +1,109 @@
+"""The worker process: takes events from the inbox until it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+import structlog
+
+from colonnade.database.connections import connect, create_pool, verify
+from colonnade.database.roles import Duty
+from colonnade.heartbeat import beat
+from colonnade.settings import Settings
+from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks.dispatch import Dispatcher
+from colonnade.webhooks.writer import CHANNEL
+from colonnade_tenants.handlers import HANDLERS, Handler
+
+log = structlog.get_logger()
+
+POLL = 1.0
+"""Seconds between looks at the inbox when no notification comes."""
+
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class Worker:
+    """Processes the inbox in *concurrency* tasks. Any number of workers may run at once."""
+
+    def __init__(
+        self,
+        database_url: str,
+        gateway: StripeGateway,
+        *,
+        data_dir: Path,
+        concurrency: int = 2,
+        handlers: Mapping[str, Handler] = HANDLERS,
+    ) -> None:
+        self._url = database_url
+        self._data_dir = data_dir
+        self._concurrency = concurrency
+        self._dispatcher = Dispatcher(gateway, handlers)
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Work until `stop`. Raises `UnsafeLogin`, and what connecting raises; later the database may come and go."""
+        await verify(self._url)
+        async with await create_pool(self._url, Duty.WORKER, size=self._concurrency) as pool:
+            log.info("worker started", tasks=self._concurrency)
+            listener = asyncio.create_task(self._listen())
+            await asyncio.gather(*(self._work(pool) for _ in range(self._concurrency)))
+            listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await listener
+        log.info("worker stopped")
+
+    def stop(self) -> None:
+        """Finish the batches in hand, then let `run` return."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _work(self, pool: asyncpg.Pool) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            found = 0
+            try:
+                found = await self._dispatcher.batch(pool)
+            except _LOST as error:
+                log.warning("batch given up", error=type(error).__name__, reason=str(error).partition("\n")[0])
+            except Exception as error:
+                log.error("batch failed", exc_info=error)
+            beat(self._data_dir)
+            if not found:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), POLL)
+
+    async def _listen(self) -> None:
+        """Wake the tasks when events were stored; polling covers the time without a connection."""
+        while True:
+            try:
+                await self._hear()
+            except _LOST as error:
+                log.warning("not listening", error=type(error).__name__)
+            await asyncio.sleep(POLL)
+
+    async def _hear(self) -> None:
+        connection = await connect(self._url, Duty.WORKER)
+        try:
+            ended = asyncio.Event()
+            connection.add_termination_listener(lambda _connection: ended.set())
+            await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+            await ended.wait()
+        finally:
+            await connection.close(timeout=2)
+
+
+async def work(settings: Settings, database_url: str, concurrency: int) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises `UnsafeLogin`, and what connecting raises."""
+    gateway = StripeGateway(settings)
+    worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+    try:
+        await worker.run()
+    finally:
+        await gateway.close()
