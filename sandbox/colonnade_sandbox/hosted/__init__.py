@@ -1,9 +1,5 @@
-"""The pages that Stripe hosts: customer portal, onboarding, uploaded files."""
+"""The pages that Stripe hosts: customer portal, onboarding, invoices, uploaded brand images."""
 
-from colonnade_sandbox.http import Request, Response
-from colonnade_sandbox.sandbox import Sandbox
+from colonnade_sandbox.hosted.site import handle
 
-
-async def handle(request: Request, sandbox: Sandbox) -> Response:
-    """The page at `request.path`."""
-    return Response.html("<!doctype html><title>Not found</title><p>This page does not exist.</p>", 404)
+__all__ = ["handle"]

@@ -1,0 +1,90 @@
+"""Cancel a subscription, and take that back."""
+
+from functools import partial
+from typing import Any
+
+from colonnade_sandbox.hosted import flows, pages, summary
+from colonnade_sandbox.hosted.visit import Visit
+from colonnade_sandbox.http import Response
+from colonnade_sandbox.resources import lifecycle, subscriptions
+from colonnade_sandbox.store import Object
+
+FLOW = "subscription_cancel"
+LONGEST_COMMENT = 500
+REASONS = {
+    "customer_service": "Customer service was less than expected",
+    "low_quality": "Quality was less than expected",
+    "missing_features": "I need more features",
+    "other": "Other reason",
+    "switched_service": "I found an alternative",
+    "too_complex": "Ease of use was less than expected",
+    "too_expensive": "It's too expensive",
+    "unused": "I no longer need it",
+}
+
+
+def can_cancel(visit: Visit, subscription: Object) -> bool:
+    return visit.has(FLOW) and subscription["cancel_at"] is None
+
+
+def can_keep(visit: Visit, subscription: Object) -> bool:
+    return visit.has(FLOW) and subscription["cancel_at"] is not None
+
+
+def ask(visit: Visit, key: str) -> Response:
+    """The page that asks whether, and perhaps why."""
+    feature, subscription = _open(visit, key)
+    return visit.page(
+        "cancel.html",
+        summary=summary.of(visit, subscription),
+        back=flows.way_back(visit, FLOW, subscription=key),
+        immediately=feature["mode"] == "immediately",
+        ends=lifecycle.period_end(subscription),
+        reasons={name: REASONS[name] for name in _options(feature) if name in REASONS},
+    )
+
+
+def cancel(visit: Visit, key: str) -> Response:
+    feature, subscription = _open(visit, key)
+    details = _answers(visit, feature)
+    if feature["mode"] == "immediately":
+        prorate = feature["proration_behavior"] == "create_prorations"
+        visit.run(subscriptions.cancel, key, cancellation_details=details, prorate=prorate)
+        return flows.finish(visit, FLOW, notice="canceled", subscription=key)
+    schedule = partial(lifecycle.schedule_cancellation, subscription=subscription, in_portal=True, details=details)
+    visit.run(schedule)
+    return flows.finish(visit, FLOW, notice="cancellation-scheduled", subscription=key)
+
+
+def keep(visit: Visit, key: str) -> Response:
+    visit.feature(FLOW)
+    subscription = visit.subscription(key)
+    if subscription["cancel_at"] is None:
+        raise pages.Refused(409, "Nothing to undo", "This subscription is not being canceled.")
+    visit.run(partial(lifecycle.keep, subscription=subscription))
+    return pages.redirect(visit.home("kept"))
+
+
+def _open(visit: Visit, key: str) -> tuple[dict[str, Any], Object]:
+    feature, subscription = visit.feature(FLOW), visit.subscription(key)
+    if subscription["cancel_at"] is not None:
+        raise pages.Refused(409, "Already canceled", summary.when(subscription))
+    return feature, subscription
+
+
+def _options(feature: dict[str, Any]) -> list[str]:
+    asked = feature["cancellation_reason"]
+    return list(asked["options"] or []) if asked["enabled"] else []
+
+
+def _answers(visit: Visit, feature: dict[str, Any]) -> dict[str, Any]:
+    """Raises Refused: 403 for an answer that is not asked for, 400 for one that is not on offer."""
+    form, options = visit.request.form, _options(feature)
+    feedback, comment = form.get("feedback", ""), form.get("comment", "").strip()
+    if (feedback or comment) and not options:
+        raise pages.Refused(403, "Not available", "Reasons are not asked for here.")
+    if feedback and feedback not in options:
+        raise pages.Refused(400, "Please choose again", "This reason is not on offer.")
+    if len(comment) > LONGEST_COMMENT:
+        raise pages.Refused(400, "Please shorten", f"A comment may have at most {LONGEST_COMMENT} characters.")
+    return {name: value for name, value in (("feedback", feedback), ("comment", comment)) if value}

@@ -1,0 +1,123 @@
+"""What all hosted pages share: templates, headers, refusals, the token against forged forms."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from colonnade_sandbox.hosted import brand, words
+from colonnade_sandbox.http import Request, Response
+from colonnade_sandbox.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+# Forms that were open when the sandbox stopped are refused after its restart; a reload renews them.
+FORM_SECRET = secrets.token_bytes(32)
+
+HEADERS = (
+    ("cache-control", "no-store"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+    ("x-robots-tag", "noindex"),
+)
+
+
+class Refused(Exception):
+    """A page that says no, with a heading and a sentence that tell a stranger nothing."""
+
+    def __init__(self, status: int, title: str, text: str) -> None:
+        super().__init__(title)
+        self.status, self.title, self.text = status, title, text
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+    found.trim_blocks = found.lstrip_blocks = True
+    found.filters |= {
+        "card": words.card,
+        "date": words.date,
+        "expiry": words.expiry,
+        "total_price": words.total_price,
+        "unit_price": words.unit_price,
+        "web_link": words.web_link,
+    }
+    found.globals["money"] = words.money
+    found.globals["style_url"] = f"/p/style.css?v={hashlib.sha256(_style()).hexdigest()[:12]}"
+    return found
+
+
+def _style() -> bytes:
+    return (HERE / "style.css").read_bytes()
+
+
+def render(template: str, *, status: int = 200, leads_to: Iterable[str | None] = (), **values: Any) -> Response:
+    """A page. `leads_to` are the URLs elsewhere that its forms may end at, by a redirect."""
+    response = Response.html(_templates().get_template(template).render(**values), status)
+    response.headers += [*HEADERS, ("content-security-policy", _policy(leads_to))]
+    return response
+
+
+def _policy(leads_to: Iterable[str | None]) -> str:
+    # Browsers hold a redirect after a form against form-action as well.
+    targets = " ".join(["'self'", *sorted({origin for url in leads_to if (origin := words.origin(url))})])
+    return (
+        "default-src 'self'; script-src 'none'; object-src 'none'; base-uri 'none'; "
+        f"form-action {targets}; frame-ancestors 'none'"
+    )
+
+
+def refusal(refused: Refused, **values: Any) -> Response:
+    """The page of a refusal; in the brand's colours where `values` name a `brand`."""
+    known = {"brand": brand.Brand("Billing"), "back": None} | values
+    return render("message.html", status=refused.status, title=refused.title, text=refused.text, **known)
+
+
+def redirect(url: str) -> Response:
+    # A header holds ASCII and no line break, whatever the URL holds.
+    response = Response.redirect(quote(url, safe="%:/?#[]@!$&'()*+,;=~"))
+    response.headers += HEADERS
+    return response
+
+
+def asset(media_type: str, content: bytes) -> Response:
+    """A public file: cached, and never run as a page of its own."""
+    policy = "default-src 'none'; frame-ancestors 'none'; sandbox"
+    headers = [
+        ("content-type", media_type),
+        ("cache-control", "public, max-age=3600"),
+        ("content-security-policy", policy),
+        *HEADERS[1:],
+    ]
+    return Response(200, content, headers)
+
+
+def stylesheet(request: Request, sandbox: Sandbox) -> Response:
+    return asset("text/css; charset=utf-8", _style())
+
+
+def brand_stylesheet(request: Request, sandbox: Sandbox, primary: str, secondary: str) -> Response:
+    """A brand's colours: a file of its own, because the pages allow no inline style."""
+    return asset("text/css; charset=utf-8", brand.css(primary, secondary).encode())
+
+
+def brand_tile(request: Request, sandbox: Sandbox, primary: str) -> Response:
+    return asset("image/svg+xml", brand.tile(primary).encode())
+
+
+def form_token(token: str) -> str:
+    """What proves that a form came from a page of the session behind `token`."""
+    return hmac.new(FORM_SECRET, token.encode(), hashlib.sha256).hexdigest()
+
+
+def check_form(request: Request, token: str) -> None:
+    """Raises Refused (403) for a form that did not come from the session's own page."""
+    given = request.form.get("csrf_token", "")
+    if not hmac.compare_digest(given.encode(), form_token(token).encode()):
+        text = "This form is no longer valid. Go back, reload the page and try again."
+        raise Refused(403, "Please try again", text)

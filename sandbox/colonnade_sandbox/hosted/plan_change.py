@@ -1,0 +1,230 @@
+"""Switch to another plan, or to another quantity: only what the configuration lists."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from colonnade_sandbox import periods
+from colonnade_sandbox.hosted import flows, pages, summary, words
+from colonnade_sandbox.hosted.visit import Visit
+from colonnade_sandbox.http import Response
+from colonnade_sandbox.resources import subscriptions
+from colonnade_sandbox.store import Object
+
+FEATURE = "subscription_update"
+FLOWS = (FEATURE, "subscription_update_confirm")
+CHANGEABLE = ("active", "trialing", "past_due")
+MOST = 999_999
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A price that may be chosen. `minimum` and `maximum` bound the quantity; both None fix it."""
+
+    price: Object
+    title: str
+    detail: str | None
+    description: str | None
+    is_current: bool
+    minimum: int | None
+    maximum: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A change that may be made."""
+
+    price: Object
+    quantity: int
+    item: Object
+
+    @property
+    def switches(self) -> bool:
+        return bool(self.price["id"] != self.item["price"]["id"])
+
+
+def can_update(visit: Visit, subscription: Object) -> bool:
+    """Several items, usage-based prices and scheduled cancellations rule a change out."""
+    if not visit.has(FEATURE) or subscription["cancel_at"] is not None or subscription["status"] not in CHANGEABLE:
+        return False
+    items = subscription["items"]["data"]
+    return (
+        len(items) == 1 and "quantity" in items[0] and any(_is_choice(offer) for offer in offers(visit, subscription))
+    )
+
+
+def _is_choice(offer: Offer) -> bool:
+    return not offer.is_current or offer.minimum is not None
+
+
+def offers(visit: Visit, subscription: Object) -> list[Offer]:
+    """What may be chosen, the current plan among it; cheapest first."""
+    feature, call = visit.configuration["features"][FEATURE], visit.call()
+    current = subscription["items"]["data"][0]["price"]
+    found = []
+    for listed in feature["products"]:
+        product = call.find("product", listed["product"]) or {"active": False}
+        for name in listed["prices"]:
+            price = call.find("price", name)
+            if price is None or price["currency"] != subscription["currency"]:
+                continue
+            is_current = name == current["id"]
+            on_sale = price["active"] and product["active"] and "price" in feature["default_allowed_updates"]
+            if is_current or on_sale:
+                found.append(_offer(visit, price, product, is_current, _bounds(feature, listed)))
+    if not any(offer.is_current for offer in found):
+        found.append(_offer(visit, current, {}, True, _bounds(feature, _listed(feature, current["product"]))))
+    return sorted(found, key=lambda offer: offer.price["unit_amount"] or 0)
+
+
+def _listed(feature: dict[str, Any], product: str) -> dict[str, Any]:
+    return next((listed for listed in feature["products"] if listed["product"] == product), {})
+
+
+def _bounds(feature: dict[str, Any], listed: dict[str, Any]) -> tuple[int | None, int | None]:
+    adjustable = listed.get("adjustable_quantity") or {"enabled": False}
+    if "quantity" not in feature["default_allowed_updates"] or not adjustable["enabled"]:
+        return None, None
+    return max(adjustable["minimum"], 1), adjustable["maximum"] or MOST
+
+
+def _offer(
+    visit: Visit, price: Object, product: Object, is_current: bool, bounds: tuple[int | None, int | None]
+) -> Offer:
+    title, detail = summary.product_name(visit, price), summary.nickname(visit, price)
+    return Offer(price, title, detail, product.get("description"), is_current, *bounds)
+
+
+def choose(visit: Visit, key: str) -> Response:
+    """The list of plans; a choice leads to the page that confirms it."""
+    subscription = _open(visit, key)
+    listed, item = offers(visit, subscription), subscription["items"]["data"][0]
+    bounded = [offer for offer in listed if offer.minimum is not None]
+    return visit.page(
+        "update.html",
+        summary=summary.of(visit, subscription),
+        offers=listed,
+        quantity=item["quantity"],
+        minimum=min((offer.minimum or 1 for offer in bounded), default=None),
+        maximum=max((offer.maximum or 1 for offer in bounded), default=None),
+        back=flows.way_back(visit, FEATURE, subscription=key),
+    )
+
+
+def confirm(visit: Visit, key: str) -> Response:
+    """What the change costs and when it takes effect."""
+    subscription = _open(visit, key)
+    choice = _choice(visit, subscription, visit.request.arguments)
+    back = flows.way_back(visit, "subscription_update_confirm", subscription=key)
+    if not flows.is_step(visit, ("subscription_update_confirm",), key):
+        back = (visit.url("subscriptions", key, "update"), "Choose another plan")
+    return visit.page(
+        "confirm.html",
+        summary=summary.of(visit, subscription),
+        choice=choice,
+        title=summary.product_name(visit, choice.price),
+        detail=summary.nickname(visit, choice.price),
+        terms=_terms(visit, subscription, choice),
+        back=back,
+    )
+
+
+def _terms(visit: Visit, subscription: Object, choice: Choice) -> str:
+    """When the change applies and what is charged next."""
+    total = words.total_price(choice.price, choice.quantity)
+    now, end = visit.call().now, choice.item["current_period_end"]
+    old, new = choice.item["price"]["recurring"], choice.price["recurring"]
+    if subscription["status"] == "trialing":
+        if not _ends_trial(visit):
+            return f"Your plan changes now and your trial goes on. From {words.date(end)} you pay {total}."
+        return f"Your plan changes now, your trial ends, and you pay {total} from today."
+    if (old["interval"], old["interval_count"]) != (new["interval"], new["interval_count"]):
+        following = words.date(periods.step(now, new, 1))
+        return f"Your plan changes now and a new billing period starts. It renews on {following} at {total}."
+    return f"Your plan changes now. From {words.date(end)} you pay {total}."
+
+
+def update(visit: Visit, key: str) -> Response:
+    subscription = _open(visit, key)
+    choice = _choice(visit, subscription, visit.request.form)
+    wish = {"id": choice.item["id"], "quantity": choice.quantity}
+    if choice.switches:
+        wish["price"] = choice.price["id"]
+    params = {"items": [wish], "proration_behavior": visit.feature(FEATURE)["proration_behavior"]}
+    if subscription["status"] == "trialing" and _ends_trial(visit):
+        params["trial_end"] = "now"
+    visit.run(subscriptions.update, key, **params)
+    return flows.finish(visit, *FLOWS, notice="updated", subscription=key)
+
+
+def _ends_trial(visit: Visit) -> bool:
+    return bool(visit.feature(FEATURE)["trial_update_behavior"] == "end_trial")
+
+
+def _open(visit: Visit, key: str) -> Object:
+    visit.feature(FEATURE)
+    subscription = visit.subscription(key)
+    if not can_update(visit, subscription) and not flows.confirmed(visit, key):
+        raise pages.Refused(409, "Not possible", "This subscription cannot be changed here.")
+    return subscription
+
+
+def _choice(visit: Visit, subscription: Object, given: dict[str, str]) -> Choice:
+    """The wish of a form or link.
+
+    Raises Refused: 400 for a price that is not listed, a quantity out of bounds, or no change at all.
+    """
+    item = subscription["items"]["data"][0]
+    name = given.get("price") or item["price"]["id"]
+    quantity = _quantity(given.get("quantity"), item["quantity"])
+    offer = next((offer for offer in offers(visit, subscription) if offer.price["id"] == name), None)
+    if offer is None:
+        raise pages.Refused(400, "Plan not available", "This plan is not on offer.")
+    if (name, quantity) == (item["price"]["id"], item["quantity"]):
+        raise pages.Refused(400, "Nothing to change", "This is the plan that you have.")
+    if not _is_wish_of_flow(visit, subscription, name, quantity):
+        _check_quantity(offer, quantity, item["quantity"])
+    choice = Choice(offer.price, quantity, item)
+    _check_possible(visit, choice)
+    return choice
+
+
+def _quantity(given: str | None, current: int) -> int:
+    if not given:
+        return current
+    if not given.isascii() or not given.isdigit() or len(given) > 6:
+        raise pages.Refused(400, "Please check the quantity", "The quantity must be a whole number.")
+    return int(given)
+
+
+def _is_wish_of_flow(visit: Visit, subscription: Object, price: str, quantity: int) -> bool:
+    """A confirm flow's quantity was decided by the server that made the session."""
+    wanted = flows.confirmed(visit, subscription["id"])
+    return wanted is not None and (wanted["price"], wanted.get("quantity")) == (price, quantity)
+
+
+def _check_quantity(offer: Offer, quantity: int, current: int) -> None:
+    if offer.minimum is None or offer.maximum is None:
+        if quantity != current:
+            raise pages.Refused(403, "Not available", "The quantity of this plan cannot be changed here.")
+    elif not offer.minimum <= quantity <= offer.maximum:
+        text = f"The quantity must be from {offer.minimum} to {offer.maximum}."
+        raise pages.Refused(400, "Please check the quantity", text)
+
+
+def _check_possible(visit: Visit, choice: Choice) -> None:
+    """Changes that Stripe would defer or that move the anchor need what this sandbox does not have: refuse them."""
+    feature = visit.feature(FEATURE)
+    conditions = {condition["type"] for condition in feature["schedule_at_period_end"]["conditions"]}
+    before, after = choice.item["price"], choice.price
+    lower = choice.quantity * (after["unit_amount"] or 0) < choice.item["quantity"] * (before["unit_amount"] or 0)
+    shorter = _length(after) < _length(before)
+    deferred = (lower and "decreasing_item_amount" in conditions) or (shorter and "shortening_interval" in conditions)
+    if deferred and before["product"] == after["product"]:
+        text = "The sandbox cannot schedule changes for the end of a period."
+        raise pages.Refused(501, "Not implemented", text)
+    if feature["billing_cycle_anchor"] == "now":
+        raise pages.Refused(501, "Not implemented", "The sandbox cannot move the billing date with a change of plan.")
+
+
+def _length(price: Object) -> int:
+    return periods.step(0, price["recurring"], 1)

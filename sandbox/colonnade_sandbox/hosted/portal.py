@@ -1,0 +1,68 @@
+"""The customer portal: which page answers which path below `/p/session/{token}`."""
+
+import re
+from collections.abc import Callable
+
+from colonnade_sandbox.errors import StripeError
+from colonnade_sandbox.hosted import (
+    cancellation,
+    customer_details,
+    flows,
+    home,
+    invoices,
+    pages,
+    payment_methods,
+    plan_change,
+)
+from colonnade_sandbox.hosted.visit import Visit, open_visit
+from colonnade_sandbox.http import Request, Response
+from colonnade_sandbox.sandbox import Sandbox
+
+Page = Callable[..., Response]
+
+PAGES: tuple[tuple[str, str, Page], ...] = (
+    ("GET", r"/?", home.first_page),
+    ("GET", r"/home", home.show),
+    ("GET", r"/done", flows.done),
+    ("GET", r"/subscriptions/(?P<key>[^/]+)/cancel", cancellation.ask),
+    ("POST", r"/subscriptions/(?P<key>[^/]+)/cancel", cancellation.cancel),
+    ("POST", r"/subscriptions/(?P<key>[^/]+)/keep", cancellation.keep),
+    ("GET", r"/subscriptions/(?P<key>[^/]+)/update", plan_change.choose),
+    ("GET", r"/subscriptions/(?P<key>[^/]+)/update/confirm", plan_change.confirm),
+    ("POST", r"/subscriptions/(?P<key>[^/]+)/update", plan_change.update),
+    ("GET", r"/payment-methods/new", payment_methods.ask),
+    ("POST", r"/payment-methods", payment_methods.add),
+    ("POST", r"/payment-methods/(?P<key>[^/]+)/default", payment_methods.make_default),
+    ("POST", r"/payment-methods/(?P<key>[^/]+)/remove", payment_methods.remove),
+    ("GET", r"/customer", customer_details.ask),
+    ("POST", r"/customer", customer_details.save),
+    ("GET", r"/invoices/(?P<key>[^/]+)", invoices.of_visit),
+)
+
+
+def answer(request: Request, sandbox: Sandbox, token: str, rest: str | None) -> Response:
+    visit = open_visit(request, sandbox, token)
+    try:
+        return _answer(visit, rest or "")
+    except pages.Refused as refused:
+        return _refusal(visit, refused)
+    except StripeError as error:
+        # What the API would refuse: the catalogue changed while the page was open.
+        return _refusal(visit, pages.Refused(error.status, "That did not work", str(error)))
+
+
+def _answer(visit: Visit, rest: str) -> Response:
+    if visit.request.method == "POST":
+        pages.check_form(visit.request, visit.token)
+    found = [(method, page, match) for method, pattern, page in PAGES if (match := re.fullmatch(pattern, rest))]
+    for method, page, match in found:
+        if method == visit.request.method:
+            return page(visit, **match.groupdict())
+    if found:
+        raise pages.Refused(405, "Not possible", "This page cannot be used that way.")
+    raise pages.Refused(404, "Page not found", "This page does not exist.")
+
+
+def _refusal(visit: Visit, refused: pages.Refused) -> Response:
+    back = (visit.home(), "Return to billing")
+    return pages.refusal(refused, brand=visit.brand, back=back)

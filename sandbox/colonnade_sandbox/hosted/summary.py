@@ -1,0 +1,86 @@
+"""A subscription in words: what it is, what it costs, what happens next."""
+
+from dataclasses import dataclass
+
+from colonnade_sandbox.hosted import words
+from colonnade_sandbox.hosted.visit import Visit
+from colonnade_sandbox.resources import invoices, lifecycle
+from colonnade_sandbox.store import Object
+
+# What each status is called, and the tone it is shown in.
+STATUSES = {
+    "active": ("Active", "good"),
+    "trialing": ("Trial", "good"),
+    "past_due": ("Past due", "bad"),
+    "unpaid": ("Unpaid", "bad"),
+    "incomplete": ("Incomplete", "bad"),
+    "paused": ("Paused", "plain"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One item of a subscription. `detail` is the price's own name, `quantity` says how the price adds up."""
+
+    title: str
+    detail: str | None
+    price: str
+    quantity: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    id: str
+    lines: list[Line]
+    label: str
+    tone: str
+    when: str
+    method: Object | None
+
+    @property
+    def title(self) -> str:
+        return ", ".join(line.title for line in self.lines)
+
+
+def of(visit: Visit, subscription: Object) -> Summary:
+    label, tone = STATUSES.get(subscription["status"], (subscription["status"], "plain"))
+    if subscription["cancel_at"] is not None:
+        label, tone = f"Cancels {words.date(subscription['cancel_at'])}", "warn"
+    return Summary(
+        id=subscription["id"],
+        lines=[line(visit, item) for item in subscription["items"]["data"]],
+        label=label,
+        tone=tone,
+        when=when(subscription),
+        method=invoices.chargeable(visit.call(), subscription),
+    )
+
+
+def line(visit: Visit, item: Object) -> Line:
+    price, quantity = item["price"], item.get("quantity", 1)
+    several = f"{quantity} × {words.unit_price(price)}" if quantity != 1 else None
+    return Line(product_name(visit, price), nickname(visit, price), words.total_price(price, quantity), several)
+
+
+def product_name(visit: Visit, price: Object) -> str:
+    product = visit.call().find("product", price["product"]) or {}
+    return str(product.get("name") or price["nickname"] or "Subscription")
+
+
+def nickname(visit: Visit, price: Object) -> str | None:
+    """The price's own name where it says more than the product's."""
+    given: str | None = price["nickname"]
+    return given if given and given != product_name(visit, price) else None
+
+
+def when(subscription: Object) -> str:
+    """What happens next, and on which day."""
+    if subscription["cancel_at"] is not None:
+        return f"Your plan ends on {words.date(subscription['cancel_at'])}."
+    if subscription["status"] == "trialing":
+        return f"Your trial ends on {words.date(subscription['trial_end'])}."
+    if subscription["status"] == "incomplete":
+        return "Your first payment is not complete."
+    if subscription["status"] in ("past_due", "unpaid"):
+        return "Your last payment failed. Update your payment method to keep your plan."
+    return f"Your plan renews on {words.date(lifecycle.period_end(subscription))}."
