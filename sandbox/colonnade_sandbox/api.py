@@ -61,12 +61,13 @@ class Api:
         self._route(exchange)
         exchange.params = self._params(exchange.request)
         fault = self._sandbox.faults.of_call()
-        if fault is not None and not fault.after:
-            await asyncio.sleep(fault.delay)
-            if fault.status:
-                return self._error(exchange, faulty(fault))
-        response = await self._once(exchange, fault)
-        return self._error(exchange, faulty(fault)) if fault and fault.after and fault.status else response
+        if fault is None:
+            return await self._once(exchange, 0.0)
+        if fault.after or not fault.status:
+            response = await self._once(exchange, fault.delay)
+            return self._error(exchange, faulty(fault)) if fault.status else response
+        await asyncio.sleep(fault.delay)
+        return self._error(exchange, faulty(fault))
 
     def _scope(self, exchange: Exchange) -> str:
         """The account that a call works on: the key's own, or the connected one it names."""
@@ -96,23 +97,21 @@ class Api:
         if request.parts:
             fields = [(name, part.content.decode()) for name, part in request.parts.items() if part.filename is None]
             return forms.nest(fields)
-        text = request.query
-        if request.method == "POST":
-            text = "&".join(filter(None, [text, request.body.decode("utf-8", "replace")]))
-        return forms.parse(text)
+        body = request.body.decode("utf-8", "replace")
+        return forms.parse("&".join(filter(None, [request.query, body])))
 
-    async def _once(self, exchange: Exchange, fault: ApiFault | None) -> Response:
+    async def _once(self, exchange: Exchange, delay: float) -> Response:
         """Under an idempotency key an executed call is never executed again."""
         name = exchange.headers.get("idempotency-key", "")
         if exchange.request.method != "POST" or not name:
+            await asyncio.sleep(delay)
             return self._execute(exchange)
         print_ = fingerprint(exchange.request, exchange.params or {})
         stored = self._keys.stored(exchange.account, name, print_)
         if stored is not None:
             return stored
         with self._keys.in_flight(exchange.account, name):
-            if fault is not None and fault.after:
-                await asyncio.sleep(fault.delay)
+            await asyncio.sleep(delay)
             with self._sandbox.store.transaction():
                 response, storable = self._try(exchange)
                 response.headers.append(("original-request", exchange.request_id))
@@ -137,7 +136,7 @@ class Api:
             params = parameters.validate(declaration, params | ({"file": "_"} if upload else {}))
         expand = params.pop("expand", None) or []
         expansion.check_depth(expand)
-        self._check_taken(exchange, params)
+        self._check_taken(exchange.operation, params)
         call = Call(
             self._sandbox,
             exchange.account,
@@ -157,15 +156,11 @@ class Api:
         self._check(reply)
         return Response.json(reply)
 
-    def _check_taken(self, exchange: Exchange, params: dict[str, Any]) -> None:
+    def _check_taken(self, operation: Operation, params: dict[str, Any]) -> None:
         """A parameter that Stripe has and the sandbox ignores is refused, never passed over."""
-        takes = exchange.operation.takes if exchange.operation else None
-        for name in params if takes is not None else ():
-            if name not in takes:
-                text = f"The parameter {name} is part of Stripe's API but not implemented by this sandbox."
-                raise errors.StripeError(
-                    501, text, type="api_error", code="not_implemented", param=name, storable=False
-                )
+        for name in params:
+            if operation.takes is not None and name not in operation.takes:
+                raise errors.parameter_not_implemented(name)
 
     def _check(self, reply: Object) -> None:
         if self._sandbox.check_replies and "object" in reply and (found := shapes.differences(reply)):
@@ -175,7 +170,7 @@ class Api:
     def _error(self, exchange: Exchange, error: errors.StripeError) -> Response:
         body = dict(error.error)
         if error.status != 401:
-            body["request_log_url"] = f"{self._sandbox.base_url}/_sandbox/requests/{exchange.request_id}"
+            body["request_log_url"] = f"{self._sandbox.base_url}/_sandbox/requests?id={exchange.request_id}"
         response = Response.json({"error": body}, error.status)
         if error.status == 401:
             response.headers.append(REALM)

@@ -27,8 +27,8 @@ def health(request: Request, sandbox: Sandbox) -> Response:
 
 
 def requests(request: Request, sandbox: Sandbox) -> Response:
-    """The newest API calls, oldest first; `?account=` and `?path=` narrow them."""
-    wanted = {name: value for name, value in request.arguments.items() if name in ("account", "path", "method")}
+    """The newest API calls, oldest first; `?id=`, `?account=`, `?path=` and `?method=` narrow them."""
+    wanted = {name: value for name, value in request.arguments.items() if name in ("account", "id", "path", "method")}
     rows = [row for row in sandbox.log if all(row[name] == value for name, value in wanted.items())]
     return Response.json({"data": rows})
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import heapq
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from colonnade_sandbox import housekeeping
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.resources import lifecycle
 from colonnade_sandbox.store import Object
@@ -25,11 +27,11 @@ def work_off(sandbox: "Sandbox") -> int | None:
     now = sandbox.clock.now()
     while queue and queue[0][0] <= now:
         moment, account, key = heapq.heappop(queue)
-        subscription = sandbox.store.find(account, "subscription", key)
-        if subscription is None:
+        due = sandbox.store.find(account, "subscription", key)
+        if due is None:
             continue
         with sandbox.clock.at(moment):
-            sandbox.run(partial(lifecycle.work, subscription=subscription), Call(sandbox, account, account))
+            sandbox.run(partial(lifecycle.work, subscription=due), Call(sandbox, account, account))
         _plan(queue, account, sandbox.store.find(account, "subscription", key))
     return queue[0][0] if queue else None
 
@@ -42,7 +44,11 @@ def _plan(queue: list[tuple[int, str, str]], account: str, subscription: Object 
 
 async def run(sandbox: "Sandbox") -> None:
     """The loop beside the API: sleeps until the next work, or until an operation may have made some."""
+    pruned = float("-inf")
     while True:
+        if time.monotonic() - pruned > housekeeping.HOUR:
+            housekeeping.prune(sandbox)
+            pruned = time.monotonic()
         sandbox.work_waits.clear()
         following = work_off(sandbox)
         wait = LONGEST_SLEEP if following is None else following - sandbox.clock.now()

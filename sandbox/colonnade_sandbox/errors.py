@@ -110,3 +110,8 @@ def unknown_url(method: str, path: str) -> StripeError:
 def not_implemented(method: str, template: str) -> StripeError:
     text = f"{method} {template} is part of Stripe's API but not implemented by this sandbox."
     return StripeError(501, text, type="api_error", code="not_implemented", storable=False)
+
+
+def parameter_not_implemented(param: str) -> StripeError:
+    text = f"The parameter {param} is part of Stripe's API but not implemented by this sandbox."
+    return StripeError(501, text, type="api_error", code="not_implemented", param=param, storable=False)

@@ -91,12 +91,3 @@ class Keys:
 
 def _misused(text: str) -> errors.StripeError:
     return errors.StripeError(400, text, type="idempotency_error", storable=False)
-
-
-def prune(sandbox: Sandbox) -> None:
-    """Forget keys after a day; without this a long-lived demo would keep every answer it ever gave."""
-    oldest = sandbox.clock.now() - KEPT
-    with sandbox.store.transaction():
-        for account, entry in sandbox.store.everywhere(KIND):
-            if entry["created"] < oldest:
-                sandbox.store.delete(account, KIND, entry["id"])

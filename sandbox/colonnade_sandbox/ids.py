@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import string
+from functools import lru_cache
 
 ALPHABET = string.ascii_letters + string.digits
 LENGTHS = {"cus": 14, "prod": 14, "req": 14, "acct": 16, "ca": 32, "whsec": 32}
@@ -20,6 +21,7 @@ def token(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
+@lru_cache(1024)
 def derived(prefix: str, text: str) -> str:
     """The same id for the same text, every time."""
     number = int.from_bytes(hashlib.sha256(text.encode()).digest())

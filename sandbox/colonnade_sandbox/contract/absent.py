@@ -15,6 +15,7 @@ ABSENT: dict[str, frozenset[str]] = {
     "account.individual": ALL,
     "account.settings": frozenset({"bacs_debit_payments", "paypay_payments", "treasury"}),
     "account.settings.card_issuing": ALL,
+    "account.settings.card_issuing.tos_acceptance": frozenset({"user_agent"}),
     "account.settings.card_payments": frozenset({"decline_on"}),
     "account.settings.payouts.schedule": ALL,
     "account.settings.sepa_debit_payments": ALL,
@@ -29,7 +30,6 @@ ABSENT: dict[str, frozenset[str]] = {
     "customer.shipping": ALL,
     "event": frozenset({"account", "context"}),
     "event.data": frozenset({"previous_attributes"}),
-    "file": frozenset(),
     "invoice": frozenset({"amount_paid_off_stripe", "confirmation_secret", "payments", "status_details"})
     | {"threshold_reason"},
     "invoice.automatic_tax.liability": frozenset({"account"}),

@@ -1,6 +1,7 @@
 """The SDK's type annotations as a small tree that parameters and replies are derived from."""
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from colonnade_sandbox.contract import source
@@ -87,7 +88,7 @@ class Omittable:
 
 Node = Scalar | Choice | Many | Mapping | Page | Record | Expandable | Maybe | Either | Omittable
 
-WRAPPERS = {
+WRAPPERS: dict[str, Callable[[Node], Node]] = {
     "NotRequired": Omittable,
     "Optional": Maybe,
     "List": Many,

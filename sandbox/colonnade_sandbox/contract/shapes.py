@@ -25,6 +25,7 @@ from colonnade_sandbox.contract.annotations import (
 )
 
 EMPTY: dict[str, Any] = {"str": "", "int": 0, "float": 0.0, "bool": False, "Decimal": "0", "Any": None, "object": None}
+LIST_FIELDS = {"object", "data", "has_more", "url"}
 PYTHON: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
@@ -135,7 +136,9 @@ def _differences(node: Node, value: Any, path: str) -> Iterator[str]:
             if not isinstance(value, str):
                 yield from _differences(of, value, path)
         case Many(of) | Page(of):
-            items = value.get("data") if isinstance(node, Page) and isinstance(value, dict) else value
+            items = value
+            if isinstance(node, Page):
+                items = value.get("data") if isinstance(value, dict) and value.keys() == LIST_FIELDS else None
             if not isinstance(items, list):
                 yield f"{path}: not a list"
                 return

@@ -23,6 +23,7 @@ def create(call: Call) -> Object:
     token = ids.token(32)
     values = {
         "id": token,
+        "created": call.now,
         "account": account["id"],
         "platform": call.platform,
         "type": call.params["type"],

@@ -148,9 +148,8 @@ def _written(call: Call, account: Object, params: dict[str, Any]) -> dict[str, A
         if name in params:
             changes[name] = unset(params[name])
     if name := params.get("business_profile", {}).get("name"):
-        changes["settings"] = _merged(
-            changes.get("settings", account["settings"]), {"dashboard": {"display_name": name}}
-        )
+        settings = changes.get("settings") or account["settings"]
+        changes["settings"] = _merged(settings, {"dashboard": {"display_name": name}})
     if "external_account" in params:
         changes["_external_account"] = True
     if "capabilities" in params:

@@ -165,9 +165,9 @@ def _check(call: Call, configuration: dict[str, Any], given: dict[str, Any]) -> 
 
 def _check_update(call: Call, update_: dict[str, Any], given: dict[str, Any]) -> None:
     base = "features[subscription_update]"
-    if update_["enabled"] and {"price", "quantity"} & set(update_["default_allowed_updates"]):
-        if not update_["products"]:
-            raise errors.missing_parameter(f"{base}[products]")
+    needs_products = update_["enabled"] and {"price", "quantity"} & set(update_["default_allowed_updates"])
+    if needs_products and not update_["products"]:
+        raise errors.missing_parameter(f"{base}[products]")
     if len(update_["products"]) > MOST_PRODUCTS:
         text = f"Array products exceeded maximum {MOST_PRODUCTS} allowed elements."
         raise errors.invalid(text, f"{base}[products]", "array_max_size_exceeded")

@@ -15,14 +15,14 @@ TOKEN_KIND = "_portal_session"
 UNUSED_FOR = 300
 IDLE_FOR = 3600
 
-# The configuration feature that a flow needs, and what its off state answers.
+# The configuration feature that a flow needs, and what cannot be done while it is off.
 FLOWS = {
-    "payment_method_update": ("payment_method_update", "payment method update"),
-    "customer_update": ("customer_update", "customer update"),
-    "subscription_cancel": ("subscription_cancel", "subscription cancel"),
-    "subscription_pause": ("subscription_pause", "subscription pause"),
-    "subscription_update": ("subscription_update", "subscription update"),
-    "subscription_update_confirm": ("subscription_update", "subscription update"),
+    "payment_method_update": ("payment_method_update", "The payment method cannot be updated"),
+    "customer_update": ("customer_update", "The customer cannot be updated"),
+    "subscription_cancel": ("subscription_cancel", "This subscription cannot be canceled"),
+    "subscription_pause": ("subscription_pause", "This subscription cannot be paused"),
+    "subscription_update": ("subscription_update", "This subscription cannot be updated"),
+    "subscription_update_confirm": ("subscription_update", "This subscription cannot be updated"),
 }
 
 
@@ -37,9 +37,9 @@ def create(call: Call) -> Object:
         raise errors.missing_parameter("customer")
     customer = call.get("customer", params["customer"], "customer")
     configuration = _configuration(call)
-    if (account := params.get("on_behalf_of")) is not None:
-        if call.platform not in call.sandbox.platforms_of(account) or call.account != call.platform:
-            raise errors.no_such("account", account, "on_behalf_of")
+    account = params.get("on_behalf_of")
+    if account and (call.account != call.platform or call.platform not in call.sandbox.platforms_of(account)):
+        raise errors.no_such("account", account, "on_behalf_of")
     return_url = params.get("return_url") or configuration["default_return_url"]
     flow = _flow(call, customer, configuration) if "flow_data" in params else None
     token = f"test_{ids.token(48)}"
@@ -106,14 +106,10 @@ def _configuration(call: Call) -> Object:
 def _flow(call: Call, customer: Object, configuration: Object) -> dict[str, Any]:
     data = call.params["flow_data"]
     kind = data["type"]
-    feature, words = FLOWS[kind]
+    feature, refusal = FLOWS[kind]
     if not configuration["features"][feature]["enabled"]:
-        text = (
-            f"This {words} flow cannot be started because the {words} feature in the portal configuration is disabled."
-        )
-        if feature.startswith("subscription"):
-            done = {"subscription_cancel": "canceled", "subscription_pause": "paused"}.get(feature, "updated")
-            text = f"This subscription cannot be {done} because the {words} feature in the portal configuration is disabled."
+        named = feature.replace("_", " ")
+        text = f"{refusal} because the {named} feature in the portal configuration is disabled."
         raise errors.invalid(text, "flow_data[type]")
     flow: dict[str, Any] = {"type": kind, "after_completion": _after(data.get("after_completion", {}))}
     if kind.startswith("subscription"):

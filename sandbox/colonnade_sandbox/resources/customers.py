@@ -50,7 +50,7 @@ def update(call: Call) -> Object:
 
 
 def _invoice_settings(call: Call, customer: Object, given: dict[str, Any]) -> dict[str, Any]:
-    settings = customer["invoice_settings"] | {name: unset(value) for name, value in given.items()}
+    settings: dict[str, Any] = customer["invoice_settings"] | {name: unset(value) for name, value in given.items()}
     if method := settings["default_payment_method"]:
         found = payment_methods.of_customer(call, customer["id"], method)
         if found is None:

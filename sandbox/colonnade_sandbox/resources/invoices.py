@@ -55,6 +55,7 @@ def bill(call: Call, subscription: Object, items: Sequence[Object], reason: str,
         "account_country": "US",
         "amount_due": total,
         "amount_remaining": total,
+        "auto_advance": subscription["collection_method"] == "charge_automatically",
         "billing_reason": reason,
         "collection_method": subscription["collection_method"],
         "currency": subscription["currency"],
@@ -125,13 +126,14 @@ def _line(subscription: Object, item: Object, *, free: bool) -> Object:
 
 def collect(call: Call, invoice: Object, method: Object | None) -> Object:
     """Charge an open invoice to a payment method; the answer tells by its status whether that worked."""
-    if invoice["amount_remaining"] > 0:
-        if method is None or payment_methods.card_of(method).charge is not None:
-            return _failed(call, invoice)
+    accepted = method is not None and payment_methods.card_of(method).charge is None
+    if invoice["amount_remaining"] > 0 and not accepted:
+        return _failed(call, invoice)
     transitions = invoice["status_transitions"] | {"paid_at": call.now}
     changes = {
         "amount_paid": invoice["amount_due"],
         "amount_remaining": 0,
+        "auto_advance": False,
         "attempted": True,
         "attempt_count": invoice["attempt_count"] + (1 if invoice["amount_due"] else 0),
         "next_payment_attempt": None,

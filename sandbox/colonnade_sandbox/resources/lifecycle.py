@@ -35,7 +35,7 @@ def no_payment_method() -> errors.StripeError:
 
 def period_end(subscription: Object) -> int:
     """When everything that is paid for has run out: the latest period end of the items."""
-    return max(item["current_period_end"] for item in subscription["items"]["data"])
+    return max(int(item["current_period_end"]) for item in subscription["items"]["data"])
 
 
 def cancellation(subscription: Object, now: int, *, in_portal: bool = False) -> dict[str, Any]:

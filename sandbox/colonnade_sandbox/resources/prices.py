@@ -95,7 +95,9 @@ def _lookup_key(call: Call, own: str | None = None) -> str | None:
 @operation("POST", "/v1/prices/{price}", takes="active lookup_key metadata nickname tax_behavior transfer_lookup_key")
 def update(call: Call) -> Object:
     price = call.get("price", call.id)
-    changes = {name: unset(call.params[name]) for name in ("active", "nickname", "tax_behavior") if name in call.params}
+    changes: dict[str, Any] = {
+        name: unset(call.params[name]) for name in ("active", "nickname", "tax_behavior") if name in call.params
+    }
     changes["metadata"] = merged_metadata(price["metadata"], call.params.get("metadata"))
     if "lookup_key" in call.params:
         changes["lookup_key"] = _lookup_key(call, price["id"])

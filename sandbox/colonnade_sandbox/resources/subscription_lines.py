@@ -107,4 +107,4 @@ def check(items: list[Object], currency: str) -> list[Object]:
 
 
 def page(subscription: str, items: list[Object]) -> Object:
-    return shapes.page(items, f"/v1/subscription_items?subscription={subscription}") | {"total_count": len(items)}
+    return shapes.page(items, f"/v1/subscription_items?subscription={subscription}")

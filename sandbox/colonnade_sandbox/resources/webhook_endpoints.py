@@ -1,5 +1,7 @@
 """Webhook endpoints. `connect` is taken and never told again; the secret is told once."""
 
+from typing import Any
+
 from colonnade_sandbox import errors, ids
 from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import source
@@ -34,7 +36,7 @@ def create(call: Call) -> Object:
 def update(call: Call) -> Object:
     endpoint = call.get("webhook_endpoint", call.id)
     params = call.params
-    changes = {name: params[name] for name in ("enabled_events", "url") if name in params}
+    changes: dict[str, Any] = {name: params[name] for name in ("enabled_events", "url") if name in params}
     if "url" in changes:
         _check_url(changes["url"])
     if "description" in params:
