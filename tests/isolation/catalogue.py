@@ -55,6 +55,9 @@ from pg_roles r where rolname = any ($1) order by 1
 _DEFINERS = "select proname::text as name from pg_proc where prosecdef and pronamespace = 'public'::regnamespace"
 
 
+Named = Mapping[tuple[str, ...], object]
+
+
 class Table(NamedTuple):
     """A table, view or partition of the schema `public`."""
 
@@ -83,7 +86,7 @@ async def tables(connection: asyncpg.Connection) -> list[Table]:
 async def faults(connection: asyncpg.Connection) -> list[str]:
     """Everything in the catalogue that would let tenants mix, or that `expected` does not know of."""
     found = await tables(connection)
-    policies = {(row["table"], row["name"]): dict(row) for row in await connection.fetch(_POLICIES)}
+    policies: Named = {(row["table"], row["name"]): dict(row) for row in await connection.fetch(_POLICIES)}
     grants = {tuple(row.values()) for row in await connection.fetch(_GRANTS)}
     return [
         *(fault for table in found for fault in _table_faults(table)),
@@ -113,7 +116,7 @@ def _table_faults(table: Table) -> Iterator[str]:
         yield f"{table.name}: neither partitioned nor named by PLATFORM_TABLES"
 
 
-def _expected_policies(found: list[Table]) -> dict[tuple[str, str], dict[str, object]]:
+def _expected_policies(found: list[Table]) -> dict[tuple[str, ...], dict[str, object]]:
     policies = []
     for table in found:
         if table.tenant_column is None:
@@ -147,9 +150,7 @@ def _expected_grants(found: list[Table]) -> Iterator[tuple[str, str, str]]:
             yield from ((table.name, str(duty), command) for command in sorted(access.granted))
 
 
-def _differences(
-    kind: str, expected: Mapping[tuple[str, ...], object], found: Mapping[tuple[str, ...], object]
-) -> Iterator[str]:
+def _differences(kind: str, expected: Named, found: Named) -> Iterator[str]:
     for key in sorted(expected.keys() | found.keys()):
         name = f"{key[0]}: {kind} {' '.join(key[1:])}"
         if key not in found:
