@@ -8,7 +8,14 @@ from litestar import Litestar, Request, Router
 from litestar.di import Provide
 
 import colonnade.accounts.routes
+import colonnade.catalogue.routes
+import colonnade.customers.routes
 import colonnade.health
+import colonnade.portals.browser
+import colonnade.portals.routes
+import colonnade.portals.session_routes
+import colonnade.webhooks.receive
+import colonnade.webhooks.routes
 from colonnade import reference
 from colonnade.access.guard import Tenant, guard
 from colonnade.database.connections import Database
@@ -17,9 +24,23 @@ from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks.receive import Receiver
+from colonnade.webhooks.writer import InboxWriter
 
-GUARDED = (*colonnade.accounts.routes.ROUTES,)
-PUBLIC = (*colonnade.accounts.routes.PUBLIC_ROUTES, *colonnade.health.ROUTES)
+GUARDED = (
+    *colonnade.accounts.routes.ROUTES,
+    *colonnade.portals.routes.ROUTES,
+    *colonnade.portals.session_routes.ROUTES,
+    *colonnade.catalogue.routes.ROUTES,
+    *colonnade.customers.routes.ROUTES,
+    *colonnade.webhooks.routes.ROUTES,
+)
+PUBLIC = (
+    *colonnade.accounts.routes.PUBLIC_ROUTES,
+    *colonnade.portals.browser.PUBLIC_ROUTES,
+    *colonnade.health.ROUTES,
+    *colonnade.webhooks.receive.ROUTES,
+)
 
 BODY_LIMIT = 256 * 1024
 """Bytes of a request's body; a larger one is answered 413."""
@@ -40,7 +61,8 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         gateway = StripeGateway(settings)
         try:
-            async with Database(database_url) as database:
+            async with Database(database_url) as database, InboxWriter(database.ingest_pool) as writer:
+                app.state.receiver = Receiver(settings, writer)
                 app.state.services = Services(settings, secret_key, database, gateway)
                 yield
         finally:

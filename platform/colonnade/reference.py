@@ -39,6 +39,7 @@ def config() -> OpenAPIConfig:
         version=__version__,
         path="/docs",
         render_plugins=[page],
+        operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"key": []}],
     )

@@ -16,13 +16,11 @@ _AUDIENCE = "colonnade:portal"
 
 
 class PortalToken(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which portal the bearer may open: the tenant, its customer, and what the tenant chose for the session."""
+    """Which portal the bearer may open: the tenant's id, its customer's reference, its choices for the session."""
 
     tenant: str
     customer: str
-    configuration: str | None = None
-    return_url: str | None = None
-    locale: str | None = None
+    session: dict[str, Any] = {}
 
 
 def issue(token: PortalToken, secret_key: str, now: float | None = None) -> tuple[str, int]:

@@ -63,7 +63,7 @@ def _view(tenant: Tenant) -> TenantView:
     return TenantView(**_fields(tenant))  # type: ignore[arg-type]
 
 
-@post("/tenants", summary="Create a tenant, making or adopting its connected account")
+@post("/tenants", summary="Create a tenant, making or adopting its connected account", tags=["Tenants"])
 async def create_tenant(
     data: JSONBody[service.NewTenant],
     services: NamedDependency[Services],
@@ -73,19 +73,19 @@ async def create_tenant(
     return CreatedTenant(**_fields(tenant), key=key)  # type: ignore[arg-type]
 
 
-@get("/tenants", summary="List tenants, newest first")
+@get("/tenants", summary="List tenants, newest first", tags=["Tenants"])
 async def list_tenants(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[TenantView]:
     tenants = await service.page(services, from_cursor(after), limit)
     more = len(tenants) > limit
     return Page([_view(tenant) for tenant in tenants[:limit]], cursor(tenants[limit - 1].public_id) if more else None)
 
 
-@get("/tenants/{tenant:str}", summary="A tenant")
+@get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"])
 async def get_tenant(current: NamedDependency[Tenant]) -> TenantView:
     return _view(current)
 
 
-@patch("/tenants/{tenant:str}", summary="Change a tenant")
+@patch("/tenants/{tenant:str}", summary="Change a tenant", tags=["Tenants"])
 async def change_tenant(
     data: JSONBody[service.TenantChange],
     services: NamedDependency[Services],
@@ -94,7 +94,7 @@ async def change_tenant(
     return _view(await service.change(services, current, data))
 
 
-@post("/tenants/{tenant:str}/onboarding-links", summary="A link to Stripe's onboarding")
+@post("/tenants/{tenant:str}/onboarding-links", summary="A link to Stripe's onboarding", tags=["Tenants"])
 async def create_onboarding_link(
     data: JSONBody[OnboardingRequest],
     services: NamedDependency[Services],
@@ -104,12 +104,12 @@ async def create_onboarding_link(
     return OnboardingLink(url, datetime.fromtimestamp(expires, UTC))
 
 
-@get("/tenants/{tenant:str}/readiness", summary="What the account may do, and what is still due")
+@get("/tenants/{tenant:str}/readiness", summary="What the account may do, and what is still due", tags=["Tenants"])
 async def get_readiness(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Readiness:
     return await readiness(services, current)
 
 
-@get("/onboarding/{token:str}", summary="Go to Stripe's onboarding", status_code=303)
+@get("/onboarding/{token:str}", summary="Go to Stripe's onboarding", tags=["Tenants"], security=[{}], status_code=303)
 async def follow_onboarding_link(token: FromPath[str], services: NamedDependency[Services]) -> Redirect:
     return Redirect(await onboarding.follow(services, token), status_code=303)
 

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import asyncpg
 import msgspec
-from colonnade_tenants.accounts import apply_account
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from colonnade.access import keys
@@ -14,6 +13,7 @@ from colonnade.errors import Conflict, DomainError, Invalid, NotFound, StripeUna
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
 from colonnade.web import origin
+from colonnade_tenants.accounts import apply_account
 from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import TenantConnection
 
@@ -156,6 +156,15 @@ async def _finish(
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{account['id']} belongs to a tenant already.", "account") from error
     return msgspec.convert(dict(row), Tenant), key
+
+
+async def tenant_by_id(services: Services, public_id: str) -> Tenant:
+    """The tenant with this id (`ten_…`). Raises `NotFound`."""
+    async with services.database.platform_pool.acquire() as connection:
+        row = await connection.fetchrow(f"select {COLUMNS} from tenants t where public_id = $1", public_id)  # noqa: S608
+    if row is None:
+        raise NotFound("This tenant is gone.", "tenant")
+    return msgspec.convert(dict(row), Tenant)
 
 
 async def page(services: Services, after: str | None, limit: int) -> list[Tenant]:

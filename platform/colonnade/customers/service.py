@@ -1,0 +1,135 @@
+"""End customers: our row first, then Stripe's customer, then the two bound. A crash anywhere is mended by repeating."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import delete
+
+from colonnade.access.guard import Tenant
+from colonnade.accounts.ownership import own
+from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused
+from colonnade.services import Services
+from colonnade.stripe_api.charges import client_for
+from colonnade_tenants import customers, values
+from colonnade_tenants.customers import Customer
+from colonnade_tenants.partition import TENANT
+from colonnade_tenants.tables import customers as table
+
+RESERVED = frozenset({"colonnade_tenant", "colonnade_customer", "reference"})
+"""Metadata keys that are ours."""
+
+
+class PutCustomer(Struct, frozen=True, forbid_unknown_fields=True):
+    """All that a tenant says of its customer; what is left out is empty. Stripe's id is ours to choose."""
+
+    name: str | None = None
+    email: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class CustomerView(Struct):
+    """A customer, as the API shows it. *id* is ours (`ecu_…`); *reference* is null for one that Stripe told of."""
+
+    id: str
+    reference: str | None
+    stripe_customer: str | None
+    name: str | None
+    email: str | None
+    metadata: dict[str, str]
+    created_at: datetime
+
+
+def shown(customer: Customer) -> CustomerView:
+    """The customer, as the API shows it."""
+    return CustomerView(
+        id=customer.public_id,
+        reference=customer.reference,
+        stripe_customer=customer.stripe_customer,
+        name=customer.name,
+        email=customer.email,
+        metadata=customer.metadata,
+        created_at=customer.created_at,
+    )
+
+
+async def put(services: Services, tenant: Tenant, reference: str, wanted: PutCustomer) -> Customer:
+    """Create or change the customer, here and at Stripe. Raises `Invalid`, `Conflict`, Stripe's errors."""
+    _check(reference, wanted)
+    customer = await _reserved(services, tenant, reference, wanted)
+    if customer.stripe_customer is None:
+        customer = await _create(services, tenant, customer)
+    if _fields(customer) != _fields(wanted):
+        await _change(services, tenant, customer, wanted)
+        async with services.database.tenant(tenant.id) as session:
+            customer, _ = await customers.reserve(session, reference, **_fields(wanted))
+    return customer
+
+
+async def bound(services: Services, tenant: Tenant, reference: str) -> tuple[Customer, str]:
+    """The customer and its Stripe id. Raises `NotFound`, `Conflict`."""
+    async with services.database.tenant(tenant.id) as session:
+        customer = await customers.get(session, reference)
+    if customer.stripe_customer is None:
+        raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
+    return customer, customer.stripe_customer
+
+
+def _fields(customer: Customer | PutCustomer) -> dict[str, Any]:
+    return {"name": customer.name, "email": customer.email, "metadata": customer.metadata}
+
+
+def _check(reference: str, wanted: PutCustomer) -> None:
+    values.reference(reference)
+    values.text(wanted.name, "name", 256)
+    values.email(wanted.email)
+    values.metadata(wanted.metadata)
+    if len(wanted.metadata) > 50 - len(RESERVED):
+        raise Invalid(f"At most {50 - len(RESERVED)} keys.", "metadata")
+    for key in RESERVED & wanted.metadata.keys():
+        raise Invalid("This key is set by Colonnade.", f"metadata.{key}")
+
+
+async def _reserved(services: Services, tenant: Tenant, reference: str, wanted: PutCustomer) -> Customer:
+    """The row as it is, or a new one. One that is there keeps what it says until Stripe has taken the change."""
+    async with services.database.tenant(tenant.id) as session:
+        try:
+            return await customers.get(session, reference)
+        except NotFound:
+            return (await customers.reserve(session, reference, **_fields(wanted)))[0]
+
+
+async def _create(services: Services, tenant: Tenant, customer: Customer) -> Customer:
+    ours = {
+        "colonnade_tenant": tenant.public_id,
+        "colonnade_customer": customer.public_id,
+        "reference": customer.reference or "",
+    }
+    # What the row says, not what this request wants: under its key a repeat has to be the same request.
+    params = {"name": customer.name, "email": customer.email, "metadata": customer.metadata | ours}
+    client = client_for(services.stripe, tenant)
+    try:
+        reply = await client.post("/v1/customers", params, idempotency_key=f"customer:{customer.public_id}")
+    except StripeRefused:
+        await _release(services, tenant, customer)
+        raise
+    async with services.database.tenant(tenant.id) as session:
+        customer = await customers.bind(session, customer, reply["id"])
+        await own(session, reply["id"])
+    return customer
+
+
+async def _release(services: Services, tenant: Tenant, customer: Customer) -> None:
+    """Take back a row that Stripe refused, so that nothing was written."""
+    async with services.database.tenant(tenant.id) as session:
+        reserved = table.c.tenant_id == TENANT, table.c.id == customer.id, table.c.stripe_customer.is_(None)
+        await session.execute(delete(table).where(*reserved))
+
+
+async def _change(services: Services, tenant: Tenant, customer: Customer, wanted: PutCustomer) -> None:
+    params = {
+        "name": wanted.name or "",
+        "email": wanted.email or "",
+        "metadata": dict.fromkeys(customer.metadata, "") | wanted.metadata,
+    }
+    await client_for(services.stripe, tenant).post(f"/v1/customers/{customer.stripe_customer}", params)
