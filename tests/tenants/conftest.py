@@ -60,6 +60,10 @@ class Tenant:
     def connection(self) -> AbstractAsyncContextManager[TenantConnection]:
         return tenant_connection(self.worker, self.id)
 
+    def sibling(self) -> "Tenant":
+        """A further tenant of this test's own."""
+        return Tenant(next(_ids), self._engine, self.app, self.worker)
+
     async def handle(self, *events: Event) -> None:
         """Each event in a transaction of its own."""
         for event in events:
@@ -67,12 +71,12 @@ class Tenant:
                 await HANDLERS[event.type](event, connection, self.stripe)
 
     async def sell(self, **grants: bool | int | None) -> None:
-        """A plan for `price_basic`; a feature's name starts with its kind: `limit_projects`."""
+        """A plan for `price_basic`; a feature is named `KIND_…`. Quantities are per unit."""
         async with self.session() as session:
             for name in grants:
                 kind: Any = name.partition("_")[0]
                 await catalogue.put_feature(session, catalogue.Feature(name, kind, name))
-            terms = [catalogue.Grant(name, value) for name, value in grants.items()]
+            terms = [catalogue.Grant(name, value, name.startswith("quantity")) for name, value in grants.items()]
             await catalogue.put_plan(session, catalogue.Plan("basic", "Basic", price="price_basic", grants=terms))
 
     async def has_customer(self, reference: str = "ref", stripe_customer: str = "cus_1") -> customers.Customer:
