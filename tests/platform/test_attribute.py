@@ -1,0 +1,209 @@
+"""The ladder: each rung in both custody modes, disagreements, and that no event goes where no rung points."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from colonnade.webhooks.attribute import Attribution, Known, Quarantine, Waiting, clues, decide
+
+ANNA, BERT = 1, 2
+KNOWN = Known(
+    account={"acct_anna": ANNA, "acct_bert": BERT},
+    object={
+        f"{kind}_{name}": tenant for kind in ("cus", "sub", "bpc") for name, tenant in (("anna", ANNA), ("bert", BERT))
+    },
+    tenant={"ten_anna": ANNA, "ten_bert": BERT},
+)
+
+Outcome = Attribution | Waiting | Quarantine
+
+
+def attribute(
+    thing: dict[str, Any], account: str | None = None, *, previous: dict[str, Any] | None = None, known: Known = KNOWN
+) -> Outcome:
+    """Of an event at the endpoint where such an event belongs."""
+    return decide("connect" if account else "platform", account, clues(account, thing, previous), known)
+
+
+ON_PLATFORM: list[tuple[str, str, dict[str, Any]]] = [
+    ("subscription", "on_behalf_of", {"id": "sub_new", "on_behalf_of": "acct_anna"}),
+    ("expanded account", "on_behalf_of", {"id": "sub_new", "on_behalf_of": {"id": "acct_anna", "object": "account"}}),
+    ("invoice", "on_behalf_of", {"id": "in_1", "on_behalf_of": "acct_anna", "customer": "cus_new"}),
+    ("setup intent", "on_behalf_of", {"id": "seti_1", "on_behalf_of": "acct_anna"}),
+    ("portal session", "on_behalf_of", {"id": "bps_1", "on_behalf_of": "acct_anna", "configuration": "bpc_new"}),
+    ("schedule", "on_behalf_of", {"id": "sub_sched_1", "default_settings": {"on_behalf_of": "acct_anna"}}),
+    ("transfer", "transfer_data.destination", {"id": "sub_new", "transfer_data": {"destination": "acct_anna"}}),
+    (
+        "schedule's transfer",
+        "transfer_data.destination",
+        {"id": "sub_sched_1", "default_settings": {"transfer_data": {"destination": {"id": "acct_anna"}}}},
+    ),
+    ("known subscription", "subscription", {"id": "sub_anna", "on_behalf_of": None, "transfer_data": None}),
+    ("of a subscription", "subscription", {"id": "sub_sched_1", "subscription": "sub_anna"}),
+    (
+        "invoice by its parent",
+        "subscription",
+        {"id": "in_1", "parent": {"subscription_details": {"subscription": "sub_anna"}}},
+    ),
+    ("portal configuration", "configuration", {"id": "bpc_anna", "object": "billing_portal.configuration"}),
+    ("of a configuration", "configuration", {"id": "bps_1", "configuration": {"id": "bpc_anna"}}),
+    ("customer", "customer", {"id": "cus_anna", "object": "customer"}),
+    ("payment method", "customer", {"id": "pm_1", "customer": "cus_anna"}),
+    ("tax id", "customer", {"id": "txi_1", "customer": {"id": "cus_anna"}}),
+    ("entitlements", "customer", {"object": "entitlements.active_entitlement_summary", "customer": "cus_anna"}),
+    ("metadata", "metadata", {"id": "cus_new", "metadata": {"colonnade_tenant": "ten_anna"}}),
+    (
+        "metadata of the invoice's subscription",
+        "metadata",
+        {"id": "in_1", "parent": {"subscription_details": {"metadata": {"colonnade_tenant": "ten_anna"}}}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("rung", "thing"), [case[1:] for case in ON_PLATFORM], ids=[case[0] for case in ON_PLATFORM])
+def test_on_the_platform_the_object_names_the_tenant(rung: str, thing: dict[str, Any]) -> None:
+    assert attribute(thing) == Attribution(ANNA, rung)
+
+
+@pytest.mark.parametrize("thing", [case[2] for case in ON_PLATFORM], ids=[case[0] for case in ON_PLATFORM])
+def test_on_a_connected_account_the_account_names_the_tenant(thing: dict[str, Any]) -> None:
+    assert attribute(thing, "acct_anna") == Attribution(ANNA, "account")
+
+
+@pytest.mark.parametrize("thing", [case[2] for case in ON_PLATFORM], ids=[case[0] for case in ON_PLATFORM])
+def test_an_object_of_another_tenant_than_the_account_is_quarantined(thing: dict[str, Any]) -> None:
+    assert isinstance(attribute(thing, "acct_bert"), Quarantine)
+
+
+@pytest.mark.parametrize(
+    ("event", "thing"),
+    [
+        ("account.updated", {"id": "acct_anna", "object": "account"}),
+        ("account.application.deauthorized", {"id": "ca_1", "object": "application"}),
+        ("capability.updated", {"id": "card_payments", "object": "capability", "account": "acct_anna"}),
+        ("payout.paid", {"id": "po_1", "object": "payout"}),
+    ],
+)
+def test_events_about_the_account_go_by_it(event: str, thing: dict[str, Any]) -> None:
+    assert attribute(thing, "acct_anna") == Attribution(ANNA, "account")
+
+
+def test_an_account_object_of_another_account_is_quarantined() -> None:
+    assert isinstance(attribute({"id": "acct_bert", "object": "account"}, "acct_anna"), Quarantine)
+
+
+def test_a_detached_payment_method_goes_by_its_previous_customer() -> None:
+    thing = {"id": "pm_1", "customer": None}
+    assert attribute(thing, previous={"customer": "cus_anna"}) == Attribution(ANNA, "customer")
+    assert isinstance(attribute(thing), Waiting)
+
+
+def test_a_thin_event_goes_by_its_related_object() -> None:
+    assert decide("platform", None, clues(None, {}, related="sub_anna"), KNOWN) == Attribution(ANNA, "subscription")
+    assert isinstance(decide("connect", "acct_bert", clues("acct_bert", {}, related="sub_anna"), KNOWN), Quarantine)
+
+
+WORDS = ("on_behalf_of", "transfer_data.destination", "subscription", "configuration", "customer", "metadata")
+
+
+def claim(rung: str, who: str) -> dict[str, Any]:
+    """An object on which *rung* alone names *who*."""
+    found: dict[str, Any] = {
+        "on_behalf_of": {"on_behalf_of": f"acct_{who}"},
+        "transfer_data.destination": {"transfer_data": {"destination": f"acct_{who}"}},
+        "subscription": {"subscription": f"sub_{who}"},
+        "configuration": {"configuration": f"bpc_{who}"},
+        "customer": {"customer": f"cus_{who}"},
+        "metadata": {"metadata": {"colonnade_tenant": f"ten_{who}"}},
+    }[rung]
+    return found
+
+
+PAIRS = [(first, second) for first in WORDS for second in WORDS if WORDS.index(first) < WORDS.index(second)]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_any_two_rungs_that_disagree_quarantine_and_the_stronger_of_two_that_agree_is_named(
+    first: str, second: str
+) -> None:
+    assert attribute({**claim(first, "anna"), **claim(second, "anna")}) == Attribution(ANNA, first)
+    outcome = attribute({**claim(first, "anna"), **claim(second, "bert")})
+    assert isinstance(outcome, Quarantine)
+    assert first in outcome.reason
+    assert second in outcome.reason
+
+
+@pytest.mark.parametrize("rung", WORDS)
+def test_an_event_at_the_wrong_endpoint_is_quarantined_whatever_it_claims(rung: str) -> None:
+    thing = claim(rung, "anna")
+    at_platform = decide("platform", "acct_anna", clues("acct_anna", thing), KNOWN)
+    at_connect = decide("connect", None, clues(None, thing), KNOWN)
+    assert isinstance(at_platform, Quarantine)
+    assert isinstance(at_connect, Quarantine)
+
+
+@pytest.mark.parametrize("rung", WORDS)
+def test_an_unknown_account_is_quarantined_even_if_a_weaker_rung_names_a_tenant(rung: str) -> None:
+    assert isinstance(attribute(claim(rung, "anna"), "acct_stranger"), Quarantine)
+    assert isinstance(attribute({**claim(rung, "anna"), "on_behalf_of": "acct_stranger"}), Quarantine)
+
+
+def test_an_unknown_account_waits_while_a_tenant_is_being_created() -> None:
+    creating = Known(KNOWN.account, KNOWN.object, KNOWN.tenant, creating=True)
+    assert isinstance(attribute({"id": "acct_new"}, "acct_new", known=creating), Waiting)
+    assert isinstance(attribute({"id": "acct_new"}, "acct_new"), Quarantine)
+
+
+NOTHING: list[dict[str, Any]] = [
+    {},
+    {"id": "cus_new", "metadata": {}},
+    {"id": "cus_new", "metadata": {"colonnade_tenant": "ten_stranger"}},
+    {"id": None, "customer": None, "on_behalf_of": None, "parent": None, "metadata": None},
+    {"id": 5, "customer": ["cus_anna"], "on_behalf_of": 7, "transfer_data": "acct_anna", "metadata": "ten_anna"},
+    {"id": "", "customer": "", "on_behalf_of": {"id": None}},
+    {"description": "cus_anna", "email": "anna@example.com"},
+]
+
+
+@pytest.mark.parametrize("thing", NOTHING, ids=str)
+def test_an_event_that_names_nothing_known_waits(thing: dict[str, Any]) -> None:
+    assert isinstance(attribute(thing), Waiting)
+
+
+_names = st.sampled_from(["anna", "bert", "stranger"])
+_things = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.builds("{}_{}".format, st.sampled_from(["acct", "sub", "cus", "bpc", "in"]), _names),
+        "on_behalf_of": st.none() | st.builds("acct_{}".format, _names),
+        "transfer_data": st.none() | st.fixed_dictionaries({"destination": st.builds("acct_{}".format, _names)}),
+        "subscription": st.builds("sub_{}".format, _names),
+        "configuration": st.builds("bpc_{}".format, _names),
+        "customer": st.builds("cus_{}".format, _names) | st.builds(lambda name: {"id": f"cus_{name}"}, _names),
+        "metadata": st.fixed_dictionaries({"colonnade_tenant": st.builds("ten_{}".format, _names)}),
+        "note": _names,
+    },
+)
+
+
+@given(
+    endpoint=st.sampled_from(["platform", "connect"]),
+    account=st.none() | st.builds("acct_{}".format, _names),
+    thing=_things,
+    previous=st.none() | st.fixed_dictionaries({"customer": st.builds("cus_{}".format, _names)}),
+    creating=st.booleans(),
+)
+def test_no_event_goes_to_a_tenant_that_none_or_not_all_of_its_rungs_name(
+    endpoint: str, account: str | None, thing: dict[str, Any], previous: dict[str, Any] | None, creating: bool
+) -> None:
+    known = Known(KNOWN.account, KNOWN.object, KNOWN.tenant, creating)
+    outcome = decide(endpoint, account, clues(account, thing, previous), known)
+    said = set(re.findall("(?:acct|sub|cus|bpc|ten)_(anna|bert)", repr((account, thing, previous))))
+    if isinstance(outcome, Attribution):
+        assert said == {{ANNA: "anna", BERT: "bert"}[outcome.tenant_id]}
+        assert (endpoint == "connect") == (account is not None)
+    if not said:
+        assert not isinstance(outcome, Attribution)
