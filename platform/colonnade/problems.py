@@ -41,7 +41,14 @@ _KINDS: dict[type[errors.DomainError], tuple[int, str]] = {
     errors.StripeUnavailable: (503, "stripe-unavailable"),
     errors.Unavailable: (503, "unavailable"),
 }
-_STATUS_KINDS = {400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "method-not-allowed"}
+_STATUS_KINDS = {
+    400: "invalid",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+}
 _DATABASE_DOWN = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
