@@ -5,6 +5,7 @@ import hashlib
 import heapq
 import hmac
 import time
+import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,12 @@ class Deliveries:
     def _spawn(self, owner: str, key: str, wait: float) -> None:
         task = asyncio.create_task(self._deliver(owner, key, wait))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            traceback.print_exception(problem)
 
     async def _deliver(self, owner: str, key: str, wait: float) -> None:
         if wait:

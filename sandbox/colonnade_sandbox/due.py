@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import time
+import traceback
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,11 @@ async def run(sandbox: "Sandbox") -> None:
             housekeeping.prune(sandbox)
             pruned = time.monotonic()
         sandbox.work_waits.clear()
-        following = work_off(sandbox)
+        try:
+            following = work_off(sandbox)
+        except Exception:  # one subscription's failure must not end the time of all others
+            traceback.print_exc()
+            following = None
         wait = LONGEST_SLEEP if following is None else following - sandbox.clock.now()
         await asyncio.sleep(SHORTEST_SLEEP)
         try:

@@ -18,7 +18,8 @@ def new(prefix: str) -> str:
 
 
 def token(length: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    # The slight bias of the remainder costs a fraction of a bit per letter; one draw is ten times as fast.
+    return "".join(ALPHABET[byte % len(ALPHABET)] for byte in secrets.token_bytes(length))
 
 
 @lru_cache(1024)

@@ -32,7 +32,9 @@ def within(field: str) -> Filter:
 
     def passes(value: Object, wanted: Any) -> bool:
         if isinstance(wanted, dict):
-            return all(COMPARE[name](value[field], bound) for name, bound in wanted.items())
+            return value[field] is not None and all(
+                COMPARE[name](value[field], bound) for name, bound in wanted.items()
+            )
         return bool(value[field] == wanted)
 
     return passes

@@ -49,8 +49,12 @@ def fields(record: Record) -> dict[str, Node]:
 
 
 def complete(kind: str, values: dict[str, Any]) -> dict[str, Any]:
-    """`values` with every missing field at its default; names that start with `_` are kept as they are."""
-    return _complete(resource(kind), values, kind)
+    """`values` with every missing field at its default; names that start with `_` are kept as they are.
+
+    Inside, an empty text becomes null, and what Stripe takes but never returns (a tax id) is left out.
+    """
+    done = _complete(resource(kind), values, kind)
+    return done | {name: value for name, value in values.items() if name not in done}
 
 
 def _path(record: Record, above: str, name: str) -> str:
@@ -64,13 +68,15 @@ def _complete(record: Record, values: dict[str, Any], path: str) -> dict[str, An
             done[name] = _filled(node, values[name], path, name)
         elif not (isinstance(node, Maybe) and left_out(path, name)):
             done[name] = _blank(node, path, name)
-    return done | {name: value for name, value in values.items() if name not in done}
+    return done
 
 
 def _filled(node: Node, value: Any, path: str, name: str) -> Any:
     match node:
+        case Maybe() if value in (None, ""):
+            return None
         case Maybe(of) | Expandable(of) | Omittable(of):
-            return value if value is None else _filled(of, value, path, name)
+            return _filled(of, value, path, name)
         case Many(of) if isinstance(value, list):
             return [_filled(of, item, path, name) for item in value]
         case Record() if isinstance(value, dict) and not value.get("deleted"):

@@ -256,7 +256,7 @@ def write(call: Call, account: Object, changes: dict[str, Any]) -> Object:
     """Store changes of an account; `account.updated` and `capability.updated` follow where they apply."""
     judged = _judged(account | changes) if account["_platforms"] else account | changes
     owner = call.on(account["id"])
-    changed = owner.change(account, judged)
+    changed = owner.change(account, shapes.complete("account", judged))
     for name, state in changed["capabilities"].items():
         if account["capabilities"].get(name) != state:
             owner.emit("capability.updated", _capability(changed, name, state))

@@ -213,10 +213,26 @@ def update(call: Call) -> Object:
         changes |= lifecycle.cancellation(subscription | changes, call.now) if wanted else lifecycle.KEPT
     if "cancellation_details" in params:
         changes["cancellation_details"] = subscription["cancellation_details"] | params["cancellation_details"]
+    restarted = _restarted(subscription, changes)
+    if restarted:
+        invoice = invoices.bill(call, subscription | changes, restarted, "subscription_update")
+        changes |= {"latest_invoice": invoice["id"], "status": lifecycle.settle(call, subscription | changes, invoice)}
     changed = lifecycle.change(call, subscription, shapes.complete("subscription", subscription | changes))
     if subscription["status"] == "trialing" and params.get("trial_end") == "now":
         return lifecycle.renew(call, changed)
     return changed
+
+
+def _restarted(subscription: Object, changes: dict[str, Any]) -> list[Object]:
+    """Items whose period starts anew with an update, by another interval: they are billed at once."""
+    if subscription["status"] not in ("active", "past_due") or "items" not in changes:
+        return []
+    before = {item["id"]: item["current_period_end"] for item in subscription["items"]["data"]}
+    return [
+        item
+        for item in changes["items"]["data"]
+        if before.get(item["id"], item["current_period_end"]) != item["current_period_end"]
+    ]
 
 
 def _new_trial(call: Call, subscription: Object) -> dict[str, Any]:
