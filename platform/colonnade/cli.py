@@ -93,8 +93,18 @@ def demo(port: int | None, data_dir: Path | None, reset: bool, as_json: bool) ->
 
     with sentences():
         settings = Settings.load({name: text for name, text in os.environ.items() if name == "COLONNADE_DATA_DIR"})
-        configure_logging("WARNING")
+        configure_logging("ERROR")
         run.run(run.Options(port, (data_dir or settings.data_dir).absolute(), reset), note, show)
+
+
+@main.command()
+@click.option("--concurrency", default=2, show_default=True, type=click.IntRange(1, 32), help="Batches at a time.")
+def worker(concurrency: int) -> None:
+    """Process the events that the webhook endpoints stored."""
+    from colonnade.webhooks.worker import work
+
+    with sentences(), open_database(load("stripe_api_key"), note) as urls:
+        asyncio.run(work(load("stripe_api_key"), urls.service, concurrency))
 
 
 @main.group()

@@ -11,6 +11,8 @@ from colonnade.observability import configure_logging
 from colonnade.settings import Settings, ensure_secret_key
 
 _DATABASE_URL = "COLONNADE_SERVICE_DATABASE_URL"
+_OUR_LOGGING = {"handlers": {}, "formatters": {}, "loggers": {"_granian": {"propagate": True}}}
+"""What granian says goes where `configure_logging` sends every line."""
 
 
 def application() -> Litestar:
@@ -45,6 +47,6 @@ def run(settings: Settings, database_url: str) -> None:
         port=settings.port,
         workers=settings.web_workers,
         interface=Interfaces.ASGI,
-        log_dictconfig={"version": 1, "disable_existing_loggers": False, "incremental": True},
+        log_dictconfig=_OUR_LOGGING,
         log_access=False,
     ).serve()

@@ -43,7 +43,7 @@ class Shopkeeper:
 
     async def product(self, tale: story.Tenant) -> str:
         """The tenant's one product; its id."""
-        wanted = f"prod_demo_{tale.slug}"
+        wanted = f"prod_demo_{tale.slug}".replace("-", "_")
         try:
             found = await self._stripe.get(f"/v1/products/{wanted}")
         except NotFound:
