@@ -18,7 +18,7 @@ class Brand:
     icon: str | None = None
     logo: str | None = None
     primary: str = PLAIN_PRIMARY
-    secondary: str = WHITE
+    secondary: str = "4c5569"
     support_email: str | None = None
     support_phone: str | None = None
     support_url: str | None = None
@@ -47,7 +47,7 @@ def of(account: Object) -> Brand:
         icon=_image(branding.get("icon")),
         logo=_image(branding.get("logo")),
         primary=primary,
-        secondary=_colour(branding.get("secondary_color")) or on(primary),
+        secondary=_colour(branding.get("secondary_color")) or tint(primary),
         support_email=profile.get("support_email"),
         support_phone=profile.get("support_phone"),
         support_url=profile.get("support_url"),
@@ -95,6 +95,12 @@ def on_white(colour: str) -> str:
         share -= 0.05
         colour = "".join(f"{int(channel * share):02x}" for channel in channels)
     return colour
+
+
+def tint(colour: str) -> str:
+    """A fifth of the way towards the text that stands on the colour."""
+    pairs = [(int(colour[at : at + 2], 16), int(on(colour)[at : at + 2], 16)) for at in (0, 2, 4)]
+    return "".join(f"{round(0.8 * own + 0.2 * text):02x}" for own, text in pairs)
 
 
 def css(primary: str, secondary: str) -> str:

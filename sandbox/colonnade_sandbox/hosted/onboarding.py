@@ -27,7 +27,7 @@ def open_link(request: Request, sandbox: Sandbox, token: str) -> Response:
     known = sandbox.store.find(NOWHERE, account_links.KIND, token)
     if known is None or request.method != "GET":
         raise pages.Refused(404, "Page not found", "This link is not valid.")
-    session = sandbox.run(partial(_open, token=token), Call(sandbox, known["account"], known["platform"]))
+    session = sandbox.run(partial(_open, token=token), Call(sandbox, known["platform"], known["platform"]))
     return pages.redirect(f"/onboarding/session/{session}" if session else known["refresh_url"])
 
 
@@ -47,7 +47,7 @@ def answer(request: Request, sandbox: Sandbox, token: str) -> Response:
         raise pages.Refused(404, "Page not found", "This link is not valid.")
     if session["done"] or session["expires_at"] < sandbox.clock.now():
         return pages.redirect(session["refresh_url"])
-    call = Call(sandbox, session["account"], session["platform"])
+    call = Call(sandbox, session["platform"], session["platform"])
     try:
         account = accounts.connected(call, session["account"])
     except StripeError:

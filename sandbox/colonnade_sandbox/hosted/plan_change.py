@@ -57,7 +57,7 @@ def _is_choice(offer: Offer) -> bool:
 
 
 def offers(visit: Visit, subscription: Object) -> list[Offer]:
-    """What may be chosen, the current plan among it; cheapest first."""
+    """What may be chosen, the current plan among it; by interval, then by price."""
     feature, call = visit.configuration["features"][FEATURE], visit.call()
     current = subscription["items"]["data"][0]["price"]
     found = []
@@ -73,7 +73,7 @@ def offers(visit: Visit, subscription: Object) -> list[Offer]:
                 found.append(_offer(visit, price, product, is_current, _bounds(feature, listed)))
     if not any(offer.is_current for offer in found):
         found.append(_offer(visit, current, {}, True, _bounds(feature, _listed(feature, current["product"]))))
-    return sorted(found, key=lambda offer: offer.price["unit_amount"] or 0)
+    return sorted(found, key=lambda offer: (_length(offer.price), offer.price["unit_amount"] or 0))
 
 
 def _listed(feature: dict[str, Any], product: str) -> dict[str, Any]:
