@@ -49,6 +49,7 @@ _STATUS_KINDS = {
     405: "method-not-allowed",
     413: "too-large",
 }
+_UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 _DATABASE_DOWN = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
@@ -82,7 +83,8 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     extra: Any = error.extra
     found = extra[0] if isinstance(extra, list) and extra else {}
     match = _AT_PATH.match(str(found.get("message") or error.detail))
-    param = (match and match["path"]) or found.get("key")
+    # `data` is what a handler calls the body.
+    param = (match and match["path"]) or (found.get("key") if found.get("key") != "data" else None)
     unknown = re.search(
         r"contains unknown field `(.+?)`|missing required field `(.+?)`", match["message"] if match else ""
     )
@@ -103,11 +105,15 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Pro
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    cause: BaseException | None = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig  # SQLAlchemy wraps the driver's error twice
     if isinstance(cause, _DATABASE_DOWN):
         log.error("database unavailable", error=type(cause).__name__)
         detail = "The database cannot be reached; nothing was written."
         return _answer(request, 503, "unavailable", detail, headers={"Retry-After": "5"})
+    if isinstance(cause, _UNSTORABLE):
+        return _answer(request, 400, "invalid", "The request has a character that cannot be stored, such as U+0000.")
     log.error("request failed", exc_info=error)
     return _answer(request, 500, "internal", "Something went wrong on our side; the request id helps to find it.")
 

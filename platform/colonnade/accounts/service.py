@@ -13,22 +13,22 @@ from colonnade.errors import Conflict, DomainError, Invalid, NotFound, StripeUna
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
 from colonnade.web import origin
+from colonnade_tenants import values
 from colonnade_tenants.accounts import apply_account
 from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import TenantConnection
 
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 
 
 class NewTenant(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What `POST /v1/tenants` takes: a connected account is made, or *account* is adopted."""
 
-    name: Name
+    name: str
     charge_type: ChargeType = ChargeType.DESTINATION
     account: Annotated[str, Meta(pattern="^acct_[A-Za-z0-9]+$")] | None = None
     country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
-    email: Annotated[str, Meta(max_length=254)] | None = None
+    email: str | None = None
     application_fee_percent: Percent | None = None
     return_origins: list[str] = []
 
@@ -36,7 +36,7 @@ class NewTenant(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=
 class TenantChange(Struct, forbid_unknown_fields=True):
     """What `PATCH /v1/tenants/{tenant}` takes; a field left out stays as it is."""
 
-    name: Name | UnsetType = UNSET
+    name: str | UnsetType = UNSET
     application_fee_percent: Percent | UnsetType | None = UNSET
     return_origins: list[str] | UnsetType = UNSET
 
@@ -81,6 +81,8 @@ async def create(services: Services, new: NewTenant, idempotency_key: str | None
 
 
 async def _reserve(services: Services, new: NewTenant, idempotency_key: str | None) -> Tenant:
+    values.text(new.name, "name", 100)
+    values.email(new.email)
     fingerprint = hashlib.sha256(msgspec.json.encode(new, order="sorted")).digest()
     origins, fee = _origins(new.return_origins), _fee(new.application_fee_percent)
     async with services.database.platform_pool.acquire() as connection, connection.transaction():
@@ -181,10 +183,10 @@ async def page(services: Services, after: str | None, limit: int) -> list[Tenant
 
 async def change(services: Services, tenant: Tenant, wanted: TenantChange) -> Tenant:
     """The tenant with the given fields changed. Raises `Invalid`."""
-    values = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
-    if "return_origins" in values:
-        values["return_origins"] = _origins(values["return_origins"])
-    fee = _fee(values.get("application_fee_percent", tenant.application_fee_percent))
+    given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
+    values.text(given.get("name"), "name", 100)
+    origins = _origins(given.get("return_origins", tenant.return_origins))
+    fee = _fee(given.get("application_fee_percent", tenant.application_fee_percent))
     async with services.database.platform_pool.acquire() as connection:
         row = await connection.fetchrow(
             f"""
@@ -193,9 +195,9 @@ async def change(services: Services, tenant: Tenant, wanted: TenantChange) -> Te
             where id = $1 returning {COLUMNS}
             """,  # noqa: S608
             tenant.id,
-            values.get("name", tenant.name),
+            given.get("name", tenant.name),
             fee,
-            values.get("return_origins", tenant.return_origins),
+            origins,
         )
     if row is None:
         raise NotFound("This tenant is gone.", "tenant")

@@ -1,0 +1,47 @@
+"""The local Stripe, once for all tests; and the web application over it."""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.conftest import ScratchDatabase
+from tests.platform.api import Api, Sandbox, TenantApi, running_api
+
+
+@pytest.fixture(scope="session")
+def sandbox_url() -> Iterator[str]:
+    command = [sys.executable, "-m", "colonnade_sandbox", "--port", "0", "--check-replies"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        try:
+            assert "ready at " in said, said
+            yield said.split("ready at ")[1].strip()
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+async def sandbox(sandbox_url: str) -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox(sandbox_url)
+    await sandbox.forget_requests()
+    yield sandbox
+    await sandbox.fail()
+
+
+@pytest.fixture
+async def api(shared_database: ScratchDatabase, sandbox: Sandbox) -> AsyncIterator[Api]:
+    async with running_api(shared_database, sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+async def fern(api: Api) -> TenantApi:
+    return await api.tenant(name="Fern")
+
+
+@pytest.fixture
+async def kiln(api: Api) -> TenantApi:
+    return await api.tenant(name="Kiln")
