@@ -33,6 +33,7 @@ def config() -> OpenAPIConfig:
         js_url=f"{_ASSETS}/swagger-ui-bundle.js",
         css_url=f"{_ASSETS}/swagger-ui.css",
         standalone_preset_js_url=f"{_ASSETS}/swagger-ui-standalone-preset.js",
+        favicon="<link rel='icon' href='data:,'>",
     )
     return OpenAPIConfig(
         title="Colonnade",
