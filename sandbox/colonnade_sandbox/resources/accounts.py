@@ -6,33 +6,9 @@ from colonnade_sandbox import errors, ids, lists
 from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import operation
+from colonnade_sandbox.resources import account_defaults, account_requirements
 from colonnade_sandbox.store import NOWHERE, Object
 
-# What an account must tell before it may charge; each is due until it has a value.
-REQUIREMENTS = ("business_profile.url", "business_type", "external_account", "tos_acceptance.date")
-
-# The three historic types are shorthands for a controller (API reference, "Account controller").
-CONTROLLERS: dict[str, dict[str, Any]] = {
-    "standard": {
-        "fees": {"payer": "account"},
-        "losses": {"payments": "stripe"},
-        "requirement_collection": "stripe",
-        "stripe_dashboard": {"type": "full"},
-    },
-    "express": {
-        "fees": {"payer": "application_express"},
-        "losses": {"payments": "application"},
-        "requirement_collection": "stripe",
-        "stripe_dashboard": {"type": "express"},
-    },
-    "custom": {
-        "fees": {"payer": "application_custom"},
-        "losses": {"payments": "application"},
-        "requirement_collection": "application",
-        "stripe_dashboard": {"type": "none"},
-    },
-}
-CURRENCIES = {"US": "usd", "GB": "gbp", "CA": "cad", "AU": "aud", "JP": "jpy", "CH": "chf"}
 TAKEN = (
     "business_profile business_type capabilities company country default_currency email external_account metadata "
     "settings tos_acceptance"
@@ -43,7 +19,7 @@ AFTER_LINK = {"full": {"metadata"}, "express": {"metadata", "settings", "capabil
 
 def create_own(call: Call) -> Object:
     """The account behind a key: complete, in charge of itself."""
-    values = _new(call, "standard", {"country": "US", "email": None}) | {
+    values = account_defaults.new(call, "standard", {"country": "US", "email": None}) | {
         "id": call.account,
         "controller": {"type": "account"},
         "charges_enabled": True,
@@ -65,77 +41,13 @@ def create(call: Call) -> Object:
         text = "You may only specify one of these parameters: type, controller."
         raise errors.invalid(text, "type")
     kind = params.get("type", "standard" if "controller" not in params else "none")
-    values = _new(call, kind, params)
+    values = account_defaults.new(call, kind, params)
     account = values["id"]
     values |= _written(call, shapes.complete("account", values), params)
     owner = call.on(account)
-    added = owner.put(_judged(shapes.complete("account", values)))
+    added = owner.put(account_requirements.judged(shapes.complete("account", values)))
     owner.emit("account.application.authorized", application(call))
     return added
-
-
-def _new(call: Call, kind: str, params: dict[str, Any]) -> dict[str, Any]:
-    country = params.get("country", "US").upper()
-    given = params.get("controller", {})
-    controller = CONTROLLERS.get(kind) or {name: given.get(name, CONTROLLERS["standard"][name]) for name in STANDARD}
-    return {
-        "id": ids.new("acct"),
-        "object": "account",
-        "type": kind,
-        "country": country,
-        "created": call.now,
-        "email": params.get("email"),
-        "default_currency": params.get("default_currency", CURRENCIES.get(country, "eur")),
-        "controller": {"type": "application", "is_controller": True, **controller},
-        "capabilities": {},
-        "charges_enabled": False,
-        "payouts_enabled": False,
-        "details_submitted": False,
-        "external_accounts": shapes.page([], "/v1/accounts/external_accounts"),
-        "metadata": {},
-        "business_profile": _business_profile(),
-        "settings": _settings(),
-        "tos_acceptance": {},
-        "requirements": {},
-        "future_requirements": {},
-        "_platforms": [call.platform],
-        "_linked": False,
-        "_external_account": False,
-    }
-
-
-STANDARD = tuple(CONTROLLERS["standard"])
-
-
-def _business_profile() -> dict[str, Any]:
-    node = shapes.fields(shapes.resource("account"))["business_profile"].of  # type: ignore[union-attr]
-    return {name: None for name in shapes.fields(node) if name in PROFILE}
-
-
-PROFILE = {
-    "mcc",
-    "minority_owned_business_designation",
-    "name",
-    "product_description",
-    "support_address",
-    "support_email",
-    "support_phone",
-    "support_url",
-    "url",
-}
-
-
-def _settings() -> dict[str, Any]:
-    return {
-        "branding": {"icon": None, "logo": None, "primary_color": None, "secondary_color": None},
-        "card_issuing": {"tos_acceptance": {"date": None, "ip": None}},
-        "card_payments": {},
-        "dashboard": {"display_name": None, "timezone": "Etc/UTC"},
-        "invoices": {},
-        "payments": {},
-        "payouts": {"debit_negative_balances": True, "schedule": {"delay_days": 2, "interval": "daily"}},
-        "sepa_debit_payments": {},
-    }
 
 
 def _written(call: Call, account: Object, params: dict[str, Any]) -> dict[str, Any]:
@@ -175,40 +87,6 @@ def _check_branding(call: Call, account: str, params: dict[str, Any]) -> None:
         file = branding.get(name)
         if file and not any(call.on(owner).find("file", file) for owner in (account, call.platform)):
             raise errors.no_such("file", file, f"settings[branding][{name}]")
-
-
-def _judged(account: Object) -> Object:
-    """Requirements, capabilities and the `…_enabled` flags that follow from what the account has told."""
-    due = [path for path in REQUIREMENTS if not _value_at(account, path)]
-    reason = "requirements.past_due" if due else None
-    state = "inactive" if due else "active"
-    requirements = {
-        "alternatives": [],
-        "current_deadline": None,
-        "currently_due": due,
-        "disabled_reason": reason,
-        "errors": [],
-        "eventually_due": due,
-        "past_due": due,
-        "pending_verification": [],
-    }
-    capabilities = dict.fromkeys(account["capabilities"], state)
-    return account | {
-        "requirements": requirements,
-        "capabilities": capabilities,
-        "charges_enabled": not due and capabilities.get("card_payments") == "active",
-        "payouts_enabled": not due,
-        "details_submitted": account["details_submitted"] or not due,
-    }
-
-
-def _value_at(account: Object, path: str) -> Any:
-    if path == "external_account":
-        return account["_external_account"]
-    value: Any = account
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
 
 
 def application(call: Call) -> Object:
@@ -254,27 +132,13 @@ def update(call: Call) -> Object:
 
 def write(call: Call, account: Object, changes: dict[str, Any]) -> Object:
     """Store changes of an account; `account.updated` and `capability.updated` follow where they apply."""
-    judged = _judged(account | changes) if account["_platforms"] else account | changes
+    judged = account_requirements.judged(account | changes) if account["_platforms"] else account | changes
     owner = call.on(account["id"])
     changed = owner.change(account, shapes.complete("account", judged))
     for name, state in changed["capabilities"].items():
         if account["capabilities"].get(name) != state:
-            owner.emit("capability.updated", _capability(changed, name, state))
+            owner.emit("capability.updated", account_requirements.capability(changed, name, state))
     return changed
-
-
-def _capability(account: Object, name: str, state: str) -> Object:
-    values = {
-        "id": name,
-        "object": "capability",
-        "account": account["id"],
-        "requested": True,
-        "requested_at": account["created"],
-        "status": state,
-        "requirements": {"disabled_reason": None if state == "active" else "requirements.fields_needed"},
-        "future_requirements": {},
-    }
-    return shapes.complete("capability", values)
 
 
 def _check_control(account: Object, params: dict[str, Any]) -> None:

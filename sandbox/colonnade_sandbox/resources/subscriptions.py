@@ -3,13 +3,19 @@
 from typing import Any
 
 from colonnade_sandbox import errors, ids, lists
-from colonnade_sandbox.call import Call, merged_metadata, unset
+from colonnade_sandbox.call import Call, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import operation, retrievable
-from colonnade_sandbox.resources import accounts, invoices, lifecycle, payment_methods, subscription_lines
+from colonnade_sandbox.resources import (
+    accounts,
+    invoices,
+    lifecycle,
+    payment_methods,
+    subscription_lines,
+    subscription_values,
+)
 from colonnade_sandbox.store import Object
 
-COPIED = ("application_fee_percent", "days_until_due", "description", "trial_settings", "payment_settings")
 SHARED = (
     "application_fee_percent cancel_at cancel_at_period_end collection_method days_until_due "
     "default_payment_method description items metadata off_session on_behalf_of payment_behavior payment_settings "
@@ -69,7 +75,7 @@ def _draft(call: Call, customer: Object) -> Object:
     wishes = params.get("items") or []
     if not wishes:
         raise errors.missing_parameter("items")
-    trial_end = _trial_end(call)
+    trial_end = subscription_values.trial_end(call)
     items = []
     for index, wish in enumerate(wishes):
         price = subscription_lines.price_of(call, wish, f"items[{index}]")
@@ -82,7 +88,7 @@ def _draft(call: Call, customer: Object) -> Object:
         "id": subscription,
         "application": accounts.application(call)["id"] if call.account != call.platform else None,
         "billing_cycle_anchor": trial_end or now,
-        "billing_mode": _billing_mode(params),
+        "billing_mode": subscription_values.billing_mode(params),
         "cancellation_details": dict(lifecycle.KEPT["cancellation_details"]),
         "collection_method": params.get("collection_method", "charge_automatically"),
         "currency": currency,
@@ -95,83 +101,7 @@ def _draft(call: Call, customer: Object) -> Object:
         "metadata": {},
         "_trial_noticed": False,
     }
-    return call.new("subscription", "sub", values | _values(call, customer["id"], values))
-
-
-def _billing_mode(params: dict[str, Any]) -> dict[str, Any]:
-    """Flexible unless asked otherwise (API changelog, 2025-09-30.clover)."""
-    kind = params.get("billing_mode", {}).get("type", "flexible")
-    return {"type": kind, "flexible": {"proration_discounts": "included"} if kind == "flexible" else None}
-
-
-def _trial_end(call: Call) -> int | None:
-    if "trial_period_days" in call.params:
-        days = call.params["trial_period_days"]
-        return call.now + days * lifecycle.DAY if days > 0 else None
-    end = call.params.get("trial_end")
-    if end in (None, "now"):
-        return None
-    if end <= call.now:
-        text = "Invalid timestamp: must be an integer Unix timestamp in the future."
-        raise errors.invalid(text, "trial_end", "parameter_invalid_integer")
-    return int(end)
-
-
-def _values(call: Call, customer: str, current: Object) -> dict[str, Any]:
-    """What both create and update write, checked."""
-    params = call.params
-    values = {name: unset(params[name]) for name in COPIED if name in params}
-    values["metadata"] = merged_metadata(current["metadata"], params.get("metadata"))
-    if "collection_method" in params:
-        values["collection_method"] = params["collection_method"]
-    if "default_payment_method" in params:
-        values["default_payment_method"] = _method(call, customer, unset(params["default_payment_method"]))
-    if "on_behalf_of" in params:
-        values["on_behalf_of"] = _account(call, unset(params["on_behalf_of"]), "on_behalf_of")
-    if "transfer_data" in params:
-        data = unset(params["transfer_data"])
-        if data is not None:
-            _account(call, data["destination"], "transfer_data[destination]")
-        values["transfer_data"] = data
-    if "cancel_at" in params:
-        values |= _cancel_at(call, current, params["cancel_at"])
-    _check_fee(call, current | values)
-    return values
-
-
-def _check_fee(call: Call, subscription: Object) -> None:
-    direct = call.account != call.platform
-    if subscription.get("application_fee_percent") and not (direct or subscription.get("transfer_data")):
-        text = (
-            "Can only apply an application_fee_percent when the subscription has a transfer_data[destination] or the "
-            "request is made on behalf of another account (using the Stripe-Account header)."
-        )
-        raise errors.invalid(text, "application_fee_percent")
-
-
-def _method(call: Call, customer: str, name: str | None) -> str | None:
-    if name is None:
-        return None
-    found = payment_methods.of_customer(call, customer, name)
-    if found is None:
-        raise errors.no_such("payment_method", name, "default_payment_method")
-    return str(found["id"])
-
-
-def _account(call: Call, account: str | None, param: str) -> str | None:
-    if account is not None and call.platform not in call.sandbox.platforms_of(account):
-        raise errors.no_such("account", account, param)
-    return account
-
-
-def _cancel_at(call: Call, subscription: Object, wanted: Any) -> dict[str, Any]:
-    if wanted == "":
-        return dict(lifecycle.KEPT)
-    ends = [item["current_period_end"] for item in subscription["items"]["data"]]
-    moment = min(ends) if wanted == "min_period_end" else max(ends) if isinstance(wanted, str) else wanted
-    if moment <= call.now:
-        raise errors.invalid("`cancel_at` must be in the future.", "cancel_at")
-    return {"cancel_at": moment, "cancel_at_period_end": False, "canceled_at": call.now}
+    return call.new("subscription", "sub", values | subscription_values.values(call, customer["id"], values))
 
 
 def _first_payment(call: Call, subscription: Object, invoice: Object, status: str) -> str:
@@ -200,7 +130,7 @@ def update(call: Call) -> Object:
     if subscription["status"] in lifecycle.ENDED:
         raise _ended(subscription)
     params = call.params
-    changes = _values(call, subscription["customer"], subscription)
+    changes = subscription_values.values(call, subscription["customer"], subscription)
     if "pause_collection" in params:
         changes["pause_collection"] = unset(params["pause_collection"])
     if params.get("items"):
@@ -237,7 +167,7 @@ def _restarted(subscription: Object, changes: dict[str, Any]) -> list[Object]:
 
 def _new_trial(call: Call, subscription: Object) -> dict[str, Any]:
     """A trial moves every item's period; ending it now lets the renewal bill the first paid one."""
-    end = _trial_end(call) or call.now
+    end = subscription_values.trial_end(call) or call.now
     data = [item | {"current_period_end": end} for item in subscription["items"]["data"]]
     items = subscription_lines.page(subscription["id"], data)
     status = "trialing" if end > call.now else subscription["status"]
