@@ -62,6 +62,22 @@ def test_two_snapshots_are_never_both_the_later(one: Stamp, two: Stamp) -> None:
     assert same or forward is not False or backward is True
 
 
+@pytest.mark.parametrize(
+    ("new", "old", "before"),
+    [
+        (stamp("a", b"z"), stamp("a", b"z"), b"z"),
+        (stamp("a", b"a"), stamp("a", b"z"), b"z"),
+        (stamp("a", b"z"), stamp("a", b"a"), b"z"),
+        (stamp("a", b"a"), stamp("a", NOTHING), NOTHING),
+        (stamp("a", b"b"), stamp("a", b"z"), None),
+        (stamp("a"), stamp("a", b"z"), None),
+        (stamp("a", b"z"), stamp("a"), None),
+    ],
+)
+def test_what_was_before_facts_that_two_events_share(new: Stamp, old: Stamp, before: bytes | None) -> None:
+    assert settle(new, old) == before
+
+
 def chain(states: list[str]) -> list[Stamp]:
     """The events of an object that passed through *states* within one second."""
     earlier = [NOTHING, *(state.encode() for state in states)]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from colonnade_tenants import catalogue, subscriptions
+from colonnade_tenants import catalogue, locks, subscriptions
 from colonnade_tenants.errors import NotFound
 from colonnade_tenants.events import Event
 from colonnade_tenants.handlers import subscription_changed
@@ -282,6 +282,21 @@ async def test_many_workers_at_once_end_where_one_would(mine: Tenant) -> None:
     events += [event("updated", START + n, body, {}, f"two_{n}") for n, body in enumerate(two)]
     await asyncio.gather(*(mine.handle(one) for one in reversed(events)))
     assert await granted(mine) == {"flag_export": True, "quantity_seats": 12 + 9}
+    await check_history(mine)
+
+
+async def test_a_plan_change_and_an_event_of_a_subscriber_wait_for_each_other_in_one_order(mine: Tenant) -> None:
+    await mine.sell(flag_export=True)
+    await mine.has_customer()
+    await mine.handle(event("created", START, subscription()))
+    async with mine.session() as session:
+        await locks.change_catalogue(await session.twin())
+        late = event("updated", START + 1, subscription("active", item(quantity=2)), {})
+        handling = asyncio.create_task(mine.handle(late))
+        await asyncio.sleep(0.2)
+        await catalogue.put_plan(session, catalogue.Plan("basic", "Basic", price="price_basic"))
+    await handling
+    assert await granted(mine) == {}
     await check_history(mine)
 
 

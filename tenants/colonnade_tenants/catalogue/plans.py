@@ -148,9 +148,7 @@ async def _put_grants(session: TenantSession, plan: Plan) -> None:
 
 async def _with_grants(session: TenantSession, rows: Sequence[Any]) -> list[Plan]:
     columns = (plan_grants.c.plan, plan_grants.c.feature, plan_grants.c.value, plan_grants.c.per_unit, features.c.kind)
-    join = plan_grants.join(
-        features, (features.c.tenant_id == plan_grants.c.tenant_id) & (features.c.key == plan_grants.c.feature)
-    )
+    join = plan_grants.join(features, (features.c.tenant_id == TENANT) & (features.c.key == plan_grants.c.feature))
     wanted = plan_grants.c.plan.in_([row.key for row in rows])
     found = select(*columns).select_from(join).where(plan_grants.c.tenant_id == TENANT, wanted)
     grants = defaultdict(list)
@@ -163,11 +161,9 @@ async def _recompute(session: TenantSession, key: str, versions: Sequence[Mappin
     """Recompute whoever has an item that a version of this plan means, in the order that all locks are taken in."""
     items, subscribed = subscription_items, subscriptions
     meant = or_(*(items.c[column] == version[column] for version in versions for column in ("price", "product")))
-    join = items.join(
-        subscribed, (subscribed.c.tenant_id == items.c.tenant_id) & (subscribed.c.id == items.c.subscription)
-    )
+    join = items.join(subscribed, (subscribed.c.tenant_id == TENANT) & (subscribed.c.id == items.c.subscription))
     found = select(subscribed.c.customer_id).distinct().select_from(join)
-    found = found.where(items.c.tenant_id == TENANT, subscribed.c.tenant_id == TENANT, meant)
+    found = found.where(items.c.tenant_id == TENANT, meant)
     customers = (await session.execute(found.order_by(subscribed.c.customer_id))).scalars().all()
     tenant = await session.twin()
     for customer in customers:

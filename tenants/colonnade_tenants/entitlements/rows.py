@@ -37,15 +37,10 @@ SUBSCRIPTION_ITEMS = Statement(
     .select_from(
         subscriptions.join(
             subscription_items,
-            (subscription_items.c.tenant_id == subscriptions.c.tenant_id)
-            & (subscription_items.c.subscription == subscriptions.c.id),
+            (subscription_items.c.tenant_id == TENANT) & (subscription_items.c.subscription == subscriptions.c.id),
         )
     )
-    .where(
-        subscriptions.c.tenant_id == TENANT,
-        subscription_items.c.tenant_id == TENANT,
-        subscriptions.c.customer_id == _CUSTOMER,
-    )
+    .where(subscriptions.c.tenant_id == TENANT, subscriptions.c.customer_id == _CUSTOMER)
     .order_by(subscriptions.c.id)
 )
 
@@ -62,10 +57,10 @@ PLAN_GRANTS = Statement(
     .select_from(
         plans.outerjoin(
             plan_grants,
-            (plan_grants.c.tenant_id == plans.c.tenant_id) & (plan_grants.c.plan == plans.c.key),
+            (plan_grants.c.tenant_id == TENANT) & (plan_grants.c.plan == plans.c.key),
         ).outerjoin(
             features,
-            (features.c.tenant_id == plan_grants.c.tenant_id) & (features.c.key == plan_grants.c.feature),
+            (features.c.tenant_id == TENANT) & (features.c.key == plan_grants.c.feature),
         )
     )
     .where(

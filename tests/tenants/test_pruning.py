@@ -1,0 +1,43 @@
+"""Each compiled statement reaches one partition of each table, under the generic plan that the service runs with."""
+
+import importlib
+import pkgutil
+import re
+
+import asyncpg
+
+import colonnade_tenants
+from colonnade_tenants.partition import Statement, TenantConnection
+from colonnade_tenants.tables import metadata
+from tests.tenants.conftest import Tenant
+
+PARTITION = re.compile(r"\b(\w+_p\d\d)\b")
+
+
+def statements() -> dict[str, Statement]:
+    found = {}
+    for module in pkgutil.walk_packages(colonnade_tenants.__path__, "colonnade_tenants."):
+        names = vars(importlib.import_module(module.name))
+        found |= {f"{module.name}.{name}": value for name, value in names.items() if isinstance(value, Statement)}
+    return found
+
+
+async def plan_of(connection: asyncpg.Connection, statement: Statement, tenant_id: int) -> str:
+    values = ", ".join(str(tenant_id) if argument == "tenant" else "null" for argument in statement.names)
+    await connection.execute(f"prepare looked_at as {statement.text}")
+    rows = await connection.fetch(f"explain (costs off) execute looked_at ({values})")
+    await connection.execute("deallocate looked_at")
+    return "\n".join(row[0] for row in rows)
+
+
+async def test_each_statement_reaches_one_partition_of_each_table(mine: Tenant) -> None:
+    reached: dict[str, list[str]] = {}
+    async with mine.worker.acquire() as connection, connection.transaction():
+        await TenantConnection.bind(connection, mine.id)
+        await connection.execute("set local plan_cache_mode = force_generic_plan")
+        for name, statement in statements().items():
+            plan = await plan_of(connection, statement, mine.id)
+            reached[name] = sorted(set(PARTITION.findall(plan)))
+    tables = {name: {found.rpartition("_p")[0] for found in partitions} for name, partitions in reached.items()}
+    assert {name: found for name, found in reached.items() if len(found) != len(tables[name])} == {}
+    assert set.union(*tables.values()) == set(metadata.tables), "each table is reached by some statement"
