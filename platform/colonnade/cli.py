@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import rich_click as click
 
 from colonnade import __version__
+from colonnade.database.connections import verify
 from colonnade.database.locate import open_database
 from colonnade.database.migrate import drift, upgrade
 from colonnade.database.roles import RolesMissing, UnsafeLogin
@@ -31,7 +33,8 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except RolesMissing as error:
-        note(f"{error}. Have the database administrator run this once, then repeat the command:\n")
+        note(f"{error}. Have the database administrator run this once, and give the login of the service a password")
+        note("(`\\password` in psql), then repeat the command:\n")
         click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
         sys.exit(1)
     except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError) as error:
@@ -47,6 +50,20 @@ def load(*needs: str) -> Settings:
     settings = Settings.load(os.environ, needs=needs)
     configure_logging(settings.log_level.upper(), settings.log_format)
     return settings
+
+
+@contextmanager
+def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
+    """The settings, and the URL of a database that is migrated and whose login is safe to serve with."""
+    with sentences():
+        settings = load(*needs)
+        with open_database(settings, note) as urls:
+            try:
+                asyncio.run(verify(urls.service))
+            except asyncpg.PostgresError as error:
+                note(f"The database does not let the service in: {error}. If it is new, run `colonnade migrate` first.")
+                sys.exit(1)
+            yield settings, urls.service
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,8 +92,8 @@ def serve() -> None:
     """Serve the API, the browser routes and the webhook endpoints."""
     from colonnade.server import run
 
-    with sentences(), open_database(load("stripe_api_key"), note) as urls:
-        run(load("stripe_api_key"), urls.service)
+    with serving("stripe_api_key") as (settings, database_url):
+        run(settings, database_url)
 
 
 @main.command()
@@ -103,8 +120,8 @@ def worker(concurrency: int) -> None:
     """Process the events that the webhook endpoints stored."""
     from colonnade.webhooks.worker import work
 
-    with sentences(), open_database(load("stripe_api_key"), note) as urls:
-        asyncio.run(work(load("stripe_api_key"), urls.service, concurrency))
+    with serving("stripe_api_key") as (settings, database_url):
+        asyncio.run(work(settings, database_url, concurrency))
 
 
 @main.group()
@@ -118,8 +135,8 @@ def create_key(name: str) -> None:
     """Make a key of the platform team and print it, this once."""
     from colonnade.access.keys import create_platform_key
 
-    with sentences(), open_database(load(), note) as urls:
-        click.echo(asyncio.run(create_platform_key(urls.service, name)))
+    with serving() as (_settings, database_url):
+        click.echo(asyncio.run(create_platform_key(database_url, name)))
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})

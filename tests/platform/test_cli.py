@@ -1,0 +1,98 @@
+"""The `colonnade` command as a program: exit codes, sentences, and what it refuses."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from ..conftest import ScratchDatabase
+
+SECRET_KEY = "0123456789abcdef0123456789abcdef"
+
+
+def colonnade(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run `colonnade …` with only these settings, named without their prefix."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COLONNADE_")}
+    environ |= {f"COLONNADE_{name}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "colonnade", *arguments]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+def external(url: str) -> dict[str, str]:
+    return {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY, "STRIPE_API_KEY": "sk_test_cli"}
+
+
+@pytest.mark.parametrize("command", [("serve",), ("worker",), ("keys", "create")])
+def test_a_superusers_login_is_refused(command: tuple[str, ...], shared_database: ScratchDatabase) -> None:
+    ended = colonnade(*command, **external(shared_database.admin_url))
+    assert ended.returncode == 1
+    assert "could bypass row-level security" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_database_without_roles_or_tables_is_named(shared_database: ScratchDatabase) -> None:
+    url = urlsplit(shared_database.admin_url)._replace(netloc="nobody_here@").geturl()
+    ended = colonnade("serve", **external(url))
+    assert ended.returncode == 1
+    assert "colonnade migrate" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_migrate_is_harmless_to_repeat_and_finds_no_drift(database: ScratchDatabase) -> None:
+    logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.admin_url}
+    assert colonnade("migrate", **logins).returncode == 0
+    checked = colonnade("migrate", "--check", **logins)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_migrate_check_tells_of_drift(database: ScratchDatabase) -> None:
+    async def change() -> None:
+        connection = await asyncpg.connect(database.admin_url)
+        try:
+            await connection.execute("alter table tenants add column extra text")
+        finally:
+            await connection.close()
+
+    asyncio.run(change())
+    logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.admin_url}
+    checked = colonnade("migrate", "--check", **logins)
+    assert checked.returncode == 1
+    assert "extra" in checked.stdout
+
+
+def test_a_plain_login_gets_the_sql_for_the_administrator(database: ScratchDatabase) -> None:
+    logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.service_url}
+    ended = colonnade("migrate", **logins)
+    assert ended.returncode == 1
+    assert "GRANT" in ended.stdout
+    assert all(line.endswith(";") for line in ended.stdout.splitlines())
+    assert urlsplit(database.service_url).password not in ended.stdout + ended.stderr
+
+
+def test_a_key_is_printed_once_and_kept_as_a_digest(database: ScratchDatabase) -> None:
+    ended = colonnade("keys", "create", "--name", "team", **external(database.service_url))
+    key = ended.stdout.strip()
+    assert ended.returncode == 0
+    assert key.startswith("col_platform_")
+
+    async def kept() -> str:
+        connection = await asyncpg.connect(database.admin_url)
+        try:
+            return str(await connection.fetchrow("select * from api_keys where name = 'team'"))
+        finally:
+            await connection.close()
+
+    assert key not in asyncio.run(kept())
+
+
+def test_every_wrong_setting_is_told_at_once(tmp_path: Path) -> None:
+    ended = colonnade("serve", PORT="x", STRIPE_API_KEY="pk_test_1", DATA_DIR=str(tmp_path), POTR="1")
+    assert ended.returncode == 1
+    for name in ("COLONNADE_PORT", "COLONNADE_STRIPE_API_KEY", "COLONNADE_POTR"):
+        assert name in ended.stderr
