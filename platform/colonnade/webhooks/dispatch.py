@@ -20,7 +20,7 @@ from colonnade.webhooks import directory, inbox
 from colonnade.webhooks.attribute import Attribution, Known, Quarantine, Waiting, decide
 from colonnade.webhooks.delivery import Delivery, read
 from colonnade.webhooks.event_stripe import EventStripe
-from colonnade.webhooks.inbox import Claimed, State
+from colonnade.webhooks.inbox import Claimed
 from colonnade_tenants.handlers import Handler
 from colonnade_tenants.partition import TenantConnection
 
@@ -70,7 +70,7 @@ class Dispatcher:
             return read(row)
         except _UNREADABLE as error:
             log.error("event unreadable", event_id=row.event_id, type=row.type, error=_sentence(error))
-            await inbox.settle(connection, row, "dead", by=None, reason=_sentence(error))
+            await inbox.settle(connection, row, "dead", reason=_sentence(error), failed=True)
             return None
 
     async def _process(self, connection: asyncpg.Connection, delivery: Delivery, known: Known) -> str:
@@ -79,13 +79,15 @@ class Dispatcher:
             case Attribution() as by:
                 return await self._act(connection, delivery, known, by)
             case Waiting(reason) if row.type not in self._handlers:
-                return await _settled(connection, row, "ignored", f"{_NO_HANDLER}; {reason}")
+                await inbox.settle(connection, row, "ignored", reason=f"{_NO_HANDLER}; {reason}")
+                return "ignored"
             case Waiting(reason) if row.attempts < WAITS:
-                await inbox.postpone(connection, row, 2.0**row.attempts, by=None, reason=reason)
+                await inbox.postpone(connection, row, 2.0**row.attempts, reason=reason)
                 return "waiting"
             case Waiting(reason) | Quarantine(reason):
                 log.warning("event quarantined", event_id=row.event_id, type=row.type, reason=reason)
-                return await _settled(connection, row, "quarantined", reason)
+                await inbox.settle(connection, row, "quarantined", reason=reason)
+                return "quarantined"
 
     async def _act(self, connection: asyncpg.Connection, delivery: Delivery, known: Known, by: Attribution) -> str:
         row = delivery.row
@@ -102,8 +104,10 @@ class Dispatcher:
             return await self._failed(connection, row, by, error)
         known.object.update(registered)
         if handler is None:
-            return await _settled(connection, row, "ignored", _NO_HANDLER, by)
-        return await _settled(connection, row, "done", None, by)
+            await inbox.settle(connection, row, "ignored", by=by, reason=_NO_HANDLER)
+            return "ignored"
+        await inbox.settle(connection, row, "done", by=by)
+        return "done"
 
     async def _failed(self, connection: asyncpg.Connection, row: Claimed, by: Attribution, error: Exception) -> str:
         """Try again later, unless it is hopeless: what cannot be read now never can."""
@@ -111,17 +115,11 @@ class Dispatcher:
         attempts = row.attempts + 1
         if isinstance(error, _UNREADABLE) or (attempts >= ATTEMPTS and not isinstance(error, Unavailable)):
             log.error("event dead", event_id=row.event_id, type=row.type, attempts=attempts, exc_info=error)
-            return await _settled(connection, row, "dead", reason, by)
+            await inbox.settle(connection, row, "dead", by=by, reason=reason, failed=True)
+            return "dead"
         log.warning("event failed", event_id=row.event_id, type=row.type, attempts=attempts, error=reason)
         await inbox.postpone(connection, row, pause(attempts), by=by, reason=reason)
         return "failed"
-
-
-async def _settled(
-    connection: asyncpg.Connection, row: Claimed, state: State, reason: str | None, by: Attribution | None = None
-) -> str:
-    await inbox.settle(connection, row, state, by=by, reason=reason)
-    return state
 
 
 def pause(attempts: int) -> float:

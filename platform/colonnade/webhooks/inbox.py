@@ -28,7 +28,8 @@ with heads as materialized (
 select * from heads where pg_try_advisory_xact_lock(hashtextextended(object_id, 7))
 """
 _SETTLE = """
-update inbox set state = $2, reason = $3, tenant_id = $4, rung = $5, done_at = clock_timestamp() where id = $1
+update inbox set state = $2, reason = $3, attempts = $4, done_at = clock_timestamp(), tenant_id = $5, rung = $6
+where id = $1
 """
 _POSTPONE = """
 update inbox set attempts = attempts + 1, not_before = clock_timestamp() + $2, reason = $3, tenant_id = $4, rung = $5
@@ -56,14 +57,21 @@ async def claim(connection: asyncpg.Connection, limit: int) -> list[Claimed]:
 
 
 async def settle(
-    connection: asyncpg.Connection, event: Claimed, state: State, *, by: Attribution | None, reason: str | None = None
+    connection: asyncpg.Connection,
+    event: Claimed,
+    state: State,
+    *,
+    by: Attribution | None = None,
+    reason: str | None = None,
+    failed: bool = False,
 ) -> None:
-    """Take the event out of the queue, for the tenant that it was attributed to."""
-    await connection.execute(_SETTLE, event.id, state, reason, *(by or (None, None)))
+    """Take the event out of the queue, for the tenant that it was attributed to; *failed* counts one more attempt."""
+    attempts = event.attempts + failed
+    await connection.execute(_SETTLE, event.id, state, reason, attempts, *(by or (None, None)))
 
 
 async def postpone(
-    connection: asyncpg.Connection, event: Claimed, seconds: float, *, by: Attribution | None, reason: str
+    connection: asyncpg.Connection, event: Claimed, seconds: float, *, by: Attribution | None = None, reason: str
 ) -> None:
     """Count an attempt, and leave the event in the queue; its Stripe object waits with it."""
     await connection.execute(_POSTPONE, event.id, timedelta(seconds=seconds), reason, *(by or (None, None)))
