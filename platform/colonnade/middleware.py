@@ -24,7 +24,7 @@ class RequestMiddleware(ASGIMiddleware):
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
-        status = 500
+        status = 499  # what is logged for a client that went away before its answer
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -35,6 +35,9 @@ class RequestMiddleware(ASGIMiddleware):
 
         try:
             await next_app(scope, receive, answer)
+        except BaseException:
+            status = 500
+            raise
         finally:
             seconds = time.perf_counter() - started
             route = str(scope.get("path_template") or "unknown")
