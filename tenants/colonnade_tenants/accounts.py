@@ -90,7 +90,8 @@ async def apply_account(
 ) -> bool:
     """Mirror Stripe's *account* object, which *event* brought, or which was just read (None); whether it was news.
 
-    Never reconnects: only `authorize` does. *stripe* is asked where two events of one second do not say which is later.
+    Never reconnects: only `authorize` does. *stripe* is asked where two events of one second do not say which is later,
+    unless the account has disconnected: then it cannot be read, and stays as it is.
     Raises `msgspec.ValidationError` with the path of what is not as Stripe documents it.
     """
     facts = _facts(account)
@@ -137,7 +138,7 @@ async def _weigh(
 ) -> ConnectedAccount:
     stamp = Stamp(event.created, False, digest(facts), _before(account, event.previous_attributes))
     news = supersedes(stamp, old.stamp())
-    if news is None and stripe is not None:
+    if news is None and stripe is not None and old.access.disconnected_at is None:
         now = _facts(await stripe.get(f"/v1/accounts/{facts.id}"))
         return msgspec.structs.replace(old, facts=now, source_event=event.id, source_before=None)
     if news:

@@ -88,6 +88,13 @@ async def test_events_of_one_second_are_settled_by_what_was_before_else_by_a_rea
     assert not (await mirrored(mine)).facts.payouts_enabled
 
 
+async def test_a_disconnected_account_is_never_read(mine: Tenant) -> None:
+    await mine.handle(application("deauthorized", START + 5), updated(START, account(True), {"type": "a"}, "a"))
+    await mine.handle(updated(START, account(False), {"type": "b"}, "b"))
+    assert mine.stripe.asked == []
+    assert (await mirrored(mine)).facts.charges_enabled
+
+
 ACCESS = {
     "gone": ([("deauthorized", 5)], 5),
     "gone, then heard of late": ([("deauthorized", 5), ("updated", 3), ("updated", 4)], 5),
