@@ -30,7 +30,7 @@ State = Literal["pending", "applied", "refused"]
 
 
 class Branding(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The desired state. A field that is left out is cleared if it was set here before, else the account keeps its own.
+    """The desired state. For a field that is left out the account keeps what it has; a *support_url* set here is cleared.
 
     *icon* and *logo* are files at Stripe (`file_…`).
     """
@@ -62,6 +62,8 @@ class BrandingView(Branding, frozen=True, kw_only=True, omit_defaults=False):
 _PROFILE = ("name", "support_email", "support_phone", "support_url")
 _COLOURS = ("primary_color", "secondary_color")
 _FILES = ("icon", "logo")
+# Of the others Stripe's types say that they cannot be unset; one that is would have all refused.
+_CLEARABLE = ("support_url",)
 _LINKS = ("privacy_policy_url", "terms_of_service_url")
 
 
@@ -88,7 +90,7 @@ async def put(services: Services, tenant: Tenant, wanted: Branding, if_match: st
         if former and former["state"] == "applied" and former["settings"] == settings:
             return _view(former)
         # A null is kept until Stripe has cleared that field.
-        settings = dict.fromkeys(former["settings"] if former else (), None) | settings
+        settings = {name: None for name in _CLEARABLE if former and name in former["settings"]} | settings
         state, problem = await _push(services, account, settings)
         return _view(
             await _save(
@@ -131,15 +133,18 @@ def _checked(wanted: Branding) -> Branding:
 async def _push(services: Services, account: str, settings: dict[str, Any]) -> tuple[State, str | None]:
     """The state that asking Stripe leads to, and why Stripe refused. A null clears."""
     form = {name: "" if value is None else value for name, value in settings.items()}
-    profile = {name: form[name] for name in _PROFILE if name in form}
     look = {name: form[name] for name in (*_COLOURS, *_FILES) if name in form}
-    if not profile and not look:
-        return "applied", None
-    params = {"business_profile": profile, "settings": {"branding": look} if look else {}}
-    try:
-        await services.stripe.platform.post(f"/v1/accounts/{account}", params)
-    except StripeUnavailable:
-        return "pending", "Stripe cannot be asked right now; repeat the request."
-    except (StripeRefused, NotFound) as error:
-        return "refused", error.message
-    return "applied", None
+    profile = {name: form[name] for name in _PROFILE if name in form}
+    refused = []
+    # Two calls: an account that was onboarded may take the look and refuse the profile.
+    parts = [("Look", look, {"settings": {"branding": look}}), ("Contact", profile, {"business_profile": profile})]
+    for part, fields, params in parts:
+        if not fields:
+            continue
+        try:
+            await services.stripe.platform.post(f"/v1/accounts/{account}", params)
+        except StripeUnavailable:
+            return "pending", "Stripe cannot be asked right now; repeat the request."
+        except (StripeRefused, NotFound) as error:
+            refused.append(f"{part}: {error.message}")
+    return ("refused", " ".join(refused)) if refused else ("applied", None)
