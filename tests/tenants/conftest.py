@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -88,6 +89,25 @@ class Tenant:
         found = await check(self.app, self.id, reference)
         assert found is not None
         return found
+
+    async def granted(self, reference: str = "ref") -> dict[str, Any]:
+        """The values of what the customer has now."""
+        return {answer.feature: answer.value for answer in (await self.check(reference)).entitlements if answer.granted}
+
+    async def check_history(self) -> None:
+        """Played back, the changes give the present rows."""
+        changes = sorted(await self.rows("entitlement_changes"), key=lambda row: row["sequence"])
+        assert [row["sequence"] for row in changes] == list(range(1, len(changes) + 1))
+        believed: dict[str, Any] = {}
+        for change in changes:
+            assert believed.get(change["feature"]) == (change["before"] and msgspec.json.decode(change["before"]))
+            believed[change["feature"]] = change["after"] and msgspec.json.decode(change["after"])
+        present: dict[str, list[Any]] = {}
+        for row in sorted(
+            await self.rows("entitlements", "tenant_id", "customer_id"), key=lambda row: row["valid_from"]
+        ):
+            present.setdefault(row["feature"], []).append(msgspec.to_builtins(row))
+        assert {feature: after for feature, after in believed.items() if after} == present
 
     async def rows(self, table: str, *without: str) -> list[dict[str, Any]]:
         """All rows that the tenant sees, without the named columns, in an order of their own."""
