@@ -136,10 +136,13 @@ async def _push(services: Services, account: str, settings: dict[str, Any]) -> t
     look = {name: form[name] for name in (*_COLOURS, *_FILES) if name in form}
     profile = {name: form[name] for name in _PROFILE if name in form}
     refused = []
-    # Two calls: an account that was onboarded may take the look and refuse the profile.
-    parts = [("Look", look, {"settings": {"branding": look}}), ("Contact", profile, {"business_profile": profile})]
-    for part, fields, params in parts:
-        if not fields:
+    # Two calls: an account that was onboarded may take the look and refuse the contact.
+    parts: dict[str, dict[str, Any]] = {
+        "Look": {"settings": {"branding": look}} if look else {},
+        "Contact": {"business_profile": profile} if profile else {},
+    }
+    for part, params in parts.items():
+        if not params:
             continue
         try:
             await services.stripe.platform.post(f"/v1/accounts/{account}", params)

@@ -103,7 +103,7 @@ async def _configuration(session: TenantSession, name: str | None) -> store.Row:
 
 
 def _return_url(tenant: Tenant, wanted: SessionRequest, configuration: store.Row) -> str:
-    url = wanted.return_url or configuration.settings.default_return_url
+    url = configuration.settings.default_return_url if wanted.return_url is None else wanted.return_url
     if url is None:
         raise Invalid("Name one: the configuration has no default_return_url.", "return_url")
     # The default too: the tenant's origins may have changed since it was set.
