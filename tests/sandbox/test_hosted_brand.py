@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from colonnade_sandbox.hosted import brand, words
 from tests.sandbox.browser import Browser
-from tests.sandbox.test_hosted_portal import Portal, portal
+from tests.sandbox.hosted import Portal, portal
 
 __all__ = ["portal"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.test_hosted_portal import Portal, portal
+from tests.sandbox.hosted import Portal, portal
 
 __all__ = ["portal"]
 

@@ -8,9 +8,9 @@ from colonnade_sandbox.hosted import (
     customer_details,
     flows,
     invoices,
+    offers,
     pages,
     payment_methods,
-    plan_change,
     summary,
 )
 from colonnade_sandbox.hosted.visit import Visit
@@ -58,5 +58,5 @@ def _row(visit: Visit, subscription: Object) -> Row:
         summary=summary.of(visit, subscription),
         can_cancel=cancellation.can_cancel(visit, subscription),
         can_keep=cancellation.can_keep(visit, subscription),
-        can_update=plan_change.can_update(visit, subscription),
+        can_update=offers.can_update(visit, subscription),
     )

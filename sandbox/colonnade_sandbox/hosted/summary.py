@@ -45,7 +45,7 @@ class Summary:
 def of(visit: Visit, subscription: Object) -> Summary:
     label, tone = STATUSES.get(subscription["status"], (subscription["status"], "plain"))
     if subscription["cancel_at"] is not None:
-        label, tone = f"Cancels {words.date(subscription['cancel_at'])}", "warn"
+        label, tone = "Cancellation scheduled", "warn"
     return Summary(
         id=subscription["id"],
         lines=[line(visit, item) for item in subscription["items"]["data"]],
