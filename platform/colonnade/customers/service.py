@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import delete
 
 from colonnade.access.guard import Tenant
@@ -21,11 +21,14 @@ RESERVED = frozenset({"colonnade_tenant", "colonnade_customer", "reference"})
 
 
 class PutCustomer(Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a tenant says of its customer; what is left out is empty. Stripe's id is ours to choose."""
+    """What a tenant says of its customer. What is left out stays: Stripe lets no name or address be removed.
+
+    *metadata*, where given, is all there is.
+    """
 
     name: str | None = None
     email: str | None = None
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] | None = None
 
 
 class CustomerView(Struct):
@@ -59,10 +62,11 @@ async def put(services: Services, tenant: Tenant, reference: str, wanted: PutCus
     customer = await _reserved(services, tenant, reference, wanted)
     if customer.stripe_customer is None:
         customer = await _create(services, tenant, customer)
-    if _fields(customer) != _fields(wanted):
-        await _change(services, tenant, customer, wanted)
+    fields = _fields(customer) | _given(wanted)
+    if fields != _fields(customer):
+        await _change(services, tenant, customer, fields)
         async with services.database.tenant(tenant.id) as session:
-            customer, _ = await customers.reserve(session, reference, **_fields(wanted))
+            customer, _ = await customers.reserve(session, reference, **fields)
     return customer
 
 
@@ -75,18 +79,23 @@ async def bound(services: Services, tenant: Tenant, reference: str) -> tuple[Cus
     return customer, customer.stripe_customer
 
 
-def _fields(customer: Customer | PutCustomer) -> dict[str, Any]:
+def _fields(customer: Customer) -> dict[str, Any]:
     return {"name": customer.name, "email": customer.email, "metadata": customer.metadata}
+
+
+def _given(wanted: PutCustomer) -> dict[str, Any]:
+    return {name: value for name, value in structs.asdict(wanted).items() if value is not None}
 
 
 def _check(reference: str, wanted: PutCustomer) -> None:
     values.reference(reference)
     values.text(wanted.name, "name", 256)
     values.email(wanted.email)
-    values.metadata(wanted.metadata)
-    if len(wanted.metadata) > 50 - len(RESERVED):
+    metadata = wanted.metadata or {}
+    values.metadata(metadata)
+    if len(metadata) > 50 - len(RESERVED):
         raise Invalid(f"At most {50 - len(RESERVED)} keys.", "metadata")
-    for key in RESERVED & wanted.metadata.keys():
+    for key in RESERVED & metadata.keys():
         raise Invalid("This key is set by Colonnade.", f"metadata.{key}")
 
 
@@ -96,7 +105,7 @@ async def _reserved(services: Services, tenant: Tenant, reference: str, wanted: 
         try:
             return await customers.get(session, reference)
         except NotFound:
-            return (await customers.reserve(session, reference, **_fields(wanted)))[0]
+            return (await customers.reserve(session, reference, **_given(wanted)))[0]
 
 
 async def _create(services: Services, tenant: Tenant, customer: Customer) -> Customer:
@@ -126,10 +135,6 @@ async def _release(services: Services, tenant: Tenant, customer: Customer) -> No
         await session.execute(delete(table).where(*reserved))
 
 
-async def _change(services: Services, tenant: Tenant, customer: Customer, wanted: PutCustomer) -> None:
-    params = {
-        "name": wanted.name or "",
-        "email": wanted.email or "",
-        "metadata": dict.fromkeys(customer.metadata, "") | wanted.metadata,
-    }
+async def _change(services: Services, tenant: Tenant, customer: Customer, fields: dict[str, Any]) -> None:
+    params = fields | {"metadata": dict.fromkeys(customer.metadata, "") | fields["metadata"]}
     await client_for(services.stripe, tenant).post(f"/v1/customers/{customer.stripe_customer}", params)

@@ -56,7 +56,7 @@ async def get_feature(session: TenantSession, key: str) -> Feature:
     found = await session.execute(select(*_COLUMNS).where(_own(key)))
     if row := found.one_or_none():
         return _feature(row)
-    raise NotFound(f"There is no feature {key!r}.")
+    raise NotFound(f"There is no feature {key!r}.", "key")
 
 
 async def list_features(session: TenantSession, after: str | None = None, limit: int = 20) -> list[Feature]:
@@ -72,7 +72,7 @@ async def delete_feature(session: TenantSession, key: str) -> None:
         raise Conflict(f"It cannot go: {_named(plans)} it.")
     gone = await session.execute(delete(features).where(_own(key)).returning(features.c.key))
     if gone.one_or_none() is None:
-        raise NotFound(f"There is no feature {key!r}.")
+        raise NotFound(f"There is no feature {key!r}.", "key")
 
 
 def _validate(feature: Feature) -> None:

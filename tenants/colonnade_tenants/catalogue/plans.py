@@ -69,7 +69,7 @@ async def get_plan(session: TenantSession, key: str) -> Plan:
     found = await session.execute(select(*_COLUMNS).where(_own(key)))
     if row := found.one_or_none():
         return (await _with_grants(session, [row]))[0]
-    raise NotFound(f"There is no plan {key!r}.")
+    raise NotFound(f"There is no plan {key!r}.", "key")
 
 
 async def list_plans(session: TenantSession, after: str | None = None, limit: int = 20) -> list[Plan]:
@@ -83,7 +83,7 @@ async def delete_plan(session: TenantSession, key: str) -> None:
     await locks.change_catalogue(await session.twin())
     gone = (await session.execute(delete(plans).where(_own(key)).returning(*_COLUMNS))).one_or_none()
     if gone is None:
-        raise NotFound(f"There is no plan {key!r}.")
+        raise NotFound(f"There is no plan {key!r}.", "key")
     await _recompute(session, key, [dict(gone._mapping)])
 
 

@@ -1,0 +1,173 @@
+"""A tenant's customer is one Stripe customer, made once whatever breaks on the way."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from colonnade.customers import service
+from colonnade_tenants import customers as domain
+from tests.conftest import ScratchDatabase
+from tests.platform.api import NOWHERE, Api, TenantApi, problem, running_api
+
+CREATE = "/v1/customers"
+ADA = {"name": "Ada", "email": "ada@example.com", "metadata": {"tier": "gold", "since": "1843"}}
+
+
+async def at_stripe(tenant: TenantApi) -> list[dict[str, Any]]:
+    """All Stripe customers of the tenant's account."""
+    found: list[dict[str, Any]] = (await tenant.api.sandbox.call("GET", CREATE, account=tenant.holder))["data"]
+    return found
+
+
+async def test_a_customer_is_made_here_and_at_stripe(fern: TenantApi) -> None:
+    made = await fern.put("/customers/ada", ADA)
+    assert made["id"].startswith("ecu_")
+    assert {name: made[name] for name in ADA} == ADA
+    assert await fern.get("/customers/ada") == made
+    (found,) = await at_stripe(fern)
+    assert found["id"] == made["stripe_customer"]
+    assert (found["name"], found["email"]) == ("Ada", "ada@example.com")
+    ours = {"colonnade_tenant": fern.id, "colonnade_customer": made["id"], "reference": "ada"}
+    assert found["metadata"] == ADA["metadata"] | ours
+    owner = await fern.api.sql(
+        "select t.public_id from stripe_objects o join tenants t on t.id = o.tenant_id where o.id = $1", found["id"]
+    )
+    assert [row["public_id"] for row in owner] == [fern.id]
+
+
+async def test_a_direct_tenants_customer_lives_on_its_account(api: Api) -> None:
+    direct = await api.tenant(charge_type="direct")
+    made = await direct.customer()
+    assert [found["id"] for found in await at_stripe(direct)] == [made["stripe_customer"]]
+    assert (await api.sandbox.call("GET", CREATE))["data"] == []
+
+
+async def test_the_same_again_writes_nothing_at_stripe(fern: TenantApi) -> None:
+    made = await fern.put("/customers/ada", ADA)
+    before = await fern.api.sandbox.requests()
+    assert await fern.put("/customers/ada", ADA) == made
+    assert await fern.api.sandbox.requests() == before
+
+
+async def test_a_change_reaches_stripe(fern: TenantApi) -> None:
+    made = await fern.put("/customers/ada", ADA)
+    changed = await fern.put("/customers/ada", {"email": "ada@new.example", "metadata": {"tier": "silver"}})
+    assert changed == made | {"email": "ada@new.example", "metadata": {"tier": "silver"}}
+    assert await fern.put("/customers/ada", {}) == changed
+    (found,) = await at_stripe(fern)
+    assert (found["name"], found["email"]) == ("Ada", "ada@new.example")
+    assert found["metadata"]["tier"] == "silver"
+    assert "since" not in found["metadata"]
+    assert found["metadata"]["reference"] == "ada"
+
+
+async def test_customers_asked_for_at_once_are_one(fern: TenantApi) -> None:
+    made = await asyncio.gather(*(fern.call("PUT", "/customers/ada", ADA) for _ in range(5)))
+    assert {reply.status_code for reply in made} == {200}
+    assert len({reply.json()["stripe_customer"] for reply in made}) == 1
+    assert len(await at_stripe(fern)) == 1
+
+
+async def test_one_e_mail_address_is_no_identity(fern: TenantApi, kiln: TenantApi) -> None:
+    ids = {
+        (await tenant.put(f"/customers/{reference}", ADA))["stripe_customer"]
+        for tenant, reference in ((fern, "ada"), (fern, "ada-2"), (kiln, "ada"))
+    }
+    assert len(ids) == 3
+    problem(await kiln.call("GET", "/customers/ada-2"), 404, "reference")
+
+
+async def test_without_stripe_the_customer_is_reserved_and_the_repeat_goes_on(
+    shared_database: ScratchDatabase, fern: TenantApi
+) -> None:
+    async with running_api(shared_database, fern.api.sandbox, stripe=NOWHERE) as down:
+        problem(await TenantApi(down, fern.said).call("PUT", "/customers/ada", ADA), 503)
+    reserved = await fern.get("/customers/ada")
+    assert reserved["stripe_customer"] is None
+    for path in ("portal-sessions", "portal-tokens", "subscriptions"):
+        body = {"price": "price_1"} if path == "subscriptions" else {}
+        problem(await fern.call("POST", f"/customers/ada/{path}", body), 409, "reference")
+    other = await fern.put("/customers/ada", ADA | {"name": "Ada Lovelace"})
+    assert other["id"] == reserved["id"]
+    (found,) = await at_stripe(fern)
+    assert (found["id"], found["name"]) == (other["stripe_customer"], "Ada Lovelace")
+
+
+async def test_a_lost_answer_of_stripe_makes_no_second_customer(fern: TenantApi) -> None:
+    await fern.api.sandbox.fail(next=3, status=503, after=True)
+    problem(await fern.call("PUT", "/customers/ada", ADA), 503)
+    await fern.api.sandbox.fail()
+    reply = await fern.call("PUT", "/customers/ada", ADA)
+    assert reply.status_code == 200, reply.text
+    assert [found["id"] for found in await at_stripe(fern)] == [reply.json()["stripe_customer"]]
+
+
+async def test_a_crash_before_binding_is_mended_by_the_repeat(fern: TenantApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Crash(BaseException):
+        """Nothing catches it, as nothing catches a kill."""
+
+    async def crash(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.customers, "bind", crash)
+        with pytest.raises(Crash):
+            await fern.call("PUT", "/customers/ada", ADA)
+    assert service.customers.bind is domain.bind
+    (found,) = await at_stripe(fern)
+    assert (await fern.get("/customers/ada"))["stripe_customer"] is None
+    assert (await fern.put("/customers/ada", ADA))["stripe_customer"] == found["id"]
+    assert len(await at_stripe(fern)) == 1
+
+
+async def test_customers_are_listed_oldest_first_page_by_page(fern: TenantApi) -> None:
+    for reference in ("b", "a", "c"):
+        await fern.customer(reference)
+    first = await fern.get("/customers?limit=2")
+    rest = await fern.get(f"/customers?limit=2&after={first['next']}")
+    assert [row["reference"] for row in first["data"] + rest["data"]] == ["b", "a", "c"]
+    assert rest["next"] is None
+    problem(await fern.call("GET", "/customers?limit=101"), 400, "limit")
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"stripe_customer": "cus_1"}, "stripe_customer"),
+        ({"customer": "cus_1"}, "customer"),
+        ({"id": "cus_1"}, "id"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 257}, "name"),
+        ({"name": "a\x00b"}, "name"),
+        ({"email": "nobody"}, "email"),
+        ({"email": 1}, "email"),
+        ({"metadata": {"k": 1}}, "metadata[...]"),
+        ({"metadata": {"k": "x" * 501}}, "metadata.k"),
+        ({"metadata": {"a[b]": "x"}}, "metadata.a[b]"),
+        ({"metadata": {f"k{n}": "x" for n in range(48)}}, "metadata"),
+        ({"metadata": {"colonnade_tenant": "ten_1"}}, "metadata.colonnade_tenant"),
+        ({"metadata": {"reference": "x"}}, "metadata.reference"),
+    ],
+)
+async def test_bad_input_is_named_and_writes_nothing(fern: TenantApi, change: dict[str, Any], param: str) -> None:
+    problem(await fern.call("PUT", "/customers/ada", ADA | change), 400, param)
+    assert (await fern.get("/customers"))["data"] == []
+    made = await fern.put("/customers/ada", ADA)
+    before = await fern.api.sandbox.requests()
+    problem(await fern.call("PUT", "/customers/ada", ADA | change), 400, param)
+    assert await fern.get("/customers/ada") == made
+    assert await fern.api.sandbox.requests() == before
+
+
+@pytest.mark.parametrize("reference", ["x" * 129, "%0A", "%20", "a%00b"])
+async def test_a_bad_reference_is_refused(fern: TenantApi, reference: str) -> None:
+    problem(await fern.call("PUT", f"/customers/{reference}", ADA), 400, "reference")
+    assert await at_stripe(fern) == []
+
+
+@pytest.mark.parametrize("reference", ["user@example.com", "a b", "Ünïcode-7", "..x", "%25"])
+async def test_a_reference_is_the_tenants_own_choice(fern: TenantApi, reference: str) -> None:
+    made = await fern.put(f"/customers/{reference}", {})
+    assert made["reference"] == reference.replace("%25", "%")
+    assert await fern.get(f"/customers/{reference}") == made
