@@ -101,7 +101,7 @@ async def test_tenants_have_catalogues_of_their_own(shop: TenantApi, kiln: Tenan
         (
             "/plans/new",
             {"name": "New", "price": "price_1", "grants": [{"feature": "seats", "worth": 2}]},
-            "grants[0].value",
+            "grants[0].worth",
         ),
         ("/plans/new", {"name": "New", "price": "price_1", "surprise": 1}, "surprise"),
         ("/plans/NEW", {"name": "New", "price": "price_1"}, "key"),

@@ -30,7 +30,7 @@ State = Literal["pending", "applied", "refused"]
 
 
 class Branding(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The desired state. For a field that is left out the account keeps what it has; a *support_url* set here is cleared.
+    """The desired state. Of what is left out the account keeps its own; a *support_url* set here before is cleared.
 
     *icon* and *logo* are files at Stripe (`file_…`).
     """
