@@ -405,7 +405,7 @@ async def test_reordered_and_repeated_events_end_in_the_last_state_with_two_work
 async def test_work_on_one_object_is_serial_even_for_an_older_event_that_comes_late(
     db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path
 ) -> None:
-    await db.tenant("acct_1")
+    await db.own(await db.tenant("acct_1"), "sub_1")
     inside: list[str] = []
     most = 0
 

@@ -53,6 +53,8 @@ class Dispatcher:
         outcomes: list[tuple[str, str]] = []
         async with pool.acquire() as connection, connection.transaction():
             rows = await inbox.claim(connection, BATCH)
+            if not rows:
+                return 0
             deadline = asyncio.get_running_loop().time() + ROUND
             deliveries = [found for row in rows if (found := await self._read(connection, row))]
             known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
@@ -62,8 +64,12 @@ class Dispatcher:
                 if asyncio.get_running_loop().time() > deadline:
                     break
         for event_type, outcome in outcomes:
-            PROCESSED.labels(event_type if event_type in self._handlers else "other", outcome).inc()
+            self._count(event_type, outcome)
         return len(rows)
+
+    def _count(self, event_type: str, outcome: str) -> None:
+        """Types that nobody handles share a label: their number has no bound."""
+        PROCESSED.labels(event_type if event_type in self._handlers else "other", outcome).inc()
 
     async def _read(self, connection: asyncpg.Connection, row: Claimed) -> Delivery | None:
         try:
@@ -71,6 +77,7 @@ class Dispatcher:
         except _UNREADABLE as error:
             log.error("event unreadable", event_id=row.event_id, type=row.type, error=_sentence(error))
             await inbox.settle(connection, row, "dead", reason=_sentence(error), failed=True)
+            self._count(row.type, "dead")
             return None
 
     async def _process(self, connection: asyncpg.Connection, delivery: Delivery, known: Known) -> str:
@@ -99,7 +106,7 @@ class Dispatcher:
                 if handler is not None:
                     await handler(delivery.event, tenant, EventStripe(self._gateway, tenant, row))
         except Exception as error:
-            if connection.is_closed():
+            if connection.is_closed():  # the database's doing, not the event's
                 raise
             return await self._failed(connection, row, by, error)
         known.object.update(registered)
