@@ -92,11 +92,8 @@ async def put(services: Services, tenant: Tenant, wanted: Branding, if_match: st
         # A null is kept until Stripe has cleared that field.
         settings = {name: None for name in _CLEARABLE if former and name in former["settings"]} | settings
         state, problem = await _push(services, account, settings)
-        return _view(
-            await _save(
-                session, settings=_given(settings) if state == "applied" else settings, state=state, problem=problem
-            )
-        )
+        kept = _given(settings) if state == "applied" else settings
+        return _view(await _save(session, settings=kept, state=state, problem=problem))
 
 
 async def _find(session: TenantSession) -> Any:

@@ -71,23 +71,23 @@ async def put(
     Raises `Invalid`, `Conflict`, `PreconditionFailed`, and `StripeRefused`; after any of them nothing has changed.
     """
     values.key(name, "name")
-    fields = {field: getattr(wanted, field) for field in PortalSettings.__struct_fields__}
-    settings = checked(PortalSettings(**fields), tenant)
+    given = {field: getattr(wanted, field) for field in PortalSettings.__struct_fields__}
+    settings = checked(PortalSettings(**given), tenant)
     async with services.database.tenant(tenant.id) as session:
         # Held while Stripe is asked: of two writers the later one wins at Stripe and here alike.
         await store.lock(session, f"portal configuration {name}")
         former = await store.find(session, name)
         require_match(if_match, former and shown(former))
+        await _is_default(session, former, wanted.default)  # what it refuses, Stripe shall not see
         content = await _content(session, settings)
-        applied = await _applied(services, tenant, name, former, content)
+        fields = await _applied(services, tenant, name, former, content)
         await store.lock(session, "portal default")
-        is_default = await _is_default(session, former, wanted.default)
-        if applied["stripe_configuration"] and applied["stripe_configuration"] != (
-            former and former.stripe_configuration
-        ):
-            await own(session, applied["stripe_configuration"])
-        row = await store.save(session, name, settings=settings, is_default=is_default, **applied)
-    return shown(row)
+        fields |= {"settings": settings, "is_default": await _is_default(session, former, wanted.default)}
+        if former and all(getattr(former, field) == value for field, value in fields.items()):
+            return shown(former)
+        if fields["stripe_configuration"]:
+            await own(session, fields["stripe_configuration"])
+        return shown(await store.save(session, name, **fields))
 
 
 class _Content(msgspec.Struct, frozen=True):
