@@ -437,3 +437,12 @@ def unprivileged_python() -> tuple[str, str]:
         if not subprocess.run(imports, env={"PYTHONPATH": libraries}, cwd="/", check=False).returncode:
             return python, libraries
     pytest.skip("no interpreter that an unprivileged user may run can import the package")
+
+
+def test_erasing_waits_for_no_one_and_removes_all(tmp_path: Path) -> None:
+    used = EmbeddedPostgres(tmp_path / "data")
+    with used, pytest.raises(EmbeddedPostgresError, match="in use by another command"):
+        EmbeddedPostgres(tmp_path / "data").erase()
+    EmbeddedPostgres(tmp_path / "data").erase()
+    assert not (tmp_path / "data/postgres/data").exists()
+    EmbeddedPostgres(tmp_path / "data").erase()

@@ -79,6 +79,23 @@ class EmbeddedPostgres:
                 raise
             self._hold = hold
 
+    def erase(self) -> None:
+        """Remove the cluster and all that is in it. Raises `EmbeddedPostgresError` while anyone uses it."""
+        if not self._data.exists():
+            return
+        self._bin = _binaries()
+        with locked(self._home / "start.lock"):
+            self._command_prefix = server_command(self._home, self._bin)
+            hold = open_lock(self._home / "users.lock")
+            try:
+                fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._stop_server()
+                shutil.rmtree(self._data)
+            except BlockingIOError:
+                raise EmbeddedPostgresError(f"{self._home} is in use by another command: stop that first") from None
+            finally:
+                os.close(hold)
+
     def url(self, user: str, database: str) -> str:
         """The address of `database` for `user`; valid while started."""
         names = quote(user, safe=""), quote(database, safe="")

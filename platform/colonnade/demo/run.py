@@ -27,7 +27,8 @@ from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
 
 SANDBOX_KEY = "sk_test_colonnade_demo"
-_KEPT = ("postgres", "sandbox.sqlite3", "sandbox.sqlite3-wal", "sandbox.sqlite3-shm", "demo.json", "secret_key", "logs")
+_KEPT = ("sandbox.sqlite3", "sandbox.sqlite3-wal", "sandbox.sqlite3-shm", "demo.json", "site.json", "logs")
+"""The demo's files beside the database. The secret key stays: other things may have been signed with it."""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -72,6 +73,7 @@ def _only_demo(data_dir: Path) -> Iterator[None]:
 
 
 def _reset(data_dir: Path) -> None:
+    EmbeddedPostgres(data_dir).erase()
     for name in _KEPT:
         path = data_dir / name
         if path.is_dir():
