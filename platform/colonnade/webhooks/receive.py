@@ -20,7 +20,7 @@ from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.signature import BadSignature, verify
 from colonnade.webhooks.writer import InboxWriter, Received
 
-BODY_LIMIT = 256 * 1024
+BODY_LIMIT = 1024 * 1024
 """Bytes of an event, at most."""
 
 _ANSWERS: dict[type[Exception], str] = {
