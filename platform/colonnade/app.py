@@ -82,5 +82,6 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],
         openapi_config=reference.config(),
+        logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )

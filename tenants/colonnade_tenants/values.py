@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from colonnade_tenants.errors import Invalid
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_STRIPE_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -23,6 +24,12 @@ def key(value: str, param: str = "key") -> None:
     """A key of the tenant's own choosing, fit for URLs and code."""
     if not _KEY.fullmatch(value):
         raise Invalid("Use 1 to 64 of a-z, 0-9, '_', '.', '-', starting with a letter or digit.", param)
+
+
+def stripe_id(value: str | None, param: str) -> None:
+    """An id of Stripe's; those of products and older prices may be of the account's own choosing. None passes."""
+    if value is not None and not _STRIPE_ID.fullmatch(value):
+        raise Invalid("This is no id of Stripe's.", param)
 
 
 def after(value: str | None) -> str:

@@ -91,7 +91,8 @@ async def test_a_feature_that_cannot_be_is_refused_by_field(mine: Tenant, featur
         ({"price": None}, "price"),
         ({"product": "prod_1"}, "product"),
         ({"price": "prod_1"}, "price"),
-        ({"price": "price_"}, "price"),
+        ({"price": "price 1"}, "price"),
+        ({"price": None, "product": ""}, "product"),
         ({"price": None, "product": "price_1"}, "product"),
         ({"grants": [Grant("export", True), Grant("nope", True)]}, "grants[1].feature"),
         ({"grants": [Grant("export", True), Grant("export", True)]}, "grants[1].feature"),
@@ -132,7 +133,7 @@ async def test_what_is_in_use_keeps_its_meaning(mine: Tenant) -> None:
 async def test_two_plans_of_products_do_not_collide(mine: Tenant) -> None:
     async with mine.session() as session:
         await catalogue.put_plan(session, plan(key="a", price=None, product="prod_a", grants=[]))
-        await catalogue.put_plan(session, plan(key="b", price=None, product="prod_b", grants=[]))
+        await catalogue.put_plan(session, plan(key="b", price=None, product="own-choice", grants=[]))
     error = await refused(mine, catalogue.put_plan, plan(key="c", price=None, product="prod_a", grants=[]))
     assert (type(error), error.param) == (Conflict, "product")
 

@@ -18,7 +18,7 @@ from colonnade_tenants import customers
 from colonnade_tenants.partition import TENANT
 from colonnade_tenants.tables import subscription_items, subscriptions
 
-Price = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,200}$")]
+Price = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,255}$")]
 Quantity = Annotated[int, Meta(ge=0, le=999_999_999)]
 
 

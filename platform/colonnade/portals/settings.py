@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Url = Annotated[str, Meta(min_length=1, max_length=2000)]
-StripeId = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,255}$")]
+StripeId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,255}$")]
+"""An id of Stripe's; those of products may be of the account's own choosing."""
 Quantity = Annotated[int, Meta(ge=0, le=999_999)]
 
 

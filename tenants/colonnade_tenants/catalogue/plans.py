@@ -94,10 +94,10 @@ def _validate(plan: Plan) -> None:
         raise Invalid("Name the price or the product that this plan is.", "price")
     if plan.price is not None and plan.product is not None:
         raise Invalid("Name a price or a product, not both.", "product")
-    for param, prefix, value in (("price", "price_", plan.price), ("product", "prod_", plan.product)):
-        if value is not None and (not value.startswith(prefix) or value == prefix):
-            raise Invalid(f"Stripe's id starts with {prefix}.", param)
-        values.text(value, param, 255)
+    for param, other, value in (("price", "prod_", plan.price), ("product", "price_", plan.product)):
+        values.stripe_id(value, param)
+        if value is not None and value.startswith(other):
+            raise Invalid(f"{value} is no {param}.", param)
 
 
 async def _check_grants(session: TenantSession, grants: Sequence[Grant]) -> None:
