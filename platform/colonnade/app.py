@@ -19,7 +19,7 @@ import colonnade.webhooks.routes
 from colonnade import reference
 from colonnade.access.guard import Tenant, guard
 from colonnade.database.connections import Database
-from colonnade.middleware import RequestMiddleware
+from colonnade.middleware import RequestObserver
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
@@ -72,16 +72,17 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         found: Services = request.app.state.services
         return found
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[Router("/v1", route_handlers=GUARDED, guards=[guard]), *PUBLIC, reference.assets()],
         dependencies={
             "services": Provide(services, sync_to_thread=False),
             "current": Provide(_current, sync_to_thread=False),
         },
-        middleware=[RequestMiddleware()],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],
         openapi_config=reference.config(),
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )
+    app.asgi_handler = RequestObserver(app.asgi_handler)
+    return app

@@ -3,8 +3,6 @@
 import time
 
 import structlog
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from colonnade.observability import REQUEST_SECONDS, REQUESTS
@@ -13,12 +11,16 @@ from colonnade_tenants.ids import new_id
 log = structlog.get_logger()
 
 
-class RequestMiddleware(ASGIMiddleware):
-    """Gives each request an id, answers it as `Request-Id`, and writes one log line when it is done."""
+class RequestObserver:
+    """Gives each request an id, answers it as `Request-Id`, and writes one log line when it is done.
 
-    scopes = (ScopeType.HTTP, ScopeType.ASGI)
+    It stands around the whole application: Litestar's own middleware is left out where no route matches.
+    """
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
@@ -34,7 +36,7 @@ class RequestMiddleware(ASGIMiddleware):
             await send(message)
 
         try:
-            await next_app(scope, receive, answer)
+            await self._app(scope, receive, answer)
         except BaseException:
             status = 500
             raise

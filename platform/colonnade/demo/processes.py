@@ -5,33 +5,16 @@ import contextlib
 import ctypes
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
 
-from colonnade.demo.errors import ChildEnded, PortTaken
+from colonnade.demo.errors import ChildEnded
 
 _STOP_SECONDS = 15
 _PR_SET_PDEATHSIG = 1
-
-
-def pick_port(wanted: int | None, default: int) -> int:
-    """*wanted* if it is free, else an error; without a wish *default*, or any free port. Raises `PortTaken`."""
-    for port in (wanted or default, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                if wanted:
-                    raise PortTaken(wanted) from error
-                continue
-            number: int = probe.getsockname()[1]
-            return number
-    raise PortTaken(default)
 
 
 def _die_with_parent() -> None:

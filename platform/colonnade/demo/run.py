@@ -20,7 +20,8 @@ from colonnade.database.roles import SERVICE_LOGIN, Duty
 from colonnade.demo import story
 from colonnade.demo.clients import Api, Shopkeeper
 from colonnade.demo.errors import DemoRunning
-from colonnade.demo.processes import Processes, pick_port
+from colonnade.demo.ports import Ports, pick_port, picking_ports
+from colonnade.demo.processes import Processes
 from colonnade.demo.seed import SeededTenant, seed
 from colonnade.demo.site import Shop, Site
 from colonnade.settings import Settings, ensure_secret_key
@@ -127,43 +128,49 @@ async def _serve(
 ) -> None:
     note("Migrating the database")
     await upgrade(urls.admin, urls.service)
-    web, sandbox, site = pick_port(options.port, 8000), pick_port(None, 12111), pick_port(None, 8080)
-    base_url, sandbox_url = f"http://127.0.0.1:{web}", f"http://127.0.0.1:{sandbox}"
-    note("Starting the local Stripe")
-    data = options.data_dir / "sandbox.sqlite3"
-    await processes.start("sandbox", "colonnade_sandbox", "--port", str(sandbox), "--data", str(data), environ={})
-    await processes.wait_ready("sandbox", f"{sandbox_url}/_sandbox/health")
-    environ = {
-        "COLONNADE_DATABASE_URL": urls.service,
-        "COLONNADE_DATA_DIR": str(options.data_dir),
-        "COLONNADE_SECRET_KEY": ensure_secret_key(Settings(data_dir=options.data_dir)),
-        "COLONNADE_STRIPE_API_KEY": SANDBOX_KEY,
-        "COLONNADE_STRIPE_API_BASE": sandbox_url,
-        "COLONNADE_BASE_URL": base_url,
-        "COLONNADE_PORT": str(web),
-    }
-    gateway = StripeGateway(Settings.load(environ))
-    async with aiohttp.ClientSession() as http:
-        try:
-            shopkeeper = Shopkeeper(http, gateway.platform, sandbox_url, SANDBOX_KEY)
-            endpoints = await _endpoints(shopkeeper, options.data_dir / "demo.json", base_url)
+    site_file = options.data_dir / "site.json"
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        async with picking_ports():
+            ports = Ports(pick_port(options.port, 8000), pick_port(None, 12111), pick_port(None, 8080))
+            environ = _environment(options.data_dir, urls.service, ports)
+            note("Starting the local Stripe")
+            data = options.data_dir / "sandbox.sqlite3"
+            arguments = ("--port", str(ports.sandbox), "--data", str(data))
+            await processes.start("sandbox", "colonnade_sandbox", *arguments, environ={})
+            await processes.wait_ready("sandbox", f"{ports.sandbox_url}/_sandbox/health")
+            gateway = StripeGateway(Settings.load(environ))
+            stack.push_async_callback(gateway.close)
+            shopkeeper = Shopkeeper(http, gateway.platform, ports.sandbox_url, SANDBOX_KEY)
+            endpoints = await _endpoints(shopkeeper, options.data_dir / "demo.json", ports.web_url)
             for endpoint in endpoints:
                 environ[f"COLONNADE_STRIPE_{endpoint.kind.upper()}_WEBHOOK_SECRETS"] = endpoint.secret
-            note("Starting the web process and the worker")
+            note("Starting the web process, the worker and the tenants' sites")
             await processes.start("web", "colonnade", "serve", environ=environ)
             await processes.start("worker", "colonnade", "worker", environ=environ)
-            await processes.wait_ready("web", f"{base_url}/health/ready")
-            key = await _platform_key(urls.service, environ["COLONNADE_SECRET_KEY"])
-            note("Seeding two tenants")
-            site_url = f"http://127.0.0.1:{site}"
-            tenants = await seed(Api(http, base_url, key), shopkeeper, site_url)
-        finally:
-            await gateway.close()
-    site_file = _site_file(options.data_dir, Site(base_url, site, _shops(tenants)))
-    await processes.start("site", "colonnade.demo.site", str(site_file), environ={})
-    await processes.wait_ready("site", f"{site_url}/")
-    show(Running(base_url, sandbox_url, SANDBOX_KEY, site_url, urls.service, key, endpoints, tenants))
+            await processes.start("site", "colonnade.demo.site", str(site_file), str(ports.site), environ={})
+            await processes.wait_ready("web", f"{ports.web_url}/health/ready")
+            await processes.wait_ready("site", f"{ports.site_url}/health")
+        key = await _platform_key(urls.service, environ["COLONNADE_SECRET_KEY"])
+        note("Seeding two tenants")
+        tenants = await seed(Api(http, ports.web_url, key), shopkeeper, ports.site_url)
+    _write_private(site_file, msgspec.json.encode(Site(ports.web_url, _shops(tenants))))
+    running = (ports.web_url, ports.sandbox_url, SANDBOX_KEY, ports.site_url, urls.service, key, endpoints, tenants)
+    show(Running(*running))
     await processes.watch()
+
+
+def _environment(data_dir: Path, database_url: str, ports: Ports) -> dict[str, str]:
+    """The settings of the demo's web process and worker, but for the webhook secrets."""
+    return {
+        "COLONNADE_DATABASE_URL": database_url,
+        "COLONNADE_DATA_DIR": str(data_dir),
+        "COLONNADE_SECRET_KEY": ensure_secret_key(Settings(data_dir=data_dir)),
+        "COLONNADE_STRIPE_API_KEY": SANDBOX_KEY,
+        "COLONNADE_STRIPE_API_BASE": ports.sandbox_url,
+        "COLONNADE_BASE_URL": ports.web_url,
+        "COLONNADE_PORT": str(ports.web),
+    }
 
 
 async def _platform_key(database_url: str, secret_key: str) -> str:
@@ -195,12 +202,6 @@ def _webhook_url(base_url: str, kind: str) -> str:
 def _write_private(path: Path, content: bytes) -> None:
     path.touch(mode=0o600)
     path.write_bytes(content)
-
-
-def _site_file(data_dir: Path, site: Site) -> Path:
-    path = data_dir / "site.json"
-    _write_private(path, msgspec.json.encode(site))
-    return path
 
 
 def _shops(tenants: list[SeededTenant]) -> list[Shop]:

@@ -39,10 +39,9 @@ class Shop(msgspec.Struct, frozen=True):
 
 
 class Site(msgspec.Struct, frozen=True):
-    """What the site's process is told on standard input."""
+    """What the site's process reads from its file, at each request: the file comes once the tenants are there."""
 
     base_url: str
-    port: int
     shops: list[Shop]
 
     def shop(self, slug: str, reference: str) -> Shop:
@@ -62,12 +61,17 @@ def _shown(entitlement: dict[str, Any], names: dict[str, str]) -> dict[str, Any]
 
 @get("/", sync_to_thread=False)
 def index(request: Request[Any, Any, Any]) -> Template:
-    return Template("index.html", context={"shops": request.app.state.site.shops})
+    return Template("index.html", context={"shops": _site(request).shops})
+
+
+@get("/health", sync_to_thread=False)
+def health() -> str:
+    return "ok"
 
 
 @get("/{slug:str}/{reference:str}")
 async def page(slug: FromPath[str], reference: FromPath[str], request: Request[Any, Any, Any]) -> Template:
-    site: Site = request.app.state.site
+    site = _site(request)
     shop = site.shop(slug, reference)
     path = f"/v1/tenants/{shop.id}/customers/{reference}"
     token = await _api(request, shop).call("POST", f"{path}/portal-tokens", {"return_url": str(request.url)})
@@ -85,11 +89,16 @@ async def page(slug: FromPath[str], reference: FromPath[str], request: Request[A
 async def entitlements(
     slug: FromPath[str], reference: FromPath[str], request: Request[Any, Any, Any]
 ) -> list[dict[str, Any]]:
-    return await _entitlements(request, request.app.state.site.shop(slug, reference), reference)
+    return await _entitlements(request, _site(request).shop(slug, reference), reference)
+
+
+def _site(request: Request[Any, Any, Any]) -> Site:
+    file: Path = request.app.state.file
+    return msgspec.json.decode(file.read_bytes(), type=Site)
 
 
 def _api(request: Request[Any, Any, Any], shop: Shop) -> Api:
-    return Api(request.app.state.http, request.app.state.site.base_url, shop.key)
+    return Api(request.app.state.http, _site(request).base_url, shop.key)
 
 
 async def _entitlements(request: Request[Any, Any, Any], shop: Shop, reference: str) -> list[dict[str, Any]]:
@@ -98,8 +107,8 @@ async def _entitlements(request: Request[Any, Any, Any], shop: Shop, reference: 
     return [_shown(entitlement, shop.features) for entitlement in answer["data"]]
 
 
-def create_site(site: Site) -> Litestar:
-    """The demo tenants' websites as one application."""
+def create_site(file: Path) -> Litestar:
+    """The demo tenants' websites as one application, described by *file*."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -107,19 +116,19 @@ def create_site(site: Site) -> Litestar:
             yield
 
     app = Litestar(
-        route_handlers=[index, page, entitlements],
+        route_handlers=[health, index, page, entitlements],
         lifespan=[lifespan],
         template_config=TemplateConfig(directory=Path(__file__).parent / "templates", engine=JinjaTemplateEngine),
         openapi_config=None,
     )
-    app.state.site = site
+    app.state.file = file
     return app
 
 
 def main() -> None:
-    """Serve the sites described by the file that the first argument names."""
-    site = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Site)
-    uvicorn.run(create_site(site), host="127.0.0.1", port=site.port, log_level="warning")
+    """Serve, on the port that the second argument names, the sites that the first one's file describes."""
+    file, port = sys.argv[1:]
+    uvicorn.run(create_site(Path(file)), host="127.0.0.1", port=int(port), log_level="warning")
 
 
 if __name__ == "__main__":
