@@ -94,8 +94,8 @@ async def test_a_character_that_no_database_takes_is_no_failure(fern: TenantApi,
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/portal", 405)])
-async def test_what_no_route_serves_has_a_request_id_too(shop: TenantApi, method: str, path: str, status: int) -> None:
-    answer = await shop.api.client.request(method, path)
+async def test_what_no_route_serves_has_a_request_id_too(api: Api, method: str, path: str, status: int) -> None:
+    answer = await api.client.request(method, path)
     assert answer.status_code == status
     assert answer.headers["request-id"] == answer.json()["request_id"]
     assert answer.headers["x-content-type-options"] == "nosniff"
