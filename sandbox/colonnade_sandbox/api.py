@@ -1,12 +1,10 @@
 """Stripe's API: authentication, account scope, idempotency, validation, the operation, the reply."""
 
 import asyncio
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any
 
-from colonnade_sandbox import errors, expansion, forms, ids, resources
+from colonnade_sandbox import caller, errors, expansion, forms, ids, resources
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.contract import parameters, routes, shapes, source
 from colonnade_sandbox.faults import ApiFault
@@ -36,6 +34,10 @@ class Exchange:
     def headers(self) -> dict[str, str]:
         return self.request.headers
 
+    @property
+    def version(self) -> str:
+        return self.headers.get("stripe-version", source.api_version())
+
 
 class Api:
     """Answers every path below `/v1/`."""
@@ -55,9 +57,10 @@ class Api:
         return response
 
     async def _answer(self, exchange: Exchange) -> Response:
-        exchange.key = secret_key(exchange.headers.get("authorization", ""))
+        exchange.key = caller.secret_key(exchange.headers.get("authorization", ""))
         exchange.platform = self._sandbox.platform(exchange.key)
-        exchange.account = self._scope(exchange)
+        caller.check_version(exchange.version)
+        exchange.account = caller.account(self._sandbox, exchange.headers, exchange.key, exchange.platform)
         self._route(exchange)
         exchange.params = self._params(exchange.request)
         fault = self._sandbox.faults.of_call()
@@ -68,15 +71,6 @@ class Api:
             return self._error(exchange, faulty(fault)) if fault.status else response
         await asyncio.sleep(fault.delay)
         return self._error(exchange, faulty(fault))
-
-    def _scope(self, exchange: Exchange) -> str:
-        """The account that a call works on: the key's own, or the connected one it names."""
-        named = exchange.headers.get("stripe-account") or exchange.headers.get("stripe-context", "").rpartition("/")[2]
-        if named in ("", exchange.platform):
-            return exchange.platform
-        if exchange.platform not in self._sandbox.platforms_of(named):
-            raise errors.account_invalid(exchange.key, named)
-        return named
 
     def _route(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -136,7 +130,8 @@ class Api:
             params = parameters.validate(declaration, params | ({"file": "_"} if upload else {}))
         expand = params.pop("expand", None) or []
         expansion.check_depth(expand)
-        self._check_taken(exchange.operation, params)
+        if (untaken := exchange.operation.untaken(params)) is not None:
+            raise errors.parameter_not_implemented(untaken)
         call = Call(
             self._sandbox,
             exchange.account,
@@ -155,12 +150,6 @@ class Api:
         self._sandbox.deliveries.wake()
         self._check(reply)
         return Response.json(reply)
-
-    def _check_taken(self, operation: Operation, params: dict[str, Any]) -> None:
-        """A parameter that Stripe has and the sandbox ignores is refused, never passed over."""
-        for name in params:
-            if operation.takes is not None and name not in operation.takes:
-                raise errors.parameter_not_implemented(name)
 
     def _check(self, reply: Object) -> None:
         if self._sandbox.check_replies and "object" in reply and (found := shapes.differences(reply)):
@@ -182,34 +171,11 @@ class Api:
         sent = exchange.headers
         if response.status != 401:
             response.headers.append(("request-id", exchange.request_id))
-            response.headers.append(("stripe-version", sent.get("stripe-version", source.api_version())))
+            response.headers.append(("stripe-version", exchange.version))
         if exchange.request.method == "POST" and "idempotency-key" in sent:
             response.headers.append(("idempotency-key", sent["idempotency-key"]))
         if "stripe-account" in sent:
             response.headers.append(("stripe-account", sent["stripe-account"]))
-
-
-def secret_key(authorization: str) -> str:
-    """The test key of a Bearer or Basic header.
-
-    Raises StripeError (401) for anything else, live keys included.
-    """
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            value = base64.b64decode(value).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
-            value = ""
-    if not value:
-        text = (
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
-            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
-        )
-        raise errors.unauthorized(text)
-    if not value.startswith(("sk_test_", "rk_test_")) or len(value) <= len("sk_test_"):
-        live = " This sandbox takes test keys only." if "_live_" in value else ""
-        raise errors.unauthorized(f"Invalid API Key provided: {value[:8]}***.{live}")
-    return value
 
 
 def faulty(fault: ApiFault) -> errors.StripeError:

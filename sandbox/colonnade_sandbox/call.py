@@ -11,6 +11,9 @@ from colonnade_sandbox.store import Object
 if TYPE_CHECKING:
     from colonnade_sandbox.sandbox import Sandbox
 
+# Stripe docs, "Metadata": keys per object, characters per key and per value.
+METADATA_KEYS, METADATA_KEY, METADATA_VALUE = 50, 40, 500
+
 
 @dataclass
 class Call:
@@ -64,11 +67,11 @@ class Call:
     def find(self, kind: str, key: str) -> Object | None:
         return self.sandbox.store.find(self.account, kind, key)
 
-    def get(self, kind: str, key: str, param: str = "id") -> Object:
+    def get(self, kind: str, key: str, param: str = "id", *, in_path: bool = False) -> Object:
         """Raises StripeError: 404 for an id in the path, 400 for one in the parameter `param`."""
         found = self.find(kind, key)
         if found is None or found.get("deleted"):
-            raise errors.no_such(kind, key, param)
+            raise errors.no_such(kind, key, param, in_path=in_path or param == "id")
         return found
 
     def all(self, kind: str) -> Iterator[Object]:
@@ -115,12 +118,25 @@ class Call:
 
 
 def merged_metadata(old: dict[str, str] | None, given: dict[str, str] | str | None) -> dict[str, str]:
-    """Metadata merges by key; an empty value removes its key, an empty text removes all."""
+    """Metadata merges by key; an empty value removes its key, an empty text removes all.
+
+    Raises StripeError (400) past 50 keys, 40 characters in a key, or 500 in a value.
+    """
     if given is None:
         return dict(old or {})
     if isinstance(given, str):
         return {}
-    return {key: value for key, value in ((old or {}) | given).items() if value != ""}
+    for key, value in given.items():
+        if len(key) > METADATA_KEY:
+            text = f"Invalid metadata key {key[:METADATA_KEY]}…: must be at most {METADATA_KEY} characters"
+            raise errors.invalid_value("metadata", text)
+        if len(value) > METADATA_VALUE:
+            text = f"Invalid metadata value: must be at most {METADATA_VALUE} characters"
+            raise errors.invalid_value(f"metadata[{key}]", text)
+    merged = {key: value for key, value in ((old or {}) | given).items() if value != ""}
+    if len(merged) > METADATA_KEYS:
+        raise errors.invalid_value("metadata", f"Metadata can have at most {METADATA_KEYS} keys")
+    return merged
 
 
 def unset(value: Any) -> Any:

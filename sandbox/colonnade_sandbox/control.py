@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from colonnade_sandbox.api import secret_key
 from colonnade_sandbox.call import Call
+from colonnade_sandbox.caller import secret_key
 from colonnade_sandbox.errors import StripeError
 from colonnade_sandbox.faults import Wanted
 from colonnade_sandbox.http import Request, Response

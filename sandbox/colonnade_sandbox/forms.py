@@ -9,6 +9,7 @@ from colonnade_sandbox import errors
 
 # Objects with free keys, where `metadata[0]` is a key and not an index.
 FREE_KEYS = frozenset({"metadata", "currency_options"})
+MOST_FIELDS = 5000
 TOKENS = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -26,7 +27,11 @@ def parse(text: str) -> dict[str, Any]:
 
     Raises StripeError (400) where two keys contradict each other.
     """
-    return nest(parse_qsl(text, keep_blank_values=True, max_num_fields=5000))
+    try:
+        return nest(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError:
+        text = f"Invalid request: at most {MOST_FIELDS} parameters are taken."
+        raise errors.StripeError(400, text, storable=False) from None
 
 
 def nest(pairs: list[tuple[str, str]]) -> dict[str, Any]:

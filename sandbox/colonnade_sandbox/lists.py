@@ -8,6 +8,8 @@ from colonnade_sandbox.call import Call
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.store import Object
 
+# What every list takes beside its filters.
+PAGING = "ending_before limit starting_after"
 LIMITS = range(1, 101)
 DEFAULT_LIMIT = 10
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from colonnade_sandbox import errors, forms
-from colonnade_sandbox.api import secret_key
 from colonnade_sandbox.call import Call
+from colonnade_sandbox.caller import secret_key
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.resources import accounts
 from colonnade_sandbox.sandbox import Sandbox

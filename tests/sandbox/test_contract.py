@@ -8,8 +8,11 @@ import pytest
 from colonnade_sandbox import resources
 from colonnade_sandbox.contract import parameters, routes, shapes, source
 from colonnade_sandbox.errors import StripeError
-from colonnade_sandbox.operations import OPERATIONS, key
+from colonnade_sandbox.operations import OPERATIONS, Operation, key
 from tests.sandbox.conftest import Shop, Wire
+
+# Lists have the filter and the cursors wherever Stripe has them, so their table names them throughout.
+ALWAYS = {"created", "ending_before", "limit", "starting_after"}
 
 
 def every_route() -> list[routes.Route]:
@@ -34,6 +37,19 @@ def test_every_operation_answers_a_route_that_exists() -> None:
     resources.load()
     known = {key(route.method, route.template) for route in (*every_route(), *resources.EXTRA)}
     assert set(OPERATIONS) <= known
+
+
+def test_every_operation_says_which_parameters_it_takes_and_takes_none_that_stripe_lacks() -> None:
+    resources.load()
+    for route in every_route():
+        operation = OPERATIONS.get(key(route.method, route.template))
+        if operation is None or route.parameters is None:
+            continue
+        names = {name for name, _ in parameters.fields(route.parameters)} - {"expand"}
+        if names:
+            assert operation.takes is not None, (route.method, route.template)
+        surplus = {name.partition("[")[0] for name in operation.takes or ()} - names - ALWAYS
+        assert surplus == set(), (route.method, route.template)
 
 
 def test_the_pinned_version_is_the_sdks() -> None:
@@ -151,3 +167,11 @@ async def test_replies_fit_the_schema_of_the_api(sdk: Any, shop: Shop, openapi: 
     ]
     for reply in replies:
         openapi(reply.last_response.data if reply.last_response else reply.to_dict(for_json=True))
+
+
+def test_a_part_of_a_parameter_may_be_all_that_is_taken() -> None:
+    operation = Operation(lambda call: {}, frozenset({"a", "b[c]", "items[price]"}))
+    assert operation.untaken({"a": {"x": "1"}, "b": {"c": "1"}, "items": [{"price": "1"}]}) is None
+    assert operation.untaken({"b": {"c": "1", "d": "1"}}) == "b[d]"
+    assert operation.untaken({"items": [{"price": "1"}, {"discounts": []}]}) == "items[1][discounts]"
+    assert operation.untaken({"e": "1"}) == "e"

@@ -10,7 +10,7 @@ from colonnade_sandbox.resources import account_defaults, account_requirements
 from colonnade_sandbox.store import NOWHERE, Object
 
 TAKEN = (
-    "business_profile business_type capabilities company country default_currency email external_account metadata "
+    "business_profile business_type capabilities company default_currency email external_account metadata "
     "settings tos_acceptance"
 )
 # What a platform may still write once the account holder has taken over (API reference, "Update an account").
@@ -33,7 +33,7 @@ def create_own(call: Call) -> Object:
     return call.put(shapes.complete("account", values))
 
 
-@operation("POST", "/v1/accounts", takes=f"{TAKEN} controller type")
+@operation("POST", "/v1/accounts", takes=f"{TAKEN} controller country type")
 def create(call: Call) -> Object:
     """Raises StripeError (400) where both `type` and `controller` are given."""
     params = call.params
@@ -116,7 +116,7 @@ def retrieve(call: Call) -> Object:
     return connected(call, call.id)
 
 
-@operation("GET", "/v1/accounts")
+@operation("GET", "/v1/accounts", takes=f"{lists.PAGING} created")
 def list_connected(call: Call) -> Object:
     rows = [value for _, value in call.sandbox.store.everywhere("account") if call.platform in value["_platforms"]]
     return lists.answer(call, "account", reversed(rows), {"created": lists.within("created")}, "/v1/accounts")

@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
         "trial_update_behavior": "end_trial",
     },
 }
+TAKEN = "business_profile default_return_url features login_page metadata name"
 # Lists among the features: an empty text empties them, everything else empty becomes null.
 LISTS = {"allowed_updates", "options", "interval_options", "default_allowed_updates", "products", "conditions"}
 # What the Dashboard's first save switches on (Stripe docs, "Configure the customer portal").
@@ -64,7 +65,7 @@ listable(
 )
 
 
-@operation("POST", "/v1/billing_portal/configurations")
+@operation("POST", "/v1/billing_portal/configurations", takes=TAKEN)
 def create(call: Call) -> Object:
     return _create(call, is_default=False)
 
@@ -98,7 +99,7 @@ def _create(call: Call, *, is_default: bool) -> Object:
     return call.add(KIND, "bpc", values)
 
 
-@operation("POST", "/v1/billing_portal/configurations/{configuration}")
+@operation("POST", "/v1/billing_portal/configurations/{configuration}", takes=f"{TAKEN} active")
 def update(call: Call) -> Object:
     """A partial merge; a list is replaced as a whole."""
     old, params = call.get(KIND, call.id), call.params

@@ -27,7 +27,7 @@ def _delivered(event: Object, wanted: Any) -> bool:
     return bool((event["pending_webhooks"] == 0) is wanted)
 
 
-@operation("GET", "/v1/events")
+@operation("GET", "/v1/events", takes=f"{lists.PAGING} created delivery_success type types")
 def list_all(call: Call) -> Object:
     """The last 30 days, newest first."""
     if "type" in call.params and "types" in call.params:

@@ -2,7 +2,7 @@
 
 import base64
 
-from colonnade_sandbox import errors
+from colonnade_sandbox import errors, lists
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.operations import listable, operation, retrievable
 from colonnade_sandbox.store import Object, Store
@@ -41,7 +41,7 @@ def create(call: Call) -> Object:
 
 
 retrievable("file", "/v1/files/{file}")
-listable("file", "/v1/files")
+listable("file", "/v1/files", {"purpose": lists.equal("purpose")})
 
 
 def contents(store: Store, file: str) -> tuple[str, bytes] | None:

@@ -48,7 +48,7 @@ MAGIC = ("pm_card_", "tok_")
 # Declines that are error codes of their own; the others are `card_declined` with a `decline_code`.
 OWN_CODES = {"expired_card", "incorrect_cvc"}
 
-retrievable("payment_method", "/v1/payment_methods/{payment_method}")
+retrievable("payment_method", "/v1/payment_methods/{payment_method}", "payment_method")
 listable("payment_method", "/v1/payment_methods", {"customer": lists.equal("customer"), "type": lists.equal("type")})
 
 
@@ -111,7 +111,7 @@ def create(call: Call) -> Object:
 
 @operation("POST", "/v1/payment_methods/{payment_method}", takes="billing_details card metadata allow_redisplay")
 def update(call: Call) -> Object:
-    method = call.get("payment_method", call.id)
+    method = call.get("payment_method", call.id, "payment_method", in_path=True)
     changes: dict[str, Any] = {"metadata": merged_metadata(method["metadata"], call.params.get("metadata"))}
     for name in ("billing_details", "card"):
         if name in call.params:
@@ -125,6 +125,8 @@ def attach(call: Call) -> Object:
     if customer is None:
         raise errors.missing_parameter("customer")
     call.get("customer", customer, "customer")
+    if _magic(call.id) is None:
+        call.get("payment_method", call.id, "payment_method", in_path=True)
     return attach_to(call, call.id, customer, "payment_method")
 
 
@@ -149,7 +151,7 @@ def attach_to(call: Call, value: str, customer: str, param: str) -> Object:
 
 @operation("POST", "/v1/payment_methods/{payment_method}/detach")
 def detach(call: Call) -> Object:
-    method = call.get("payment_method", call.id)
+    method = call.get("payment_method", call.id, "payment_method", in_path=True)
     if method["customer"] is None:
         text = "The payment method you provided is not attached to a customer so detachment is impossible."
         raise errors.invalid(text, "payment_method")
@@ -169,7 +171,7 @@ def of_customer(call: Call, customer: str, value: str) -> Object | None:
     return None
 
 
-@operation("GET", "/v1/customers/{customer}/payment_methods")
+@operation("GET", "/v1/customers/{customer}/payment_methods", takes=f"{lists.PAGING} type")
 def list_of_customer(call: Call) -> Object:
     customer = call.get("customer", call.id)
     rows = (row for row in call.all("payment_method") if row["customer"] == customer["id"])
@@ -178,7 +180,7 @@ def list_of_customer(call: Call) -> Object:
 
 @operation("GET", "/v1/customers/{customer}/payment_methods/{payment_method}")
 def retrieve_of_customer(call: Call) -> Object:
-    method = call.get("payment_method", call.path["payment_method"])
+    method = call.get("payment_method", call.path["payment_method"], "payment_method", in_path=True)
     if method["customer"] != call.id:
-        raise errors.no_such("payment_method", method["id"])
+        raise errors.no_such("payment_method", method["id"], "payment_method", in_path=True)
     return method

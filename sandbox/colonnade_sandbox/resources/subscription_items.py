@@ -25,7 +25,7 @@ def _edit(call: Call, subscription: str, wish: dict[str, Any]) -> Object:
     return subscriptions.update(call.to(items=[wish]).at(subscription))
 
 
-@operation("GET", "/v1/subscription_items")
+@operation("GET", "/v1/subscription_items", takes=f"{lists.PAGING} subscription")
 def list_all(call: Call) -> Object:
     subscription = call.get("subscription", call.params["subscription"], "subscription")
     rows = subscription["items"]["data"]

@@ -31,7 +31,7 @@ def _status(subscription: Object, wanted: str) -> bool:
     return wanted == "all" or subscription["status"] == wanted
 
 
-@operation("GET", "/v1/subscriptions")
+@operation("GET", "/v1/subscriptions", takes=f"{lists.PAGING} collection_method created customer price status")
 def list_all(call: Call) -> Object:
     """Canceled ones are left out unless `status` asks for them (API reference, "List subscriptions")."""
     filters: dict[str, lists.Filter] = {

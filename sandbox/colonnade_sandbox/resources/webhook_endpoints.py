@@ -12,7 +12,11 @@ retrievable("webhook_endpoint", "/v1/webhook_endpoints/{webhook_endpoint}")
 listable("webhook_endpoint", "/v1/webhook_endpoints")
 
 
-@operation("POST", "/v1/webhook_endpoints")
+@operation(
+    "POST",
+    "/v1/webhook_endpoints",
+    takes="api_version connect description enabled_events metadata url",
+)
 def create(call: Call) -> Object:
     """The only reply that carries the secret."""
     params = call.params
@@ -32,7 +36,11 @@ def create(call: Call) -> Object:
     return endpoint | {"secret": secret}
 
 
-@operation("POST", "/v1/webhook_endpoints/{webhook_endpoint}")
+@operation(
+    "POST",
+    "/v1/webhook_endpoints/{webhook_endpoint}",
+    takes="description disabled enabled_events metadata url",
+)
 def update(call: Call) -> Object:
     endpoint = call.get("webhook_endpoint", call.id)
     params = call.params
