@@ -14,6 +14,20 @@ from colonnade_sandbox.operations import OPERATIONS, Operation, key
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import Object
 
+# The two kinds of 429 (Stripe docs, "Rate limits"): the limiter's, which says its reason, and an object's lock.
+RATE_LIMITS = {
+    "rate_limit": "Request rate limit exceeded. You can learn more about rate limits here "
+    "https://stripe.com/docs/rate-limits.",
+    "lock_timeout": "This object cannot be accessed right now because another API request or Stripe process is "
+    "currently accessing it. If you see this error intermittently, retry the request. If you see this error "
+    "frequently and are making multiple concurrent requests to a single object, make your requests serially or at a "
+    "lower rate. For more details, see https://stripe.com/docs/rate-limits#object-lock-timeouts.",
+}
+SHOULD_RETRY = ("stripe-should-retry", "true")
+RETRY_HINTS = {
+    "rate_limit": [("stripe-rate-limited-reason", "global-rate")],
+    "lock_timeout": [SHOULD_RETRY],
+}
 REALM = ("www-authenticate", 'Bearer realm="Stripe"')
 
 
@@ -63,9 +77,15 @@ class Api:
         exchange.account = caller.account(self._sandbox, exchange.headers, exchange.key, exchange.platform)
         self._route(exchange)
         exchange.params = self._params(exchange.request)
-        fault = self._sandbox.faults.of_call()
+        fault = self._sandbox.faults.of_call(exchange.request.path, exchange.account)
         if fault is None:
             return await self._once(exchange, 0.0)
+        response = await self._disturbed(exchange, fault)
+        response.cut_off = fault.cut_off
+        return response
+
+    async def _disturbed(self, exchange: Exchange, fault: ApiFault) -> Response:
+        """The answer of a call that a test wants to fail."""
         if fault.after or not fault.status:
             response = await self._once(exchange, fault.delay)
             return self._error(exchange, faulty(fault)) if fault.status else response
@@ -163,13 +183,13 @@ class Api:
         response = Response.json({"error": body}, error.status)
         if error.status == 401:
             response.headers.append(REALM)
-        if error.error.get("code") == "rate_limit":
-            response.headers.append(("stripe-rate-limited-reason", "global-rate"))
+        response.headers.extend(RETRY_HINTS.get(error.error.get("code", ""), ()))
         return response
 
     def _decorate(self, exchange: Exchange, response: Response) -> None:
         sent = exchange.headers
-        if response.status != 401:
+        # Neither a stranger nor who waited for a lock in vain is told a request id.
+        if response.status != 401 and SHOULD_RETRY not in response.headers:
             response.headers.append(("request-id", exchange.request_id))
             response.headers.append(("stripe-version", exchange.version))
         if exchange.request.method == "POST" and "idempotency-key" in sent:
@@ -180,5 +200,5 @@ class Api:
 
 def faulty(fault: ApiFault) -> errors.StripeError:
     if fault.status == 429:
-        return errors.StripeError(429, "Too many requests.", code="rate_limit", storable=False)
+        return errors.StripeError(429, RATE_LIMITS[fault.code], code=fault.code, storable=False)
     return errors.StripeError(fault.status, "An error was asked for.", type="api_error", storable=False)

@@ -19,6 +19,8 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await self._sandbox.listeners.serve(scope, receive, send)
         elif scope["type"] == "http":
             request = await read(scope, receive)
             response = await self._answer(request)

@@ -101,9 +101,9 @@ class Call:
         Nested values in `changes` must be new ones, never those of `value` changed in place.
         """
         changed = self.put(value | changes)
-        previous = events.previous_attributes(value, changed)
-        if previous and event is not None:
-            self.emit(event or f"{value['object']}.updated", changed, previous)
+        differs = any(changed[name] != value.get(name) for name in changes if not name.startswith("_"))
+        if differs and event is not None:
+            self.emit(event or f"{value['object']}.updated", changed, events.previous_attributes(value, changed))
         return changed
 
     def remove(self, value: Object, *, event: str | None = "") -> Object:

@@ -39,8 +39,13 @@ def forget_requests(request: Request, sandbox: Sandbox) -> Response:
 
 
 def faults(request: Request, sandbox: Sandbox) -> Response:
-    """Replaces what is wanted: `{"api": {…}}` and `{"deliveries": {…}}`; an empty object ends all faults."""
-    sandbox.faults.wanted = msgspec.json.decode(request.body or b"{}", type=Wanted)
+    """Replaces what is wanted: `api`, `deliveries`, `chaos`, `skew`; an empty object ends all faults."""
+    sandbox.faults.want(msgspec.json.decode(request.body or b"{}", type=Wanted))
+    return wanted_faults(request, sandbox)
+
+
+def wanted_faults(request: Request, sandbox: Sandbox) -> Response:
+    """All faults at once, counted ones with what is left of them."""
     return Response.json(msgspec.to_builtins(sandbox.faults.wanted))
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def emit(call: "Call", type: str, value: Object, previous: dict[str, Any] | None) -> Object:  # noqa: A002
-    """Store an event of the call's account, and a delivery for every endpoint that wants it."""
+    """Store an event of the call's account, and a delivery for every target that wants it."""
     data: dict[str, Any] = {"object": public(value)}
     if previous is not None:
         data["previous_attributes"] = previous
@@ -29,20 +29,15 @@ def emit(call: "Call", type: str, value: Object, previous: dict[str, Any] | None
     }
     if call.sandbox.platforms_of(call.account):
         event["account"] = call.account
-    wanted = list(deliveries.endpoints_for(call.sandbox, call.account, type))
-    event["pending_webhooks"] = len(wanted)
+    event["pending_webhooks"] = deliveries.owe(call.sandbox, call.account, event)
     call.put(event)
-    for owner, endpoint in wanted:
-        deliveries.add(call.sandbox, owner, endpoint, call.account, event)
+    call.sandbox.listeners.tell(call.account, event)
     return event
 
 
 def previous_attributes(old: Object, new: Object) -> dict[str, Any]:
     """Old values of what changed: within objects by key, arrays as a whole; null for what is new."""
-    return _difference(
-        {name: value for name, value in old.items() if not name.startswith("_")},
-        {name: value for name, value in new.items() if not name.startswith("_")},
-    )
+    return _difference(public(old), public(new))
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

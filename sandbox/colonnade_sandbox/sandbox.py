@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from colonnade_sandbox import due, ids
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.clock import Clock
-from colonnade_sandbox.deliveries import Deliveries
+from colonnade_sandbox.deliveries import TIMEOUT, Deliveries
 from colonnade_sandbox.faults import Faults
+from colonnade_sandbox.listeners import Listeners
 from colonnade_sandbox.resources import accounts
 from colonnade_sandbox.store import NOWHERE, Store
 
@@ -21,12 +22,21 @@ Result = TypeVar("Result")
 class Sandbox:
     """State of one running sandbox. Everything in it runs on one event loop, one operation at a time."""
 
-    def __init__(self, file: Path | None = None, *, retry_scale: float = 0.005, check_replies: bool = False) -> None:
+    def __init__(
+        self,
+        file: Path | None = None,
+        *,
+        retry_scale: float = 0.005,
+        retries: str = "test",
+        delivery_timeout: float = TIMEOUT,
+        check_replies: bool = False,
+    ) -> None:
         self.store = Store(file)
         saved = self.store.find(NOWHERE, "_setting", "clock") or {}
         self.clock = Clock(saved.get("shift", 0))
         self.faults = Faults()
-        self.deliveries = Deliveries(self, retry_scale)
+        self.deliveries = Deliveries(self, retry_scale, schedule=retries, timeout=delivery_timeout)
+        self.listeners = Listeners(self)
         self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED_REQUESTS)
         self.base_url = ""
         # Set by `--check-replies`: an answer that differs from the SDK's class is a 500.

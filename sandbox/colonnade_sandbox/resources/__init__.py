@@ -10,6 +10,7 @@ MODULES = (
     "accounts",
     "billing_portal_configurations",
     "billing_portal_sessions",
+    "cli_sessions",
     "customers",
     "events",
     "files",
@@ -23,8 +24,11 @@ MODULES = (
     "webhook_endpoints",
 )
 
-# Routes that Stripe answers although no SDK has them (the official CLI's `events resend`).
-EXTRA = (Route("POST", "/v1/events/{event}/retry", None),)
+# Routes that Stripe answers although no SDK has them: the official CLI's `events resend` and `listen`.
+EXTRA = (
+    Route("POST", "/v1/events/{event}/retry", None),
+    Route("POST", "/v1/stripecli/sessions", None),
+)
 
 
 def load() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from colonnade_sandbox import errors, ids
+from colonnade_sandbox import errors, ids, targets
 from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import source
 from colonnade_sandbox.operations import listable, operation, retrievable
@@ -21,19 +21,22 @@ def create(call: Call) -> Object:
     """The only reply that carries the secret."""
     params = call.params
     _check_url(params["url"])
-    secret = ids.new("whsec")
+    secret = targets.new_secret()
+    connect = params.get("connect", False)
     values = {
+        # What marks a Connect endpoint for `stripe listen --load-from-webhooks-api`.
+        "application": ids.derived("ca", call.platform) if connect else None,
         "api_version": params.get("api_version", source.api_version()),
         "description": unset(params.get("description")),
         "enabled_events": params["enabled_events"],
         "metadata": merged_metadata({}, params.get("metadata")),
         "status": "enabled",
         "url": params["url"],
-        "_connect": params.get("connect", False),
+        "_connect": connect,
         "_secrets": [secret],
     }
     endpoint = call.add("webhook_endpoint", "we", values, event=None)
-    return endpoint | {"secret": secret}
+    return endpoint | {"secret": secret["secret"]}
 
 
 @operation(
