@@ -13,6 +13,7 @@ MODULES = (
     "cli_sessions",
     "customers",
     "events",
+    "feedback_options",
     "files",
     "invoice_payments",
     "invoices",
