@@ -68,7 +68,7 @@ def keep(visit: Visit, key: str) -> Response:
 def _open(visit: Visit, key: str) -> tuple[dict[str, Any], Object]:
     feature, subscription = visit.feature(FLOW), visit.subscription(key)
     if subscription["cancel_at"] is not None:
-        raise pages.Refused(409, "Already canceled", summary.when(subscription))
+        raise pages.Refused(409, "Already canceled", summary.when(visit, subscription))
     return feature, subscription
 
 

@@ -78,8 +78,12 @@ def is_step(visit: Visit, kinds: tuple[str, ...], subscription: str | None = Non
 def way_back(visit: Visit, *kinds: str, subscription: str | None = None) -> tuple[str, str]:
     """URL and words of the link that leaves a page unfinished."""
     if is_step(visit, kinds, subscription) and visit.return_url:
-        return visit.return_url, f"Return to {visit.brand.name}"
-    return visit.home(), "Return to billing"
+        return visit.return_url, visit.t("Return to {name}", name=visit.brand.name)
+    return home_link(visit)
+
+
+def home_link(visit: Visit) -> tuple[str, str]:
+    return visit.home(), visit.t("Return to billing")
 
 
 def finish(visit: Visit, *kinds: str, notice: str, subscription: str | None = None) -> Response:
@@ -100,5 +104,5 @@ def done(visit: Visit) -> Response:
     if after.get("type") != "hosted_confirmation":
         return pages.redirect(visit.home())
     message = (after.get("hosted_confirmation") or {}).get("custom_message")
-    title = NOTICES.get(visit.request.arguments.get("notice", ""), "All done.")
+    title = visit.t(NOTICES.get(visit.request.arguments.get("notice", ""), "All done."))
     return visit.page("done.html", title=title, message=message)

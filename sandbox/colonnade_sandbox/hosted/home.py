@@ -42,8 +42,9 @@ def show(visit: Visit) -> Response:
     profile: dict[str, Any] = visit.configuration["business_profile"]
     return visit.page(
         "home.html",
-        notice=flows.NOTICES.get(visit.request.arguments.get("notice", "")),
-        headline=profile.get("headline") or f"{visit.brand.name} partners with Stripe for simplified billing.",
+        notice=visit.t(flows.NOTICES.get(visit.request.arguments.get("notice", ""), "")),
+        headline=profile.get("headline")
+        or visit.t("{name} partners with Stripe for simplified billing.", name=visit.brand.name),
         rows=[_row(visit, subscription) for subscription in visit.subscriptions()],
         methods=payment_methods.rows(visit) if visit.has(payment_methods.FEATURE) else None,
         details=customer_details.summary(visit) if visit.has(customer_details.FEATURE) else None,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.hosted import brand, pages
+from colonnade_sandbox.hosted import brand, flows, pages
 from colonnade_sandbox.hosted.visit import Visit
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.sandbox import Sandbox
@@ -21,7 +21,7 @@ def of_visit(visit: Visit, key: str) -> Response:
     visit.feature("invoice_history")
     for invoice in visit.invoices():
         if invoice["id"] == key:
-            back = (visit.home(), "Return to billing")
+            back = flows.home_link(visit)
             return visit.page("invoice.html", back=back, **_content(visit.call(), invoice))
     raise pages.Refused(404, "Invoice not found", "There is no such invoice.")
 

@@ -54,13 +54,13 @@ def answer(request: Request, sandbox: Sandbox, token: str) -> Response:
         text = "This account is no longer connected."
         raise pages.Refused(410, "This link has expired", text) from None
     if request.method != "POST":
-        return _page(session, account)
-    pages.check_form(request, token)
+        return _page(sandbox, session, account)
+    pages.check_form(request, sandbox, token)
     sandbox.run(partial(_complete, session=session, account=account), call)
     return pages.redirect(session["return_url"])
 
 
-def _page(session: Object, account: Object) -> Response:
+def _page(sandbox: Sandbox, session: Object, account: Object) -> Response:
     due = [REQUIREMENTS.get(name, name) for name in account["requirements"]["currently_due"]]
     return pages.render(
         "onboarding.html",
@@ -68,7 +68,7 @@ def _page(session: Object, account: Object) -> Response:
         brand=brand.of(account),
         session=session,
         due=due,
-        csrf_token=pages.form_token(session["id"]),
+        csrf_token=pages.form_token(sandbox, session["id"]),
     )
 
 

@@ -48,7 +48,7 @@ def confirm(visit: Visit, key: str) -> Response:
     choice = _choice(visit, subscription, visit.request.arguments)
     back = flows.way_back(visit, "subscription_update_confirm", subscription=key)
     if not flows.is_step(visit, ("subscription_update_confirm",), key):
-        back = (visit.url("subscriptions", key, "update"), "Choose another plan")
+        back = (visit.url("subscriptions", key, "update"), visit.t("Choose another plan"))
     return visit.page(
         "confirm.html",
         summary=summary.of(visit, subscription),
@@ -62,17 +62,18 @@ def confirm(visit: Visit, key: str) -> Response:
 
 def _terms(visit: Visit, subscription: Object, choice: Choice) -> str:
     """When the change applies and what is charged next."""
-    total = words.total_price(choice.price, choice.quantity)
+    t, total = visit.t, words.total_price(choice.price, choice.quantity, visit.t)
     now, end = visit.call().now, choice.item["current_period_end"]
     old, new = choice.item["price"]["recurring"], choice.price["recurring"]
     if subscription["status"] == "trialing":
         if not _ends_trial(visit):
-            return f"Your plan changes now and your trial goes on. From {words.date(end)} you pay {total}."
-        return f"Your plan changes now, your trial ends, and you pay {total} from today."
+            text = "Your plan changes now and your trial goes on. From {date} you pay {price}."
+            return t(text, date=t.date(end), price=total)
+        return t("Your plan changes now, your trial ends, and you pay {price} from today.", price=total)
     if (old["interval"], old["interval_count"]) != (new["interval"], new["interval_count"]):
-        following = words.date(periods.step(now, new, 1))
-        return f"Your plan changes now and a new billing period starts. It renews on {following} at {total}."
-    return f"Your plan changes now. From {words.date(end)} you pay {total}."
+        text = "Your plan changes now and a new billing period starts. It renews on {date} at {price}."
+        return t(text, date=t.date(periods.step(now, new, 1)), price=total)
+    return t("Your plan changes now. From {date} you pay {price}.", date=t.date(end), price=total)
 
 
 def update(visit: Visit, key: str) -> Response:

@@ -10,15 +10,20 @@ from colonnade_sandbox.hosted import (
     flows,
     home,
     invoices,
+    login,
     pages,
     payment_methods,
     plan_change,
 )
-from colonnade_sandbox.hosted.visit import Visit, open_visit
+from colonnade_sandbox.hosted.visit import Expired, Visit, open_visit
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.sandbox import Sandbox
 
 Page = Callable[..., Response]
+
+EXPIRED = (
+    "For your security, this page stays open for a short time only. Go back to where you came from to get a new link."
+)
 
 PAGES: tuple[tuple[str, str, Page], ...] = (
     ("GET", r"/?", home.first_page),
@@ -41,7 +46,12 @@ PAGES: tuple[tuple[str, str, Page], ...] = (
 
 
 def answer(request: Request, sandbox: Sandbox, token: str, rest: str | None) -> Response:
-    visit = open_visit(request, sandbox, token)
+    try:
+        visit = open_visit(request, sandbox, token)
+    except Expired as expired:
+        if login.may_return(sandbox, expired.kept):
+            return pages.redirect(f"/p/session/{token}/login")
+        raise pages.Refused(410, "This link has expired", EXPIRED) from None
     try:
         return _answer(visit, rest or "")
     except pages.Refused as refused:
@@ -53,7 +63,7 @@ def answer(request: Request, sandbox: Sandbox, token: str, rest: str | None) -> 
 
 def _answer(visit: Visit, rest: str) -> Response:
     if visit.request.method == "POST":
-        pages.check_form(visit.request, visit.token)
+        pages.check_form(visit.request, visit.sandbox, visit.token)
     found = [(method, page, match) for method, pattern, page in PAGES if (match := re.fullmatch(pattern, rest))]
     for method, page, match in found:
         if method == visit.request.method:
@@ -64,5 +74,4 @@ def _answer(visit: Visit, rest: str) -> Response:
 
 
 def _refusal(visit: Visit, refused: pages.Refused) -> Response:
-    back = (visit.home(), "Return to billing")
-    return pages.refusal(refused, brand=visit.brand, back=back)
+    return pages.refusal(refused, brand=visit.brand, back=flows.home_link(visit), t=visit.t)

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Callable
 
-from colonnade_sandbox.hosted import brand_files, invoices, onboarding, pages, portal
+from colonnade_sandbox.hosted import brand_files, invoices, login, onboarding, pages, portal
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.sandbox import Sandbox
 
 Page = Callable[..., Response]
 
 PAGES: tuple[tuple[str, Page], ...] = (
+    (r"/p/session/(?P<token>[^/]+)/login", login.of_session),
     (r"/p/session/(?P<token>[^/]+)(?P<rest>/.*)?", portal.answer),
+    (r"/p/login/(?P<token>[^/]+)", login.of_configuration),
     (r"/p/style\.css", pages.stylesheet),
     (r"/p/brand/(?P<primary>[0-9a-f]{6})-(?P<secondary>[0-9a-f]{6})\.css", pages.brand_stylesheet),
     (r"/p/brand/(?P<primary>[0-9a-f]{6})\.svg", pages.brand_tile),

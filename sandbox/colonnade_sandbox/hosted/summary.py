@@ -49,17 +49,19 @@ def of(visit: Visit, subscription: Object) -> Summary:
     return Summary(
         id=subscription["id"],
         lines=[line(visit, item) for item in subscription["items"]["data"]],
-        label=label,
+        label=visit.t(label),
         tone=tone,
-        when=when(subscription),
+        when=when(visit, subscription),
         method=invoices.chargeable(visit.call(), subscription),
     )
 
 
 def line(visit: Visit, item: Object) -> Line:
     price, quantity = item["price"], item.get("quantity", 1)
-    several = f"{quantity} × {words.unit_price(price)}" if quantity != 1 else None
-    return Line(product_name(visit, price), nickname(visit, price), words.total_price(price, quantity), several)
+    several = f"{quantity} × {words.unit_price(price, visit.t)}" if quantity != 1 else None
+    return Line(
+        product_name(visit, price), nickname(visit, price), words.total_price(price, quantity, visit.t), several
+    )
 
 
 def product_name(visit: Visit, price: Object) -> str:
@@ -73,14 +75,15 @@ def nickname(visit: Visit, price: Object) -> str | None:
     return given if given and given != product_name(visit, price) else None
 
 
-def when(subscription: Object) -> str:
+def when(visit: Visit, subscription: Object) -> str:
     """What happens next, and on which day."""
+    t = visit.t
     if subscription["cancel_at"] is not None:
-        return f"Your plan ends on {words.date(subscription['cancel_at'])}."
+        return t("Your plan ends on {date}.", date=t.date(subscription["cancel_at"]))
     if subscription["status"] == "trialing":
-        return f"Your trial ends on {words.date(subscription['trial_end'])}."
+        return t("Your trial ends on {date}.", date=t.date(subscription["trial_end"]))
     if subscription["status"] == "incomplete":
-        return "Your first payment is not complete."
+        return t("Your first payment is not complete.")
     if subscription["status"] in ("past_due", "unpaid"):
-        return "Your last payment failed. Update your payment method to keep your plan."
-    return f"Your plan renews on {words.date(lifecycle.period_end(subscription))}."
+        return t("Your last payment failed. Update your payment method to keep your plan.")
+    return t("Your plan renews on {date}.", date=t.date(lifecycle.period_end(subscription)))
