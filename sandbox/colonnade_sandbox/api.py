@@ -11,6 +11,7 @@ from colonnade_sandbox.faults import ApiFault
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.idempotency import Keys, fingerprint
 from colonnade_sandbox.operations import OPERATIONS, Operation, key
+from colonnade_sandbox.resources import test_clocks
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import Object
 
@@ -163,6 +164,8 @@ class Api:
             url=exchange.request.path,
             upload=exchange.request.parts.get("file"),
         )
+        if exchange.request.method != "GET":
+            test_clocks.bind(call)
         # Rendered inside the transaction: a path that cannot be expanded undoes the call.
         with self._sandbox.store.transaction():
             result = self._sandbox.run(exchange.operation.function, call)

@@ -32,10 +32,12 @@ class Call:
     idempotency_key: str | None = None
     url: str = ""
     upload: Any = None
+    # The time of the test clock behind what the call is about; without one, the sandbox's own.
+    moment: int | None = None
 
     @property
     def now(self) -> int:
-        return self.sandbox.clock.now()
+        return self.sandbox.clock.now() if self.moment is None else self.moment
 
     @property
     def id(self) -> str:
@@ -56,6 +58,7 @@ class Call:
             params,
             request_id=self.request_id,
             idempotency_key=self.idempotency_key,
+            moment=self.moment,
         )
 
     def on(self, account: str) -> "Call":
@@ -86,7 +89,8 @@ class Call:
     def new(self, kind: str, prefix: str, values: dict[str, Any]) -> Object:
         """A complete object of `kind`, not stored yet."""
         start = {"id": ids.new(prefix), "object": kind, "created": self.now, "livemode": False}
-        return shapes.complete(kind, start | values)
+        known = shapes.fields(shapes.resource(kind))
+        return shapes.complete(kind, {name: value for name, value in start.items() if name in known} | values)
 
     def add(self, kind: str, prefix: str, values: dict[str, Any], *, event: str | None = "") -> Object:
         """Store a new object; its event is `<kind>.created` unless another, or None, is given."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from colonnade_sandbox import billing_settings
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.caller import secret_key
 from colonnade_sandbox.errors import StripeError
@@ -70,12 +71,22 @@ def default_configuration(request: Request, sandbox: Sandbox) -> Response:
     return Response.json(sandbox.run(configurations.create_default, Call(sandbox, account, platform)))
 
 
+def billing(request: Request, sandbox: Sandbox) -> Response:
+    """Replaces what the key's account, or `Stripe-Account`, has set for failed payments and moving test clocks."""
+    wanted = msgspec.json.decode(request.body or b"{}", type=billing_settings.Billing)
+    platform = sandbox.platform(secret_key(request.headers.get("authorization", "")))
+    account = request.headers.get("stripe-account", platform)
+    sandbox.run(lambda call: billing_settings.keep(sandbox.store, account, wanted), Call(sandbox, account, platform))
+    return Response.json(msgspec.to_builtins(wanted))
+
+
 ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/_sandbox/health"): health,
     ("GET", "/_sandbox/requests"): requests,
     ("DELETE", "/_sandbox/requests"): forget_requests,
     ("POST", "/_sandbox/faults"): faults,
     ("POST", "/_sandbox/advance"): advance,
+    ("POST", "/_sandbox/billing"): billing,
     ("GET", "/_sandbox/deliveries"): waiting,
     ("POST", "/_sandbox/portal_configuration"): default_configuration,
 }

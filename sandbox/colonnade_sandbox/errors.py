@@ -40,6 +40,12 @@ class StripeError(Exception):
         self.error |= extra
         # Whether an idempotency key remembers this answer: not where nothing was executed.
         self.storable = storable
+        # Whether what was written before it stays written: a declined charge has happened.
+        self.kept = False
+
+    def keeping(self) -> "StripeError":
+        self.kept = True
+        return self
 
 
 def bracketed(names: Sequence[str]) -> str:

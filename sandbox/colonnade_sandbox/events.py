@@ -1,5 +1,6 @@
 """Events: what happened, as the API lists it and webhooks deliver it."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from colonnade_sandbox import deliveries, ids
@@ -9,6 +10,9 @@ from colonnade_sandbox.store import Object
 
 if TYPE_CHECKING:
     from colonnade_sandbox.call import Call
+
+# What follows from every event of a kind, by the beginning of its type.
+FOLLOWED: dict[str, Callable[["Call", Object], None]] = {}
 
 
 def emit(call: "Call", type: str, value: Object, previous: dict[str, Any] | None) -> Object:  # noqa: A002
@@ -20,7 +24,8 @@ def emit(call: "Call", type: str, value: Object, previous: dict[str, Any] | None
         "id": ids.new("evt"),
         "object": "event",
         "api_version": source.api_version(),
-        "created": call.now,
+        # The sandbox's time, even where a test clock made it: what is listed by time must not hide or overtake.
+        "created": call.sandbox.clock.now(),
         "data": data,
         "livemode": False,
         "pending_webhooks": 0,
@@ -29,9 +34,14 @@ def emit(call: "Call", type: str, value: Object, previous: dict[str, Any] | None
     }
     if call.sandbox.platforms_of(call.account):
         event["account"] = call.account
+    if call.sandbox.store.rehearsing:
+        return event
     event["pending_webhooks"] = deliveries.owe(call.sandbox, call.account, event)
     call.put(event)
     call.sandbox.listeners.tell(call.account, event)
+    for prefix, follow in FOLLOWED.items():
+        if type.startswith(prefix):
+            follow(call, value)
     return event
 
 

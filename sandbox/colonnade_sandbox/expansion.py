@@ -82,6 +82,8 @@ class Reply:
             raise cannot_expand(full)
         computed = COMPUTED.get((str(value.get("object")), head))
         current = computed(self._store, self._account, value) if computed else value.get(head)
+        if computed and not rest:
+            return value | {head: current}
         return value | {head: self._value(node, current, rest, full)}
 
     def _value(self, node: Node, value: Any, rest: list[str], full: str) -> Any:

@@ -13,6 +13,9 @@ PAGING = "ending_before limit starting_after"
 LIMITS = range(1, 101)
 DEFAULT_LIMIT = 10
 
+# One of these parameters is needed to list what belongs to a test clock (Stripe docs, "Test clocks").
+ATTACHED = {"customer", "subscription", "test_clock"}
+
 # Whether an object passes the filter's value.
 Filter = Callable[[Object, Any], bool]
 
@@ -55,7 +58,8 @@ def answer(call: Call, kind: str, rows: Iterable[Object], filters: dict[str, Fil
     if limit not in LIMITS:
         raise errors.invalid_integer("limit", str(limit))
     tests = [(test, call.params[name]) for name, test in filters.items() if name in call.params]
-    found = [row for row in rows if all(test(row, wanted) for test, wanted in tests)]
+    shown = rows if ATTACHED & call.params.keys() else (row for row in rows if not row.get("test_clock"))
+    found = [row for row in shown if all(test(row, wanted) for test, wanted in tests)]
     after, before = call.params.get("starting_after"), call.params.get("ending_before")
     if after is not None:
         found = found[_position(found, kind, after, "starting_after") + 1 :]

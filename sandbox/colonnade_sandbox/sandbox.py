@@ -42,14 +42,17 @@ class Sandbox:
         # Set by `--check-replies`: an answer that differs from the SDK's class is a 500.
         self.check_replies = check_replies
         self.work_waits = asyncio.Event()
+        # Set when a test clock was told to move.
+        self.clock_moves = asyncio.Event()
 
     def run(self, operation: Callable[[Call], Result], call: Call) -> Result:
         """Runs one operation as a unit: all it wrote and the events it caused, or nothing."""
-        with self.store.transaction():
-            result = operation(call)
-        self.deliveries.wake()
-        self.work_waits.set()
-        return result
+        try:
+            with self.store.transaction():
+                return operation(call)
+        finally:
+            self.deliveries.wake()
+            self.work_waits.set()
 
     def platforms_of(self, account: str) -> list[str]:
         """The platforms that `account` is connected to; none for a platform's own account."""
@@ -71,7 +74,8 @@ class Sandbox:
         due.work_off(self)
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self.deliveries.run()), asyncio.create_task(due.run(self))]
+        loops = (self.deliveries.run(), due.run(self), due.run_clocks(self))
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
         for task in self._tasks:

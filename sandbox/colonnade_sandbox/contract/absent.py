@@ -47,6 +47,7 @@ ABSENT: dict[str, frozenset[str]] = {
     "subscription.billing_mode.flexible": ALL,
     "subscription.invoice_settings.issuer": frozenset({"account"}),
     "subscription_item": frozenset({"billed_until", "quantity"}),
+    "test_helpers.test_clock.status_details": frozenset({"advancing"}),
     "webhook_endpoint": frozenset({"secret"}),
 }
 

@@ -7,14 +7,18 @@ from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.expansion import COMPUTED
 from colonnade_sandbox.operations import listable, operation, retrievable
-from colonnade_sandbox.resources import lifecycle, payment_methods
+from colonnade_sandbox.resources import lifecycle, payment_methods, test_clocks
 from colonnade_sandbox.store import Object, Store
 
 COPIED = ("description", "email", "name", "phone", "preferred_locales", "tax_exempt", "address", "shipping", "balance")
 TAKEN = " ".join((*COPIED, "invoice_prefix", "invoice_settings", "metadata", "next_invoice_sequence"))
 
 retrievable("customer", "/v1/customers/{customer}")
-listable("customer", "/v1/customers", {"email": lists.equal("email")})
+listable(
+    "customer",
+    "/v1/customers",
+    {"email": lists.equal("email"), "test_clock": lists.equal("test_clock")},
+)
 
 
 def _values(params: dict[str, Any]) -> dict[str, Any]:
@@ -23,11 +27,14 @@ def _values(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@operation("POST", "/v1/customers", takes=f"{TAKEN} payment_method")
+@operation("POST", "/v1/customers", takes=f"{TAKEN} payment_method test_clock")
 def create(call: Call) -> Object:
     values = {"balance": 0, "delinquent": False, "tax_exempt": "none", "preferred_locales": []}
     values |= {"next_invoice_sequence": 1, "invoice_prefix": None, "invoice_settings": {}}
     values |= _values(call.params) | {"metadata": merged_metadata({}, call.params.get("metadata"))}
+    if clock := call.params.get("test_clock"):
+        test_clocks.check_room(call, clock)
+        values["test_clock"] = clock
     customer = call.new("customer", "cus", values)
     customer["invoice_prefix"] = customer["invoice_prefix"] or customer["id"][-8:].upper()
     call.put(customer)

@@ -12,7 +12,10 @@ from colonnade_sandbox.store import Object
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A test card (Stripe docs, "Testing"). `attach` and `charge` name the decline that it provokes."""
+    """A test card (Stripe docs, "Testing"). `attach` and `charge` name the decline that it provokes.
+
+    `secure` cards want the customer to authenticate every payment (3D Secure).
+    """
 
     brand: str
     number: str
@@ -20,6 +23,7 @@ class Card:
     funding: str = "credit"
     attach: str | None = None
     charge: str | None = None
+    secure: bool = False
 
 
 CARDS = {
@@ -36,6 +40,9 @@ CARDS = {
     "de": Card("visa", "4000002760000016", country="DE"),
     "gb": Card("visa", "4000008260000000", country="GB"),
     "fr": Card("visa", "4000002500000003", country="FR"),
+    "authenticationRequired": Card("visa", "4000002760003184", secure=True),
+    "threeDSecure2Required": Card("visa", "4000000000003220", secure=True),
+    "threeDSecureOptional": Card("visa", "4000000000003055"),
     "chargeCustomerFail": Card("visa", "4000000000000341", charge="generic_decline"),
     "chargeDeclined": Card("visa", "4000000000000002", attach="generic_decline"),
     "chargeDeclinedInsufficientFunds": Card("visa", "4000000000009995", attach="insufficient_funds"),
@@ -43,6 +50,8 @@ CARDS = {
     "chargeDeclinedExpiredCard": Card("visa", "4000000000000069", attach="expired_card"),
     "chargeDeclinedIncorrectCvc": Card("visa", "4000000000000127", attach="incorrect_cvc"),
 }
+# Stripe's own ids name some declines with the brand before them.
+CARDS |= {f"visa_{name}": card for name, card in CARDS.items() if name.startswith("chargeDeclined")}
 NUMBERS = {card.number: name for name, card in reversed(CARDS.items())}
 MAGIC = ("pm_card_", "tok_")
 # Declines that are error codes of their own; the others are `card_declined` with a `decline_code`.
@@ -62,6 +71,30 @@ def declined(decline: str) -> errors.StripeError:
 
 def card_of(method: Object) -> Card:
     return CARDS[method["_card"]]
+
+
+# The refusal of a charge that the customer has to authenticate first.
+AUTHENTICATION = "authentication_required"
+
+
+def refusal(method: Object | None, *, authenticated: bool = False) -> str | None:
+    """Why a charge fails: a decline code, `authentication_required`, or None where it goes through."""
+    if method is None:
+        return "generic_decline"
+    card = card_of(method)
+    return AUTHENTICATION if card.secure and not authenticated else card.charge
+
+
+def refused(method: Object | None, subject: str) -> errors.StripeError:
+    """The error (402) of a charge for `subject`: an `invoice` or a `subscription`."""
+    reason = refusal(method) or "generic_decline"
+    if reason != AUTHENTICATION:
+        return declined(reason)
+    text = (
+        "This payment requires additional user action before it can be completed successfully. Payment can be "
+        "completed using the PaymentIntent associated with the " + subject + "."
+    )
+    return errors.StripeError(402, text, type="card_error", code=f"{subject}_payment_intent_requires_action")
 
 
 def _magic(value: str) -> str | None:

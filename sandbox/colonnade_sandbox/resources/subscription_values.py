@@ -7,6 +7,12 @@ from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.resources import lifecycle, payment_methods
 from colonnade_sandbox.store import Object
 
+SHARED = (
+    "application_fee_percent cancel_at cancel_at_period_end collection_method days_until_due "
+    "default_payment_method description discounts[coupon] discounts[discount] discounts[promotion_code] items metadata "
+    "off_session on_behalf_of payment_behavior payment_settings proration_behavior transfer_data trial_end "
+    "trial_settings"
+)
 COPIED = ("application_fee_percent", "days_until_due", "description", "trial_settings", "payment_settings")
 
 
