@@ -1,7 +1,8 @@
 """The sandbox's own routes under `/_sandbox/`, for tests and demos; answered to this machine only."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,8 @@ from colonnade_sandbox.resources import billing_portal_configurations as configu
 from colonnade_sandbox.sandbox import Sandbox
 
 Route = Callable[[Request, Sandbox], Response]
+REQUEST_FILTERS = ("account", "id", "idempotency_key", "method", "path", "status")
+ATTEMPT_FILTERS = ("account", "event", "status", "target", "type", "url")
 
 
 class Advance(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,10 +31,13 @@ def health(request: Request, sandbox: Sandbox) -> Response:
 
 
 def requests(request: Request, sandbox: Sandbox) -> Response:
-    """The newest API calls, oldest first; `?id=`, `?account=`, `?path=` and `?method=` narrow them."""
-    wanted = {name: value for name, value in request.arguments.items() if name in ("account", "id", "path", "method")}
-    rows = [row for row in sandbox.log if all(row[name] == value for name, value in wanted.items())]
-    return Response.json({"data": rows})
+    """The newest API calls, oldest first; a query such as `?path=/v1/customers&status=200` narrows them."""
+    return Response.json({"data": _narrowed(request, sandbox.log, REQUEST_FILTERS)})
+
+
+def _narrowed(request: Request, rows: Iterable[dict[str, Any]], filters: tuple[str, ...]) -> list[dict[str, Any]]:
+    wanted = {name: value for name, value in request.arguments.items() if name in filters}
+    return [row for row in rows if all(str(row.get(name)) == value for name, value in wanted.items())]
 
 
 def forget_requests(request: Request, sandbox: Sandbox) -> Response:
@@ -50,6 +56,11 @@ def wanted_faults(request: Request, sandbox: Sandbox) -> Response:
     return Response.json(msgspec.to_builtins(sandbox.faults.wanted))
 
 
+def no_faults(request: Request, sandbox: Sandbox) -> Response:
+    sandbox.faults.want(Wanted())
+    return wanted_faults(request, sandbox)
+
+
 def advance(request: Request, sandbox: Sandbox) -> Response:
     """Moves the time forward; what falls due on the way is done in order before this answers."""
     wanted = msgspec.json.decode(request.body, type=Advance)
@@ -62,6 +73,11 @@ def advance(request: Request, sandbox: Sandbox) -> Response:
 def waiting(request: Request, sandbox: Sandbox) -> Response:
     """Deliveries still owed."""
     return Response.json({"data": sandbox.deliveries.waiting()})
+
+
+def attempts(request: Request, sandbox: Sandbox) -> Response:
+    """The newest tries to deliver and what was answered, oldest first; narrowed like the requests."""
+    return Response.json({"data": _narrowed(request, sandbox.deliveries.attempts, ATTEMPT_FILTERS)})
 
 
 def default_configuration(request: Request, sandbox: Sandbox) -> Response:
@@ -84,10 +100,13 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/_sandbox/health"): health,
     ("GET", "/_sandbox/requests"): requests,
     ("DELETE", "/_sandbox/requests"): forget_requests,
+    ("GET", "/_sandbox/faults"): wanted_faults,
     ("POST", "/_sandbox/faults"): faults,
+    ("DELETE", "/_sandbox/faults"): no_faults,
     ("POST", "/_sandbox/advance"): advance,
     ("POST", "/_sandbox/billing"): billing,
     ("GET", "/_sandbox/deliveries"): waiting,
+    ("GET", "/_sandbox/attempts"): attempts,
     ("POST", "/_sandbox/portal_configuration"): default_configuration,
 }
 
