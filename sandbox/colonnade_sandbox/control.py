@@ -10,8 +10,10 @@ from colonnade_sandbox import billing_settings
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.caller import secret_key
 from colonnade_sandbox.errors import StripeError
+from colonnade_sandbox.expansion import public
 from colonnade_sandbox.faults import Wanted
 from colonnade_sandbox.http import Request, Response
+from colonnade_sandbox.resources import account_standing
 from colonnade_sandbox.resources import billing_portal_configurations as configurations
 from colonnade_sandbox.sandbox import Sandbox
 
@@ -96,11 +98,18 @@ def billing(request: Request, sandbox: Sandbox) -> Response:
     return Response.json(msgspec.to_builtins(wanted))
 
 
+def account_states(request: Request, sandbox: Sandbox) -> Response:
+    """Puts a connected account into a state such as `restricted_soon`; answers the account."""
+    wanted = msgspec.json.decode(request.body, type=account_standing.State)
+    return Response.json(public(account_standing.set_state(sandbox, wanted)))
+
+
 ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/_sandbox/health"): health,
     ("GET", "/_sandbox/requests"): requests,
     ("DELETE", "/_sandbox/requests"): forget_requests,
     ("GET", "/_sandbox/faults"): wanted_faults,
+    ("POST", "/_sandbox/account_states"): account_states,
     ("POST", "/_sandbox/faults"): faults,
     ("DELETE", "/_sandbox/faults"): no_faults,
     ("POST", "/_sandbox/advance"): advance,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from colonnade_sandbox import billing_settings, housekeeping
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.resources import invoice_work, renewals, schedule_work, test_clocks
+from colonnade_sandbox.resources import account_standing, invoice_work, renewals, schedule_work, test_clocks
 from colonnade_sandbox.store import Object
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ WORK: dict[str, Work] = {
     "subscription_schedule": Work(schedule_work.due_at, schedule_work.work),
     "subscription": Work(renewals.due_at, renewals.work),
     "invoice": Work(invoice_work.due_at, invoice_work.work),
+    "account": Work(account_standing.due_at, account_standing.work),
 }
 RANKS = {kind: rank for rank, kind in enumerate(WORK)}
 

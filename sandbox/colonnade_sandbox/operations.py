@@ -17,11 +17,11 @@ class Operation:
     """`takes` lists the parameters that the sandbox acts on: `a` with all inside it, `a[b]` that part alone."""
 
     function: Function
-    takes: frozenset[str] | None = None
+    takes: frozenset[str] = frozenset()
 
     def untaken(self, params: dict[str, Any]) -> str | None:
         """The first parameter, in bracket notation, that the operation would pass over."""
-        return None if self.takes is None else _untaken(self.takes, params, "", "")
+        return _untaken(self.takes, params, "", "")
 
 
 def _untaken(takes: frozenset[str], value: Any, declared: str, sent: str) -> str | None:
@@ -55,8 +55,7 @@ def operation(method: str, template: str, *, takes: str = "") -> Callable[[Funct
     """Registers the function that answers `method template`; `takes` is a list of names apart by spaces."""
 
     def register(function: Function) -> Function:
-        names = frozenset(takes.split()) if takes else None
-        OPERATIONS[key(method, template)] = Operation(function, names)
+        OPERATIONS[key(method, template)] = Operation(function, frozenset(takes.split()))
         return function
 
     return register
@@ -69,7 +68,7 @@ def retrievable(kind: str, template: str, param: str = "id") -> None:
         (value,) = call.path.values()
         return call.get(kind, value, param, in_path=True)
 
-    OPERATIONS[key("GET", template)] = Operation(retrieve, frozenset())
+    OPERATIONS[key("GET", template)] = Operation(retrieve)
 
 
 def listable(kind: str, template: str, filters: dict[str, lists.Filter] | None = None) -> None:

@@ -28,6 +28,7 @@ ABSENT: dict[str, frozenset[str]] = {
         | {"tax", "tax_ids"}
     ),
     "customer.shipping": ALL,
+    "card": frozenset({"description", "iin", "issuer", "networks"}),
     "event": frozenset({"account", "context"}),
     "event.data": frozenset({"previous_attributes"}),
     "invoice": frozenset({"amount_paid_off_stripe", "confirmation_secret", "payments", "status_details"})
@@ -39,6 +40,11 @@ ABSENT: dict[str, frozenset[str]] = {
     "line_item.pricing": frozenset({"price_details"}),
     "payment_method": ALL,
     "payment_method.card": frozenset({"description", "iin", "issuer"}),
+    "person": frozenset(
+        {"additional_tos_acceptances", "address_kana", "address_kanji", "first_name_kana", "first_name_kanji"}
+        | {"full_name_aliases", "gender", "id_number_secondary_provided", "last_name_kana", "last_name_kanji"}
+        | {"maiden_name", "nationality", "political_exposure", "registered_address", "us_cfpb_data"}
+    ),
     "price": frozenset({"currency_options", "tiers"}),
     "product.marketing_features": ALL,
     "subscription": frozenset({"presentment_details", "status_details"}),
@@ -47,6 +53,7 @@ ABSENT: dict[str, frozenset[str]] = {
     "subscription.billing_mode.flexible": ALL,
     "subscription.invoice_settings.issuer": frozenset({"account"}),
     "subscription_item": frozenset({"billed_until", "quantity"}),
+    "tax_id.owner": ALL,
     "test_helpers.test_clock.status_details": frozenset({"advancing"}),
     "webhook_endpoint": frozenset({"secret"}),
 }

@@ -6,7 +6,11 @@ from importlib import import_module
 from colonnade_sandbox.contract.routes import Match, Route
 
 MODULES = (
+    "account_capabilities",
     "account_links",
+    "account_persons",
+    "account_sessions",
+    "account_standing",
     "accounts",
     "active_entitlements",
     "billing_portal_configurations",
@@ -17,6 +21,7 @@ MODULES = (
     "discounts",
     "entitlement_features",
     "events",
+    "external_accounts",
     "feedback_options",
     "files",
     "invoice_items",

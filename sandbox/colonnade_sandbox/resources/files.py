@@ -35,7 +35,6 @@ def create(call: Call) -> Object:
             "_content": base64.b64encode(content).decode(),
         },
     )
-    file.pop("livemode")
     file["url"] = f"{call.sandbox.base_url}/files/{file['id']}"
     return call.put(file)
 

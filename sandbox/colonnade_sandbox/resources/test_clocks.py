@@ -75,7 +75,7 @@ def _subscription_of(call: Call, item: str) -> Object | None:
     return next((row for row in rows if any(each["id"] == item for each in row["items"]["data"])), None)
 
 
-@operation("POST", "/v1/test_helpers/test_clocks")
+@operation("POST", "/v1/test_helpers/test_clocks", takes="customer frozen_time name")
 def create(call: Call) -> Object:
     """With `customer`, which must be new, that customer moves onto the clock."""
     frozen = call.params["frozen_time"]
@@ -96,7 +96,7 @@ def create(call: Call) -> Object:
     return clock
 
 
-@operation("POST", "/v1/test_helpers/test_clocks/{test_clock}/advance")
+@operation("POST", "/v1/test_helpers/test_clocks/{test_clock}/advance", takes="frozen_time")
 def advance(call: Call) -> Object:
     """Starts the move; the work that falls due on the way is done, in order, after this has answered."""
     clock, target = call.get(KIND, call.id), call.params["frozen_time"]
