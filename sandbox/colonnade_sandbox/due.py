@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 from colonnade_sandbox import billing_settings, housekeeping
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.resources import account_standing, invoice_work, renewals, schedule_work, test_clocks
+from colonnade_sandbox.resources import (
+    account_standing,
+    checkout_sessions,
+    invoice_work,
+    renewals,
+    schedule_work,
+    test_clocks,
+)
 from colonnade_sandbox.store import Object
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ class Work:
     """When an object's next work falls due, and the work."""
 
     due_at: Callable[[Object], int | None]
-    do: Callable[[Call, Object], None]
+    do: Callable[[Call, Object], object]
 
 
 # In the order in which work of the same second is done: a phase decides what the renewal bills.
@@ -38,6 +45,7 @@ WORK: dict[str, Work] = {
     "subscription_schedule": Work(schedule_work.due_at, schedule_work.work),
     "subscription": Work(renewals.due_at, renewals.work),
     "invoice": Work(invoice_work.due_at, invoice_work.work),
+    "checkout.session": Work(checkout_sessions.due_at, checkout_sessions.work),
     "account": Work(account_standing.due_at, account_standing.work),
 }
 RANKS = {kind: rank for rank, kind in enumerate(WORK)}

@@ -1,42 +1,13 @@
 """Test clocks: time that moves when it is told to, for the customers on it alone."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import stripe
 
+from tests.sandbox.clocks import DAY, NOW, advance, on_a_clock, set_billing, types_of
 from tests.sandbox.conftest import Shop, Wire, customer_with_card
-
-DAY = 24 * 3600
-NOW = int(time.time())
-
-Subscribe = Callable[..., Awaitable[Any]]
-
-
-async def on_a_clock(sdk: Any, card: str = "pm_card_visa", at: int = NOW) -> tuple[str, str]:
-    """A clock, and a customer with a card on it."""
-    clock = await sdk.test_helpers.test_clocks.create_async({"frozen_time": at, "name": "ours"})
-    customer = await sdk.customers.create_async(
-        {"test_clock": clock.id, "payment_method": card, "invoice_settings": {"default_payment_method": card}}
-    )
-    return clock.id, customer.id
-
-
-async def advance(sdk: Any, clock: str, to: int) -> None:
-    moving = await sdk.test_helpers.test_clocks.advance_async(clock, {"frozen_time": to})
-    assert (moving.status, moving.status_details.advancing.target_frozen_time) == ("advancing", to)
-    async with asyncio.timeout(10):
-        while (found := await sdk.test_helpers.test_clocks.retrieve_async(clock)).status == "advancing":
-            await asyncio.sleep(0.01)
-    assert (found.status, found.frozen_time) == ("ready", to)
-
-
-async def types_of(sdk: Any, *wanted: str) -> list[str]:
-    rows = (await sdk.events.list_async({"limit": 100, "types": list(wanted)})).data
-    return [row.type for row in reversed(rows)]
 
 
 async def test_a_renewal_drafts_then_finalises_after_an_hour(sdk: Any, shop: Shop) -> None:
@@ -101,9 +72,7 @@ async def test_a_clock_moves_forward_by_two_intervals_at_most(sdk: Any, shop: Sh
 
 
 async def test_while_a_clock_moves_its_objects_cannot_be_changed(sdk: Any, shop: Shop, wire: Wire) -> None:
-    await wire.session.post(
-        f"{wire.url}/_sandbox/billing", json={"advance_pace": 0.3}, headers={"Authorization": f"Bearer {wire.key}"}
-    )
+    await set_billing(wire, advance_pace=0.3)
     clock, customer = await on_a_clock(sdk)
     subscription = await sdk.subscriptions.create_async({"customer": customer, "items": [{"price": shop.monthly}]})
     await sdk.test_helpers.test_clocks.advance_async(clock, {"frozen_time": NOW + 32 * DAY})
@@ -128,9 +97,7 @@ async def test_while_a_clock_moves_its_objects_cannot_be_changed(sdk: Any, shop:
 
 
 async def test_webhooks_arrive_while_the_clock_moves(sdk: Any, shop: Shop, wire: Wire, receivers: Any) -> None:
-    await wire.session.post(
-        f"{wire.url}/_sandbox/billing", json={"advance_pace": 0.2}, headers={"Authorization": f"Bearer {wire.key}"}
-    )
+    await set_billing(wire, advance_pace=0.2)
     receiver = await receivers()
     clock, customer = await on_a_clock(sdk)
     await sdk.subscriptions.create_async({"customer": customer, "items": [{"price": shop.monthly}]})

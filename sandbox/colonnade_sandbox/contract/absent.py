@@ -23,6 +23,8 @@ ABSENT: dict[str, frozenset[str]] = {
     "billing_portal.configuration.features.subscription_update": frozenset({"products"}),
     "billing_portal.session": frozenset({"after_expiration"}),
     "billing_portal.session.flow.subscription_update_confirm.items": frozenset({"quantity"}),
+    "checkout.session": frozenset({"line_items"}),
+    "coupon": frozenset({"applies_to", "currency_options"}),
     "customer": frozenset(
         {"business_name", "cash_balance", "individual_name", "invoice_credit_balance", "sources", "subscriptions"}
         | {"tax", "tax_ids"}
@@ -47,6 +49,7 @@ ABSENT: dict[str, frozenset[str]] = {
     ),
     "price": frozenset({"currency_options", "tiers"}),
     "product.marketing_features": ALL,
+    "promotion_code.restrictions": frozenset({"currency_options"}),
     "subscription": frozenset({"presentment_details", "status_details"}),
     "subscription.automatic_tax.liability": frozenset({"account"}),
     "subscription.billing_mode": frozenset({"updated_at"}),
@@ -64,7 +67,9 @@ PRESENT: dict[str, frozenset[str]] = {"payment_method": frozenset({"customer", "
 # Left out of every reply unless `expand` names them, although the sandbox keeps their value.
 INCLUDABLE: dict[str, tuple[str, ...]] = {
     "billing_portal.configuration": ("features.subscription_update.products",),
+    "coupon": ("applies_to", "currency_options"),
     "price": ("currency_options", "tiers"),
+    "promotion_code": ("restrictions.currency_options",),
 }
 
 

@@ -12,7 +12,7 @@ from colonnade_sandbox.hosted.messages import Language
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.resources import billing_portal_configurations as configurations
 from colonnade_sandbox.resources import billing_portal_sessions as sessions
-from colonnade_sandbox.resources import lifecycle
+from colonnade_sandbox.resources import lifecycle, test_clocks
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import NOWHERE, Object
 
@@ -54,11 +54,14 @@ class Visit:
         return self.url("home") + (f"?notice={notice}" if notice else "")
 
     def call(self, **params: Any) -> Call:
-        return Call(self.sandbox, self.session["_account"], self.session["_platform"], params)
+        call = Call(self.sandbox, self.session["_account"], self.session["_platform"], params)
+        call.moment = test_clocks.time_of(call, self.customer)
+        return call
 
     def run(self, operation: Callable[[Call], Result], key: str = "", **params: Any) -> Result:
         """Do what the API does on the object `key`, with the same events but no request behind them."""
         call = self.call(**params)
+        test_clocks.check_still(call, self.customer)
         return self.sandbox.run(operation, call.at(key) if key else call)
 
     def has(self, name: str) -> bool:

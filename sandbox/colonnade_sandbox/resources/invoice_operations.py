@@ -17,8 +17,8 @@ from colonnade_sandbox.store import Object
 
 COPIED = ("description", "due_date", "footer", "number", "statement_descriptor")
 SHARED = (
-    "auto_advance collection_method days_until_due default_payment_method description discounts[coupon] "
-    "discounts[discount] discounts[promotion_code] due_date footer metadata number on_behalf_of statement_descriptor"
+    "auto_advance collection_method days_until_due default_payment_method description discounts due_date footer "
+    "metadata number on_behalf_of statement_descriptor"
 )
 
 retrievable("invoice", "/v1/invoices/{invoice}")

@@ -9,7 +9,7 @@ from colonnade_sandbox.store import Object
 
 SHARED = (
     "application_fee_percent cancel_at cancel_at_period_end collection_method days_until_due "
-    "default_payment_method description discounts[coupon] discounts[discount] discounts[promotion_code] items metadata "
+    "default_payment_method description discounts items metadata "
     "off_session on_behalf_of payment_behavior payment_settings proration_behavior transfer_data trial_end "
     "trial_settings"
 )

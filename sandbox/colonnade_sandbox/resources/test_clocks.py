@@ -41,22 +41,23 @@ def bind(call: Call) -> None:
     for value in (*call.path.values(), *call.params.values()):
         clock = _clock_of(call, value) if isinstance(value, str) else None
         if clock is not None:
-            take(call, clock)
+            if clock["status"] == "advancing":
+                raise underway(clock["id"])
+            call.moment = clock["frozen_time"]
             return
 
 
-def bind_to(call: Call, customer: Object) -> Call:
-    """The same for what a hosted page does for a customer."""
-    clock = call.find(KIND, customer["test_clock"]) if customer["test_clock"] else None
-    if clock is not None:
-        take(call, clock)
-    return call
+def time_of(call: Call, customer: Object) -> int | None:
+    """The time that a hosted page shows to a customer on a clock."""
+    clock = call.find(KIND, customer["test_clock"] or "")
+    return int(clock["frozen_time"]) if clock is not None else None
 
 
-def take(call: Call, clock: Object) -> None:
-    if clock["status"] == "advancing":
+def check_still(call: Call, customer: Object) -> None:
+    """Raises StripeError (429) while the clock that the customer is on is moving."""
+    clock = call.find(KIND, customer["test_clock"] or "")
+    if clock is not None and clock["status"] == "advancing":
         raise underway(clock["id"])
-    call.moment = clock["frozen_time"]
 
 
 def _clock_of(call: Call, value: str) -> Object | None:
