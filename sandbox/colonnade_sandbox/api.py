@@ -55,7 +55,7 @@ class Exchange:
 
 
 class Api:
-    """Answers every path below `/v1/`."""
+    """Answers every path below `/v1/` and `/v2/`."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         resources.load()
@@ -106,6 +106,8 @@ class Api:
             raise errors.not_implemented(request.method, template)
 
     def _params(self, request: Request) -> dict[str, Any]:
+        if request.path.startswith("/v2/"):
+            return forms.parse(request.query) | forms.json_object(request.body)
         if request.headers.get("content-type", "").startswith("application/json") and request.body:
             text = "Invalid request: the V1 API takes form-encoded parameters, not JSON."
             raise errors.StripeError(400, text, storable=False)
@@ -146,9 +148,12 @@ class Api:
             raise errors.unknown_url(exchange.request.method, exchange.request.path)
         params = dict(exchange.params or {})
         declaration = exchange.match.route.parameters
+        # The token in a V2 list's `next_page_url`, which no declaration has.
+        page = {"page": params.pop("page")} if "page" in params and exchange.request.path.startswith("/v2/") else {}
         if declaration is not None:
             upload = exchange.request.parts.get("file")
             params = parameters.validate(declaration, params | ({"file": "_"} if upload else {}))
+        params |= page
         expand = params.pop("expand", None) or []
         expansion.check_depth(expand)
         if (untaken := exchange.operation.untaken(params)) is not None:

@@ -1,25 +1,53 @@
-"""The sandbox's own routes under `/_sandbox/`, for tests and demos; answered to this machine only."""
+"""The sandbox's own routes under `/_sandbox/`, for tests and demos; answered to this machine only.
+
+| route | what for |
+| --- | --- |
+| `GET health` | whether it runs, and what time it is in it |
+| `GET requests`, `DELETE requests` | log of API calls; forget it |
+| `GET faults`, `POST faults`, `DELETE faults` | all faults; replace them; end them |
+| `POST advance` | move the time of everything that is on no test clock |
+| `POST billing` | dunning, and the pace of test clocks |
+| `GET deliveries`, `POST deliveries` | deliveries still owed; deliver an event again |
+| `GET attempts` | tries to deliver, and what was answered |
+| `POST secrets` | roll the secret of an endpoint or destination |
+| `POST portal_configuration` | save the portal's settings as the Dashboard does |
+"""
 
 import ipaddress
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import msgspec
 
-from colonnade_sandbox import billing_settings
+from colonnade_sandbox import billing_settings, deliveries, errors, targets
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.caller import secret_key
-from colonnade_sandbox.errors import StripeError
 from colonnade_sandbox.expansion import public
 from colonnade_sandbox.faults import Wanted
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.resources import account_standing
 from colonnade_sandbox.resources import billing_portal_configurations as configurations
 from colonnade_sandbox.sandbox import Sandbox
+from colonnade_sandbox.store import Object
 
 Route = Callable[[Request, Sandbox], Response]
 REQUEST_FILTERS = ("account", "id", "idempotency_key", "method", "path", "status")
 ATTEMPT_FILTERS = ("account", "event", "status", "target", "type", "url")
+
+
+class Roll(msgspec.Struct, forbid_unknown_fields=True):
+    """A new secret for an endpoint or destination; the old one is used besides for `expires_in` seconds."""
+
+    id: str
+    expires_in: Annotated[int, msgspec.Meta(ge=0, le=targets.LONGEST_ROLL)] = 0
+
+
+class Again(msgspec.Struct, forbid_unknown_fields=True):
+    """The event to deliver again: to one endpoint or destination, or to all that want it."""
+
+    event: str
+    target: str | None = None
 
 
 class Advance(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,19 +110,53 @@ def attempts(request: Request, sandbox: Sandbox) -> Response:
     return Response.json({"data": _narrowed(request, sandbox.deliveries.attempts, ATTEMPT_FILTERS)})
 
 
+def roll(request: Request, sandbox: Sandbox) -> Response:
+    """What the Dashboard does to the secret of the key's account, or of `Stripe-Account`; answers the new one."""
+    wanted, call = msgspec.json.decode(request.body, type=Roll), _call(request, sandbox)
+    found = targets.stored(sandbox.store, call.account, wanted.id)
+    if found is None:
+        raise errors.no_such("webhook_endpoint", wanted.id)
+    return Response.json(
+        {"id": wanted.id, "secret": sandbox.run(partial(targets.roll, value=found, expires_in=wanted.expires_in), call)}
+    )
+
+
+def again(request: Request, sandbox: Sandbox) -> Response:
+    """Delivers an event of any account again."""
+    wanted = msgspec.json.decode(request.body, type=Again)
+    for account, event in sandbox.store.everywhere("event"):
+        if event["id"] == wanted.event:
+            send = partial(_send, event=event, target=wanted.target)
+            return Response.json({"deliveries": sandbox.run(send, Call(sandbox, account, account))})
+    raise errors.no_such("event", wanted.event)
+
+
+def _send(call: Call, event: Object, target: str | None) -> int:
+    concerned = targets.concerned(call.sandbox.store, call.account, call.sandbox.platforms_of(call.account))
+    found = 0
+    for each in concerned:
+        for kind, key in each.matching(event) if target in (None, each.id) else ():
+            deliveries.add(call.sandbox, each, call.account, kind, key)
+            found += 1
+    return found
+
+
+def _call(request: Request, sandbox: Sandbox) -> Call:
+    """A call by the account of the key, or of `Stripe-Account`."""
+    platform = sandbox.platform(secret_key(request.headers.get("authorization", "")))
+    return Call(sandbox, request.headers.get("stripe-account", platform), platform)
+
+
 def default_configuration(request: Request, sandbox: Sandbox) -> Response:
     """What the Dashboard's first save of the portal settings does, for the key's account or `Stripe-Account`."""
-    platform = sandbox.platform(secret_key(request.headers.get("authorization", "")))
-    account = request.headers.get("stripe-account", platform)
-    return Response.json(sandbox.run(configurations.create_default, Call(sandbox, account, platform)))
+    return Response.json(sandbox.run(configurations.create_default, _call(request, sandbox)))
 
 
 def billing(request: Request, sandbox: Sandbox) -> Response:
     """Replaces what the key's account, or `Stripe-Account`, has set for failed payments and moving test clocks."""
     wanted = msgspec.json.decode(request.body or b"{}", type=billing_settings.Billing)
-    platform = sandbox.platform(secret_key(request.headers.get("authorization", "")))
-    account = request.headers.get("stripe-account", platform)
-    sandbox.run(lambda call: billing_settings.keep(sandbox.store, account, wanted), Call(sandbox, account, platform))
+    caller = _call(request, sandbox)
+    sandbox.run(lambda call: billing_settings.keep(sandbox.store, call.account, wanted), caller)
     return Response.json(msgspec.to_builtins(wanted))
 
 
@@ -115,6 +177,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/_sandbox/advance"): advance,
     ("POST", "/_sandbox/billing"): billing,
     ("GET", "/_sandbox/deliveries"): waiting,
+    ("POST", "/_sandbox/deliveries"): again,
+    ("POST", "/_sandbox/secrets"): roll,
     ("GET", "/_sandbox/attempts"): attempts,
     ("POST", "/_sandbox/portal_configuration"): default_configuration,
 }
@@ -130,7 +194,7 @@ def answer(request: Request, sandbox: Sandbox) -> Response:
         return route(request, sandbox)
     except (msgspec.ValidationError, msgspec.DecodeError) as problem:
         return _refused(400, str(problem))
-    except StripeError as error:
+    except errors.StripeError as error:
         return Response.json({"error": error.error}, error.status)
 
 

@@ -12,6 +12,7 @@ KEPT = {
     "_account_link": 24 * HOUR,
     "_portal_session": 24 * HOUR,
     "event": 30 * 24 * HOUR,
+    "v2.core.event": 30 * 24 * HOUR,
 }
 
 
@@ -20,5 +21,5 @@ def prune(sandbox: "Sandbox") -> None:
     with sandbox.store.transaction():
         for kind, kept in KEPT.items():
             for account, value in sandbox.store.everywhere(kind):
-                if value["created"] < now - kept:
+                if int(value.get("_created") or value["created"]) < now - kept:
                     sandbox.store.delete(account, kind, value["id"])

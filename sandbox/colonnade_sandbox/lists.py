@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from colonnade_sandbox import errors
+from colonnade_sandbox import errors, forms
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.store import Object
@@ -74,3 +74,20 @@ def _position(rows: list[Object], kind: str, key: str, param: str) -> int:
         if row["id"] == key:
             return index
     raise errors.no_such(kind, key, param)
+
+
+def v2_answer(call: Call, rows: Iterable[Object], most: int = 100, default: int = 20) -> Object:
+    """One page of the V2 API: newest first, with the address of the next one.
+
+    Raises StripeError (400) for a limit outside 1 to `most` or a page that was never told.
+    """
+    limit = call.params.get("limit", default)
+    if not 1 <= limit <= most:
+        raise errors.invalid_integer("limit", str(limit))
+    found = list(rows)
+    if (after := call.params.get("page")) is not None:
+        found = found[_position(found, "page", after, "page") + 1 :]
+    following = None
+    if len(found) > limit:
+        following = f"{call.url}?{forms.encode(call.params | {'page': found[limit - 1]['id']})}"
+    return {"data": found[:limit], "next_page_url": following, "previous_page_url": None}

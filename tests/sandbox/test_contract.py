@@ -12,14 +12,14 @@ from colonnade_sandbox.operations import OPERATIONS, Operation, key
 from tests.sandbox.conftest import Shop, Wire
 
 # Lists have the filter and the cursors wherever Stripe has them, so their table names them throughout.
-ALWAYS = {"created", "ending_before", "limit", "starting_after"}
+ALWAYS = {"created", "ending_before", "limit", "page", "starting_after"}
 
 
 def every_route() -> list[routes.Route]:
-    nouns: set[str] = set()
+    nouns: set[tuple[str, str]] = set()
     for path in source.package().rglob("*_service.py"):
-        nouns |= set(re.findall(r'"/v1/(\w+)', path.read_text("utf-8")))
-    return [route for noun in sorted(nouns) for route in routes.of_noun(noun)]
+        nouns |= set(re.findall(r'"/(v[12])/(\w+)', path.read_text("utf-8")))
+    return [route for version, noun in sorted(nouns) for route in routes.of_noun(noun, version)]
 
 
 def test_every_route_of_the_sdk_is_known_and_refuses_an_unknown_parameter() -> None:

@@ -21,6 +21,7 @@ MODULES = (
     "customers",
     "discounts",
     "entitlement_features",
+    "event_destinations",
     "events",
     "external_accounts",
     "feedback_options",
@@ -39,6 +40,7 @@ MODULES = (
     "subscription_updates",
     "subscriptions",
     "test_clocks",
+    "thin_events",
     "webhook_endpoints",
 )
 

@@ -20,7 +20,7 @@ listable("webhook_endpoint", "/v1/webhook_endpoints")
 def create(call: Call) -> Object:
     """The only reply that carries the secret."""
     params = call.params
-    _check_url(params["url"])
+    check_url(params["url"])
     secret = targets.new_secret()
     connect = params.get("connect", False)
     values = {
@@ -49,7 +49,7 @@ def update(call: Call) -> Object:
     params = call.params
     changes: dict[str, Any] = {name: params[name] for name in ("enabled_events", "url") if name in params}
     if "url" in changes:
-        _check_url(changes["url"])
+        check_url(changes["url"])
     if "description" in params:
         changes["description"] = unset(params["description"])
     if "disabled" in params:
@@ -63,6 +63,6 @@ def delete(call: Call) -> Object:
     return call.remove(call.get("webhook_endpoint", call.id), event=None)
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str, param: str = "url") -> None:
     if not url.startswith(("http://", "https://")):
-        raise errors.invalid("Invalid URL: An explicit scheme (such as https) must be provided.", "url", "url_invalid")
+        raise errors.invalid("Invalid URL: An explicit scheme (such as https) must be provided.", param, "url_invalid")
