@@ -57,7 +57,7 @@ class App:
             return oauth.answer(request, self._sandbox)
         if path.startswith(("/v1/", "/v2/")):
             return await self._api.answer(request)
-        if path.startswith(("/p/", "/onboarding/", "/files/", "/invoice/")):
+        if path.startswith(("/c/", "/p/", "/onboarding/", "/files/", "/invoice/")):
             return await hosted.handle(request, self._sandbox)
         error = errors.unknown_url(request.method, path)
         return Response.json({"error": error.error}, error.status)

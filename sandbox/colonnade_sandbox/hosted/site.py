@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from colonnade_sandbox.hosted import brand_files, invoices, login, onboarding, pages, portal
+from colonnade_sandbox.hosted import brand_files, checkout, invoices, login, onboarding, pages, portal
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.sandbox import Sandbox
 
@@ -16,6 +16,8 @@ PAGES: tuple[tuple[str, Page], ...] = (
     (r"/p/style\.css", pages.stylesheet),
     (r"/p/brand/(?P<primary>[0-9a-f]{6})-(?P<secondary>[0-9a-f]{6})\.css", pages.brand_stylesheet),
     (r"/p/brand/(?P<primary>[0-9a-f]{6})\.svg", pages.brand_tile),
+    (r"/c/pay/(?P<token>[^/]+)", checkout.answer),
+    (r"/c/pay/(?P<token>[^/]+)/confirm", checkout.challenge),
     (r"/onboarding/(?P<token>[^/]+)", onboarding.open_link),
     (r"/onboarding/session/(?P<token>[^/]+)", onboarding.answer),
     (r"/invoice/(?P<token>[^/]+)(?:/pdf)?", invoices.public),
