@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from colonnade_sandbox import caller, errors, expansion, forms, ids, resources
+from colonnade_sandbox import caller, errors, expansion, forms, ids, keys, resources
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.contract import parameters, routes, shapes, source
 from colonnade_sandbox.faults import ApiFault
@@ -77,6 +77,7 @@ class Api:
         caller.check_version(exchange.version)
         exchange.account = caller.account(self._sandbox, exchange.headers, exchange.key, exchange.platform)
         self._route(exchange)
+        keys.check(self._sandbox.store, exchange.key, exchange.request.method, exchange.request.path, exchange.account)
         exchange.params = self._params(exchange.request)
         fault = self._sandbox.faults.of_call(exchange.request.path, exchange.account)
         if fault is None:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from colonnade_sandbox import billing_settings, deliveries, errors, targets
+from colonnade_sandbox import billing_settings, deliveries, errors, keys, targets
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.caller import secret_key
 from colonnade_sandbox.expansion import public
@@ -166,6 +166,14 @@ def account_states(request: Request, sandbox: Sandbox) -> Response:
     return Response.json(public(account_standing.set_state(sandbox, wanted)))
 
 
+def restricted_keys(request: Request, sandbox: Sandbox) -> Response:
+    """Makes a restricted key of the key's account, or changes what one may do."""
+    wanted = msgspec.json.decode(request.body, type=keys.Restricted)
+    platform = sandbox.platform(secret_key(request.headers.get("authorization", "")))
+    key = sandbox.run(lambda call: keys.restrict(sandbox.store, platform, wanted), Call(sandbox, platform, platform))
+    return Response.json({"key": key, "permissions": wanted.permissions})
+
+
 ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/_sandbox/health"): health,
     ("GET", "/_sandbox/requests"): requests,
@@ -181,6 +189,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/_sandbox/secrets"): roll,
     ("GET", "/_sandbox/attempts"): attempts,
     ("POST", "/_sandbox/portal_configuration"): default_configuration,
+    ("POST", "/_sandbox/restricted_keys"): restricted_keys,
 }
 
 

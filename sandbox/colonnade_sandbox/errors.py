@@ -105,6 +105,14 @@ def unauthorized(message: str) -> StripeError:
     return StripeError(401, message, storable=False)
 
 
+def permission_missing(key: str, account: str, permission: str) -> StripeError:
+    text = (
+        f"The provided key '{key[:8]}***' does not have the required permissions for this endpoint on account "
+        f"'{account}'. Having the '{permission}' permission would allow this request to continue."
+    )
+    return StripeError(403, text, storable=False)
+
+
 def invalid_version(version: str) -> StripeError:
     return StripeError(400, f"Invalid Stripe API version: {version}", storable=False)
 

@@ -69,6 +69,10 @@ class Store:
                 for value in list(objects.values()):
                     yield account, value
 
+    def kinds(self, account: str) -> list[str]:
+        """The kinds of which the account has objects."""
+        return [kind for (owner, kind), table in self._tables.items() if owner == account and table]
+
     def put(self, account: str, kind: str, key: str, value: Object) -> None:
         table = self._tables.setdefault((account, kind), {})
         self._remember(account, kind, key, table.get(key), value)

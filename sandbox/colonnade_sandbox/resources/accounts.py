@@ -1,6 +1,6 @@
 """Accounts: the platform's own, and the connected accounts that it creates and that onboarding completes."""
 
-from colonnade_sandbox import errors, ids, lists
+from colonnade_sandbox import errors, ids, keys, lists
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import operation
@@ -23,6 +23,7 @@ def create_own(call: Call) -> Object:
         "details_submitted": True,
         "capabilities": {"card_payments": "active", "transfers": "active"},
         "_platforms": [],
+        "_linked": True,
     }
     values["settings"]["dashboard"]["display_name"] = "Sandbox platform"
     values["business_profile"]["name"] = "Sandbox platform"
@@ -99,8 +100,11 @@ def delete(call: Call) -> Object:
     if account["id"] == call.platform:
         raise errors.invalid("You cannot delete your own account via the API.", "account")
     disconnect(call, account)
-    owner = call.on(account["id"])
-    owner.sandbox.store.delete(account["id"], "account", account["id"])
+    store = call.sandbox.store
+    for kind in store.kinds(account["id"]):
+        if kind != "event":  # what is still to be delivered
+            for row in store.all(account["id"], kind):
+                store.delete(account["id"], kind, row["id"])
     return {"id": account["id"], "object": "account", "deleted": True}
 
 
@@ -110,6 +114,7 @@ def disconnect(call: Call, account: Object) -> None:
     owner.emit("account.application.deauthorized", application(call))
     left = [platform for platform in account["_platforms"] if platform != call.platform]
     owner.put(account | {"_platforms": left})
+    keys.revoke(call.sandbox.store, account["id"], call.platform)
 
 
 def remember(call: Call, kind: str, token: str, value: Object) -> None:

@@ -37,8 +37,7 @@ def new(call: Call) -> Object:
         "future_requirements": _nothing_due(),
         "verification": {"status": "unverified", "document": {}},
     }
-    person = call.new("person", "person", values)
-    return person
+    return call.new("person", "person", values)
 
 
 def written(person: Object, params: dict[str, Any]) -> Object:
