@@ -43,9 +43,10 @@ async def test_a_resumption_within_the_period_changes_nothing_else(sdk: Any, sho
 
 
 async def test_a_resumption_that_is_not_paid_waits_for_its_invoice(sdk: Any, shop: Shop) -> None:
-    _, subscription = await running(sdk, shop)
+    clock, subscription = await running(sdk, shop)
     await sdk.subscriptions.pause_async(subscription.id)
     await use_card(sdk, subscription.customer, "pm_card_chargeCustomerFail")
+    await advance(sdk, clock, NOW + DAY)
     waiting = await sdk.subscriptions.resume_async(subscription.id)
     assert waiting.status == "paused"
     good = await use_card(sdk, subscription.customer, "pm_card_visa")

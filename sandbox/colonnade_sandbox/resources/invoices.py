@@ -26,9 +26,10 @@ def bill(call: Call, subscription: Object, items: Sequence[Object], reason: str,
     lines = [*invoice_lines.take_pending(call, invoice_id, waiting)]
     lines += [invoice_lines.of_period(subscription, item, free=free) for item in items]
     details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
+    paused = (subscription["pause_collection"] or {}).get("behavior")
     values = {
         "id": invoice_id,
-        "auto_advance": subscription["status"] != "unpaid",
+        "auto_advance": subscription["status"] != "unpaid" and paused != "keep_as_draft",
         "billing_reason": reason,
         "collection_method": subscription["collection_method"],
         "currency": subscription["currency"],
