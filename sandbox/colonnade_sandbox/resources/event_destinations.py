@@ -142,7 +142,7 @@ def delete(call: Call) -> Object:
     return {"id": call.id, "object": targets.DESTINATION}
 
 
-@operation("POST", f"{PATH}/{{id}}/enable", takes="include")
+@operation("POST", f"{PATH}/{{id}}/enable")
 def enable(call: Call) -> Object:
     return _switch(call, "enabled", None)
 
