@@ -20,6 +20,7 @@ from colonnade_sandbox.resources import (
     invoice_work,
     renewals,
     schedule_work,
+    tax_ids,
     test_clocks,
 )
 from colonnade_sandbox.store import Object
@@ -47,6 +48,7 @@ WORK: dict[str, Work] = {
     "invoice": Work(invoice_work.due_at, invoice_work.work),
     "checkout.session": Work(checkout_sessions.due_at, checkout_sessions.work),
     "account": Work(account_standing.due_at, account_standing.work),
+    "tax_id": Work(tax_ids.due_at, tax_ids.check),
 }
 RANKS = {kind: rank for rank, kind in enumerate(WORK)}
 

@@ -96,7 +96,7 @@ class Reply:
                 return [self._value(of, item, rest, full) for item in value]
             case Page(of) if isinstance(value, dict):
                 if not rest:
-                    return value
+                    return value | {"data": [public(item) for item in value["data"]]}
                 if rest[0] != "data" or len(rest) < 2:
                     raise cannot_expand(full)
                 return value | {"data": [self._value(of, item, rest[1:], full) for item in value["data"]]}

@@ -41,6 +41,7 @@ MODULES = (
     "subscriptions",
     "test_clocks",
     "thin_events",
+    "tax_ids",
     "webhook_endpoints",
 )
 

@@ -6,14 +6,28 @@ from colonnade_sandbox import errors, lists
 from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.expansion import COMPUTED
-from colonnade_sandbox.operations import listable, operation, retrievable
-from colonnade_sandbox.resources import lifecycle, payment_methods, test_clocks
+from colonnade_sandbox.operations import listable, operation
+from colonnade_sandbox.resources import lifecycle, payment_methods, tax_ids, test_clocks
 from colonnade_sandbox.store import Object, Store
 
-COPIED = ("description", "email", "name", "phone", "preferred_locales", "tax_exempt", "address", "shipping", "balance")
+COPIED = (
+    "address",
+    "balance",
+    "business_name",
+    "description",
+    "email",
+    "individual_name",
+    "name",
+    "phone",
+    "preferred_locales",
+    "shipping",
+    "tax_exempt",
+)
 TAKEN = " ".join((*COPIED, "invoice_prefix", "invoice_settings", "metadata", "next_invoice_sequence"))
 
-retrievable("customer", "/v1/customers/{customer}")
+# What is left of a deleted customer: the stub that a retrieval still answers.
+DELETED = "_deleted_customer"
+
 listable(
     "customer",
     "/v1/customers",
@@ -27,7 +41,7 @@ def _values(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@operation("POST", "/v1/customers", takes=f"{TAKEN} payment_method test_clock")
+@operation("POST", "/v1/customers", takes=f"{TAKEN} payment_method tax_id_data test_clock")
 def create(call: Call) -> Object:
     values = {"balance": 0, "delinquent": False, "tax_exempt": "none", "preferred_locales": []}
     values |= {"next_invoice_sequence": 1, "invoice_prefix": None, "invoice_settings": {}}
@@ -43,7 +57,15 @@ def create(call: Call) -> Object:
     if settings := call.params.get("invoice_settings"):
         customer = call.put(customer | {"invoice_settings": _invoice_settings(call, customer, settings)})
     call.emit("customer.created", customer)
+    for place, data in enumerate(call.params.get("tax_id_data") or []):
+        owner = {"type": "customer", "customer": customer["id"]}
+        tax_ids.add(call, customer["id"], data, owner, f"tax_id_data[{place}][value]")
     return customer
+
+
+@operation("GET", "/v1/customers/{customer}")
+def retrieve(call: Call) -> Object:
+    return call.find(DELETED, call.id) or call.get("customer", call.id)
 
 
 @operation("POST", "/v1/customers/{customer}", takes=TAKEN)
@@ -72,7 +94,14 @@ def delete(call: Call) -> Object:
     customer = call.get("customer", call.id)
     for subscription in lifecycle.of_customer(call, customer["id"]):
         lifecycle.end(call, subscription, {})
-    return call.remove(customer)
+    for tax_id in tax_ids.of_customer(call, customer["id"]):
+        call.remove(tax_id, event=None)
+    for method in list(call.all("payment_method")):
+        if method["customer"] == customer["id"]:
+            call.put(method | {"customer": None})
+    stub = call.remove(customer)
+    call.sandbox.store.put(call.account, DELETED, customer["id"], stub)
+    return stub
 
 
 def _subscriptions(store: Store, account: str, customer: Object) -> Object:
