@@ -6,6 +6,7 @@
 | `GET requests`, `DELETE requests` | log of API calls; forget it |
 | `GET faults`, `POST faults`, `DELETE faults` | all faults; replace them; end them |
 | `POST advance` | move the time of everything that is on no test clock |
+| `POST authenticate` | the customer passes 3D Secure for an open invoice |
 | `POST billing` | dunning, and the pace of test clocks |
 | `GET deliveries`, `POST deliveries` | deliveries still owed; deliver an event again |
 | `GET attempts` | tries to deliver, and what was answered |
@@ -26,7 +27,7 @@ from colonnade_sandbox.caller import secret_key
 from colonnade_sandbox.expansion import public
 from colonnade_sandbox.faults import Wanted
 from colonnade_sandbox.http import Request, Response
-from colonnade_sandbox.resources import account_standing
+from colonnade_sandbox.resources import account_standing, invoice_operations, test_clocks
 from colonnade_sandbox.resources import billing_portal_configurations as configurations
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import Object
@@ -54,6 +55,12 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
     """Seconds by which the sandbox's time moves forward."""
 
     seconds: int
+
+
+class Authenticate(msgspec.Struct, forbid_unknown_fields=True):
+    """The open invoice whose payment the customer confirms."""
+
+    invoice: str
 
 
 def health(request: Request, sandbox: Sandbox) -> Response:
@@ -174,6 +181,15 @@ def restricted_keys(request: Request, sandbox: Sandbox) -> Response:
     return Response.json({"key": key, "permissions": wanted.permissions})
 
 
+def authenticate(request: Request, sandbox: Sandbox) -> Response:
+    """The customer passes the bank's check (3D Secure) for the open invoice `{"invoice": id}`, which is then paid."""
+    wanted = msgspec.json.decode(request.body, type=Authenticate)
+    platform = sandbox.platform(secret_key(request.headers.get("authorization", "")))
+    call = Call(sandbox, request.headers.get("stripe-account", platform), platform).at(wanted.invoice)
+    test_clocks.bind(call)
+    return Response.json(public(sandbox.run(invoice_operations.authenticate, call)))
+
+
 ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/_sandbox/health"): health,
     ("GET", "/_sandbox/requests"): requests,
@@ -183,6 +199,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/_sandbox/faults"): faults,
     ("DELETE", "/_sandbox/faults"): no_faults,
     ("POST", "/_sandbox/advance"): advance,
+    ("POST", "/_sandbox/authenticate"): authenticate,
     ("POST", "/_sandbox/billing"): billing,
     ("GET", "/_sandbox/deliveries"): waiting,
     ("POST", "/_sandbox/deliveries"): again,

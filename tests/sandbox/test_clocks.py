@@ -1,13 +1,14 @@
 """Test clocks: time that moves when it is told to, for the customers on it alone."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stripe
 
 from tests.sandbox.clocks import DAY, NOW, advance, on_a_clock, set_billing, types_of
-from tests.sandbox.conftest import Shop, Wire, customer_with_card
+from tests.sandbox.conftest import Shop, Wire, catalogue, client_for, customer_with_card, start
 
 
 async def test_a_renewal_drafts_then_finalises_after_an_hour(sdk: Any, shop: Shop) -> None:
@@ -141,6 +142,33 @@ async def test_a_deleted_clock_takes_its_objects_along(sdk: Any, shop: Shop) -> 
             await call
     assert (await sdk.customers.retrieve_async(shop.customer)).id == shop.customer
     assert (await types_of(sdk, "test_helpers.*"))[-1] == "test_helpers.test_clock.deleted"
+
+
+async def test_a_clock_that_a_killed_sandbox_left_on_its_way_arrives(
+    database: Path, transport: stripe.AIOHTTPClient, http: Any
+) -> None:
+    own = start("--data", str(database))
+    key = "sk_test_moving"
+    try:
+        sdk: Any = client_for(own.url, key, transport).v1
+        await set_billing(Wire(http, own.url, key), advance_pace=0.3)
+        _, price, _ = await catalogue(sdk)
+        clock, customer = await on_a_clock(sdk)
+        subscription = await sdk.subscriptions.create_async({"customer": customer, "items": [{"price": price}]})
+        await sdk.test_helpers.test_clocks.advance_async(clock, {"frozen_time": NOW + 32 * DAY})
+        await asyncio.sleep(0.1)
+        own.stop(kill=True)
+        own = start("--data", str(database))
+        sdk = client_for(own.url, key, transport).v1
+        async with asyncio.timeout(10):
+            while (await sdk.test_helpers.test_clocks.retrieve_async(clock)).status != "ready":
+                await asyncio.sleep(0.05)
+        invoices = (await sdk.invoices.list_async({"customer": customer})).data
+        assert [invoice.status for invoice in invoices] == ["paid", "paid"]
+        assert (await sdk.subscriptions.retrieve_async(subscription.id)).latest_invoice == invoices[0].id
+        assert await types_of(sdk, "invoice.upcoming") == ["invoice.upcoming"]
+    finally:
+        own.stop()
 
 
 async def test_a_new_customer_can_be_put_on_a_clock_one_with_subscriptions_cannot(sdk: Any, shop: Shop) -> None:

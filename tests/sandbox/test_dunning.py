@@ -118,6 +118,16 @@ async def test_a_card_that_wants_authentication_leaves_the_subscription_incomple
     assert len((await sdk.subscriptions.list_async({"customer": secure})).data) == 1
 
 
+async def test_a_customer_who_authenticates_has_paid(sdk: Any, shop: Shop, wire: Wire) -> None:
+    secure = await customer_with_card(sdk, "pm_card_threeDSecure2Required")
+    subscription = await sdk.subscriptions.create_async({"customer": secure, "items": [{"price": shop.monthly}]})
+    headers = {"Authorization": f"Bearer {wire.key}"}
+    wish = {"invoice": subscription.latest_invoice}
+    async with wire.session.post(f"{wire.url}/_sandbox/authenticate", json=wish, headers=headers) as answer:
+        assert (answer.status, (await answer.json())["status"]) == (200, "paid")
+    assert (await sdk.subscriptions.retrieve_async(subscription.id)).status == "active"
+
+
 async def test_an_incomplete_subscription_expires_after_23_hours(sdk: Any, shop: Shop) -> None:
     clock, customer = await on_a_clock(sdk)
     subscription = await sdk.subscriptions.create_async(

@@ -196,6 +196,19 @@ async def test_an_update_that_must_be_paid_is_refused_or_past_due(sdk: Any, shop
     assert (changed.status, changed["items"].data[0].price.id) == ("past_due", shop.yearly)
 
 
+async def test_a_new_billing_cycle_starts_now_with_what_is_left_credited(sdk: Any, shop: Shop) -> None:
+    clock, customer = await on_a_clock(sdk)
+    subscription = await sdk.subscriptions.create_async({"customer": customer, "items": [{"price": shop.monthly}]})
+    end = subscription["items"].data[0].current_period_end
+    await advance(sdk, clock, NOW + 10 * DAY)
+    moved = await sdk.subscriptions.update_async(
+        subscription.id, {"billing_cycle_anchor": {"type": "now"}, "expand": ["latest_invoice"]}
+    )
+    assert moved.billing_cycle_anchor == moved["items"].data[0].current_period_start == NOW + 10 * DAY
+    assert moved.latest_invoice.total == 1000 - round(1000 * (end - NOW - 10 * DAY) / (end - NOW))
+    assert moved.latest_invoice.status == "paid"
+
+
 async def test_an_added_item_ends_with_the_period_and_is_prorated(sdk: Any, shop: Shop) -> None:
     clock, customer = await on_a_clock(sdk)
     _, other, _ = await catalogue(sdk)

@@ -152,6 +152,26 @@ async def test_phases_that_cannot_be_are_refused_whole(sdk: Any, shop: Shop, pha
     assert (await sdk.subscriptions.list_async({"status": "all"})).data == []
 
 
+async def test_a_schedule_keeps_the_account_that_a_subscription_is_sold_for(sdk: Any, shop: Shop) -> None:
+    _, customer = await on_a_clock(sdk)
+    subscription = await sdk.subscriptions.create_async(
+        {"customer": customer, "items": [{"price": shop.monthly}], "on_behalf_of": shop.account}
+    )
+    schedule = await sdk.subscription_schedules.create_async({"from_subscription": subscription.id})
+    assert (schedule.default_settings.on_behalf_of, schedule.phases[0].on_behalf_of) == (shop.account, shop.account)
+    phases = [
+        {"items": [{"price": shop.monthly}]},
+        {"items": [{"price": shop.monthly}], "on_behalf_of": shop.account},
+    ]
+    wanted = {"customer": customer, "start_date": "now", "default_settings": {"on_behalf_of": shop.account}}
+    made = await sdk.subscription_schedules.create_async({**wanted, "phases": phases, "expand": ["subscription"]})
+    assert made.subscription.on_behalf_of == shop.account
+    phases[1]["on_behalf_of"] = "acct_none"
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await sdk.subscription_schedules.create_async({**wanted, "phases": phases})
+    assert refused.value.param == "phases[1][on_behalf_of]"
+
+
 async def test_a_subscription_has_one_schedule_and_the_current_phase_keeps_its_start(sdk: Any, shop: Shop) -> None:
     _, subscription = await subscribed(sdk, shop)
     schedule = await sdk.subscription_schedules.create_async({"from_subscription": subscription.id})

@@ -53,7 +53,8 @@ def create(call: Call) -> Object:
         raise errors.missing_parameter("customer")
     customer = call.get("customer", key, "customer")
     if subscription is not None:
-        return invoices.bill(call, subscription, [], "manual")
+        billed = invoices.bill(call, subscription, [], "manual")
+        return call.change(billed, _values(call, customer["id"], billed))
     currency = str(params.get("currency") or customer["currency"] or "usd").lower()
     values = {"auto_advance": False, "billing_reason": "manual", "collection_method": "charge_automatically"}
     values |= _values(call, customer["id"], {"metadata": {}}) | {"currency": currency}

@@ -57,6 +57,11 @@ def from_subscription(subscription: Object) -> Object:
     }
 
 
+def defaults_of(subscription: Object) -> dict[str, Any]:
+    """The `default_settings` of a schedule made from a subscription."""
+    return {name: subscription[name] for name in APPLIED if name != "trial_end"}
+
+
 def _shown(price: Object, given: dict[str, Any]) -> dict[str, Any]:
     shown = {"price": price["id"], "plan": price["id"], "metadata": given.get("metadata") or {}, "tax_rates": []}
     return shown | {"quantity": given.get("quantity", 1), "discounts": []}
@@ -87,6 +92,9 @@ def _phase(call: Call, wish: dict[str, Any], start: int, param: str) -> Object:
     end = _end(call, wish, start, prices[0])
     if end <= start:
         raise errors.invalid("A phase must end after it starts.", f"{param}[end_date]")
+    subscription_values.account_of(call, wish.get("on_behalf_of") or None, f"{param}[on_behalf_of]")
+    destination = (wish.get("transfer_data") or {}).get("destination")
+    subscription_values.account_of(call, destination, f"{param}[transfer_data][destination]")
     trial_end = end if wish.get("trial") else wish.get("trial_end")
     return {
         **{name: wish[name] or None for name in COPIED if name in wish},
@@ -109,11 +117,19 @@ def _end(call: Call, wish: dict[str, Any], start: int, price: Object) -> int:
     return periods.step(start, {"interval_count": 1, **duration}, 1)
 
 
-def apply(call: Call, subscription: Object, phase: Object) -> Object:
-    """The subscription becomes what the phase says."""
-    wishes: dict[str, Any] = {name: phase[name] for name in APPLIED if phase.get(name) is not None}
-    if wishes.get("trial_end", call.now) <= call.now:
+def wishes_of(schedule: Object, phase: Object, now: int) -> dict[str, Any]:
+    """A phase as parameters of its subscription; what it leaves open, the schedule's defaults say."""
+    merged = {name: phase.get(name) or schedule["default_settings"].get(name) for name in APPLIED}
+    wishes = {name: value for name, value in merged.items() if value is not None}
+    if wishes.get("trial_end", now) <= now:
         wishes.pop("trial_end", None)
+    return wishes
+
+
+def apply(call: Call, schedule: Object, phase: Object) -> Object:
+    """The subscription becomes what the phase says."""
+    subscription = call.get("subscription", schedule["subscription"], "subscription")
+    wishes = wishes_of(schedule, phase, call.now)
     inner = call.to(**wishes, metadata=phase["metadata"] or {}, proration_behavior=phase["proration_behavior"])
     changes = subscription_values.values(inner, subscription["customer"], subscription)
     data = subscription_lines.edited(inner, subscription, _edits(subscription, phase))

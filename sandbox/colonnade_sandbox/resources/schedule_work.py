@@ -37,7 +37,7 @@ def begin(call: Call, schedule: Object) -> Object:
     """The first phase starts: the subscription is made."""
     phase = schedule["phases"][0]
     items = [{name: item[name] for name in ("price", "quantity", "metadata")} for item in phase["items"]]
-    wishes: dict[str, Any] = {name: phase[name] for name in schedule_phases.APPLIED if phase.get(name) is not None}
+    wishes = schedule_phases.wishes_of(schedule, phase, call.now)
     if phase["discounts"]:
         wishes["discounts"] = [{k: v for k, v in each.items() if v} for each in phase["discounts"]]
     mode = {"type": schedule["billing_mode"]["type"]}
@@ -74,8 +74,7 @@ def _next_phase(call: Call, schedule: Object) -> None:
     if not following:
         _finish(call, schedule)
         return
-    subscription = call.get("subscription", schedule["subscription"], "subscription")
-    schedule_phases.apply(call, subscription, following[0])
+    schedule_phases.apply(call, schedule, following[0])
     call.change(schedule, {"current_phase": span(following[0])})
 
 

@@ -62,6 +62,8 @@ def _settings(call: Call, current: dict[str, Any]) -> dict[str, Any]:
         raise errors.parameter_not_implemented("end_behavior")
     found = {"end_behavior": behaviour, "metadata": merged_metadata(current["metadata"], params.get("metadata"))}
     if "default_settings" in params:
+        account = params["default_settings"].get("on_behalf_of") or None
+        subscription_values.account_of(call, account, "default_settings[on_behalf_of]")
         found["default_settings"] = current.get("default_settings", {}) | params["default_settings"]
     return found
 
@@ -84,6 +86,7 @@ def _from_subscription(call: Call, key: str) -> Object:
         "billing_mode": subscription["billing_mode"],
         "current_phase": schedule_work.span(phase),
         "customer": subscription["customer"],
+        "default_settings": schedule_phases.defaults_of(subscription),
         "end_behavior": "cancel" if subscription["cancel_at"] else "release",
         "metadata": {},
         "phases": [phase],
@@ -136,7 +139,7 @@ def _apply(call: Call, before: Object, after: Object) -> None:
     old, new = (_current(schedule) for schedule in (before, after))
     if old["items"] != new["items"]:
         wanted = new | {"proration_behavior": call.params.get("proration_behavior", "create_prorations")}
-        schedule_phases.apply(call, call.get("subscription", after["subscription"], "subscription"), wanted)
+        schedule_phases.apply(call, after, wanted)
 
 
 def _current(schedule: Object) -> Object:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from colonnade_sandbox import errors
+from colonnade_sandbox import errors, periods
 from colonnade_sandbox.call import Call, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import operation
@@ -21,7 +21,7 @@ from colonnade_sandbox.resources import (
 )
 from colonnade_sandbox.store import Object
 
-TAKEN = f"{subscription_values.SHARED} cancellation_details pause_collection proration_date"
+TAKEN = f"{subscription_values.SHARED} billing_cycle_anchor cancellation_details pause_collection proration_date"
 
 
 @operation("POST", "/v1/subscriptions/{subscription_exposed_id}", takes=TAKEN)
@@ -72,6 +72,8 @@ def _changes(call: Call, subscription: Object) -> dict[str, Any]:
     if params.get("items"):
         data = subscription_lines.edited(call, subscription, params["items"])
         changes |= items_changes(call, subscription, data)
+    if params.get("billing_cycle_anchor", {}).get("type") == "now":
+        changes |= _new_cycle(call, subscription | changes)
     if "trial_end" in params:
         changes |= _new_trial(call, subscription | changes)
     if "cancel_at_period_end" in params:
@@ -136,6 +138,19 @@ def _new_trial(call: Call, subscription: Object) -> dict[str, Any]:
     status = "trialing" if end > call.now else subscription["status"]
     start = subscription["trial_start"] or call.now
     return {"items": items, "trial_end": end, "trial_start": start, "billing_cycle_anchor": end, "status": status}
+
+
+def _new_cycle(call: Call, subscription: Object) -> dict[str, Any]:
+    """Every item's period starts now, and is billed."""
+    data = [
+        item
+        | {
+            "current_period_start": call.now,
+            "current_period_end": periods.step(call.now, item["price"]["recurring"], 1),
+        }
+        for item in subscription["items"]["data"]
+    ]
+    return {"items": subscription_lines.page(subscription["id"], data), "billing_cycle_anchor": call.now}
 
 
 def _update_ended(call: Call, subscription: Object) -> Object:

@@ -9,7 +9,8 @@ from colonnade_sandbox.store import Object
 
 SHARED = (
     "application_fee_percent cancel_at cancel_at_period_end collection_method days_until_due "
-    "default_payment_method description discounts items metadata "
+    "default_payment_method description discounts items[clear_usage] items[deleted] items[id] items[metadata] "
+    "items[plan] items[price] items[price_data] items[quantity] metadata "
     "off_session on_behalf_of payment_behavior payment_settings proration_behavior transfer_data trial_end "
     "trial_settings"
 )
@@ -45,11 +46,11 @@ def values(call: Call, customer: str, current: Object) -> dict[str, Any]:
     if "default_payment_method" in params:
         found["default_payment_method"] = _method(call, customer, unset(params["default_payment_method"]))
     if "on_behalf_of" in params:
-        found["on_behalf_of"] = _account(call, unset(params["on_behalf_of"]), "on_behalf_of")
+        found["on_behalf_of"] = account_of(call, unset(params["on_behalf_of"]), "on_behalf_of")
     if "transfer_data" in params:
         data = unset(params["transfer_data"])
         if data is not None:
-            _account(call, data["destination"], "transfer_data[destination]")
+            account_of(call, data["destination"], "transfer_data[destination]")
         found["transfer_data"] = data
     if "cancel_at" in params:
         found |= _cancel_at(call, current, params["cancel_at"])
@@ -76,7 +77,8 @@ def _method(call: Call, customer: str, name: str | None) -> str | None:
     return str(found["id"])
 
 
-def _account(call: Call, account: str | None, param: str) -> str | None:
+def account_of(call: Call, account: str | None, param: str) -> str | None:
+    """Raises StripeError (400) for an account that is not connected to the caller."""
     if account is not None and call.platform not in call.sandbox.platforms_of(account):
         raise errors.no_such("account", account, param)
     return account
