@@ -130,6 +130,17 @@ async def test_proration_behaviour_says_when_a_change_is_billed(
         assert (changed.latest_invoice.total, changed.latest_invoice.status) == (billed, "paid")
 
 
+async def test_an_item_by_itself_is_changed_with_the_same_prorations(sdk: Any, shop: Shop) -> None:
+    _, customer = await on_a_clock(sdk)
+    subscription = await sdk.subscriptions.create_async({"customer": customer, "items": [{"price": shop.monthly}]})
+    item = subscription["items"].data[0].id
+    await sdk.subscription_items.update_async(item, {"quantity": 2, "proration_behavior": "none"})
+    pending = {"customer": customer, "pending": True}
+    assert (await sdk.invoice_items.list_async(pending)).data == []
+    await sdk.subscription_items.update_async(item, {"quantity": 5})
+    assert sum(row.amount for row in (await sdk.invoice_items.list_async(pending)).data) == 3000
+
+
 async def test_a_preview_shows_a_change_and_leaves_nothing_behind(sdk: Any, shop: Shop) -> None:
     subscription = await sdk.subscriptions.create_async({"customer": shop.customer, "items": [{"price": shop.monthly}]})
     before = [row.id for row in (await sdk.events.list_async({"limit": 100})).data]

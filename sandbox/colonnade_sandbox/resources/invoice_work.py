@@ -4,10 +4,9 @@ from typing import Any
 
 from colonnade_sandbox import billing_settings
 from colonnade_sandbox.call import Call
+from colonnade_sandbox.clock import DAY
 from colonnade_sandbox.resources import invoices, lifecycle, pending_updates
 from colonnade_sandbox.store import Object
-
-DAY = 24 * 3600
 
 
 def due_at(invoice: Object) -> int | None:

@@ -5,13 +5,13 @@ from typing import Any
 
 from colonnade_sandbox import ids
 from colonnade_sandbox.call import Call
+from colonnade_sandbox.clock import DAY, HOUR
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.resources import discounts, invoice_lines, invoice_payments, lifecycle, payment_methods
 from colonnade_sandbox.store import Object
 
 # Stripe finalises a renewal's draft about an hour after it was made (Stripe docs, "Invoice lifecycle").
-DRAFT_FOR = 3600
-DAY = 24 * 3600
+DRAFT_FOR = HOUR
 DAYS_UNTIL_DUE = 30
 
 amount_of = invoice_lines.amount_of

@@ -7,7 +7,6 @@ from colonnade_sandbox.call import Call
 from colonnade_sandbox.store import Object
 
 ENDED = frozenset({"canceled", "incomplete_expired"})
-DAY = 24 * 3600
 
 
 def change(call: Call, subscription: Object, changes: dict[str, Any]) -> Object:

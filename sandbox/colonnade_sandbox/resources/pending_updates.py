@@ -4,11 +4,12 @@ from typing import Any
 
 from colonnade_sandbox import errors
 from colonnade_sandbox.call import Call
+from colonnade_sandbox.clock import HOUR
 from colonnade_sandbox.resources import invoices, lifecycle
 from colonnade_sandbox.store import Object
 
 # A pending update that is not paid within this time is dropped (Stripe docs, "Pending updates").
-KEPT = 23 * 3600
+KEPT = 23 * HOUR
 # What may wait; anything else in the same call is refused (same page).
 SUPPORTED = {"cancel_at_period_end", "discounts", "items", "metadata", "off_session", "payment_behavior"}
 SUPPORTED |= {"proration_behavior", "proration_date", "trial_end"}

@@ -4,12 +4,12 @@ from typing import Any
 
 from colonnade_sandbox import billing_settings, periods
 from colonnade_sandbox.call import Call
+from colonnade_sandbox.clock import DAY, HOUR
 from colonnade_sandbox.resources import discounts, invoices, lifecycle, pending_updates
 from colonnade_sandbox.store import Object
 
-DAY = 24 * 3600
 # Stripe gives a first payment this long (Stripe docs, "How subscriptions work").
-INCOMPLETE_FOR = 23 * 3600
+INCOMPLETE_FOR = 23 * HOUR
 TRIAL_NOTICE = 3 * DAY
 
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from colonnade_sandbox.call import Call
+from colonnade_sandbox.clock import DAY
 from colonnade_sandbox.resources import lifecycle, schedule_phases, subscriptions
 from colonnade_sandbox.store import Object
 
-DAY = 24 * 3600
 # Stripe tells of a schedule's end this long before (Events reference, `subscription_schedule.expiring`).
 NOTICE = 7 * DAY
 

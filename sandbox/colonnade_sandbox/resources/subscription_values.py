@@ -4,6 +4,7 @@ from typing import Any
 
 from colonnade_sandbox import errors
 from colonnade_sandbox.call import Call, merged_metadata, unset
+from colonnade_sandbox.clock import DAY
 from colonnade_sandbox.resources import lifecycle, payment_methods
 from colonnade_sandbox.store import Object
 
@@ -26,7 +27,7 @@ def billing_mode(params: dict[str, Any]) -> dict[str, Any]:
 def trial_end(call: Call) -> int | None:
     if "trial_period_days" in call.params:
         days = call.params["trial_period_days"]
-        return call.now + days * lifecycle.DAY if days > 0 else None
+        return call.now + days * DAY if days > 0 else None
     end = call.params.get("trial_end")
     if end in (None, "now"):
         return None

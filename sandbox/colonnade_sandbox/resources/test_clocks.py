@@ -2,6 +2,7 @@
 
 from colonnade_sandbox import errors, periods
 from colonnade_sandbox.call import Call, unset
+from colonnade_sandbox.clock import DAY
 from colonnade_sandbox.operations import listable, operation, retrievable
 from colonnade_sandbox.store import Object
 
@@ -12,7 +13,7 @@ MOST_SUBSCRIPTIONS = 3
 # Intervals of the shortest subscription that one advance may pass; without one, two years.
 MOST_INTERVALS = 2
 YEAR = {"interval": "year", "interval_count": 1}
-KEPT = 30 * 24 * 3600
+KEPT = 30 * DAY
 
 # What belongs to a customer, and so to its clock, by the prefix of its id.
 OWNED = {
