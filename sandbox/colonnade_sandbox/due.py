@@ -18,6 +18,7 @@ from colonnade_sandbox.resources import (
     account_standing,
     checkout_sessions,
     invoice_work,
+    portal_pauses,
     renewals,
     schedule_work,
     tax_ids,
@@ -46,6 +47,7 @@ WORK: dict[str, Work] = {
     "subscription_schedule": Work(schedule_work.due_at, schedule_work.work),
     "subscription": Work(renewals.due_at, renewals.work),
     "invoice": Work(invoice_work.due_at, invoice_work.work),
+    portal_pauses.KIND: Work(portal_pauses.due_at, portal_pauses.work),
     "checkout.session": Work(checkout_sessions.due_at, checkout_sessions.work),
     "account": Work(account_standing.due_at, account_standing.work),
     "tax_id": Work(tax_ids.due_at, tax_ids.check),
@@ -98,7 +100,10 @@ def work_off(sandbox: "Sandbox") -> int | None:
     """Do all work that is due, in the order in which it fell due; answers when the next falls due."""
     agenda, now = Agenda(sandbox), sandbox.clock.now()
     while (moment := agenda.following) is not None and moment <= now:
-        agenda.step()
+        try:
+            agenda.step()
+        except Exception:  # one object's failure must not end the time of all others
+            traceback.print_exc()
     return agenda.following
 
 
@@ -135,11 +140,7 @@ async def run(sandbox: "Sandbox") -> None:
             housekeeping.prune(sandbox)
             pruned = time.monotonic()
         sandbox.work_waits.clear()
-        try:
-            following = work_off(sandbox)
-        except Exception:  # one subscription's failure must not end the time of all others
-            traceback.print_exc()
-            following = None
+        following = work_off(sandbox)
         wait = LONGEST_SLEEP if following is None else following - sandbox.clock.now()
         await asyncio.sleep(SHORTEST_SLEEP)
         try:

@@ -10,6 +10,7 @@ from colonnade_sandbox.hosted import (
     invoices,
     offers,
     pages,
+    pause,
     payment_methods,
     summary,
 )
@@ -28,6 +29,9 @@ class Row:
     can_cancel: bool
     can_keep: bool
     can_update: bool
+    can_pause: bool
+    can_resume: bool
+    can_withdraw: bool
 
 
 def first_page(visit: Visit) -> Response:
@@ -55,9 +59,13 @@ def show(visit: Visit) -> Response:
 
 
 def _row(visit: Visit, subscription: Object) -> Row:
+    found = summary.of(visit, subscription)
     return Row(
-        summary=summary.of(visit, subscription),
+        summary=found,
         can_cancel=cancellation.can_cancel(visit, subscription),
         can_keep=cancellation.can_keep(visit, subscription),
         can_update=offers.can_update(visit, subscription),
+        can_pause=pause.can_pause(visit, subscription),
+        can_resume=pause.can_resume(visit, subscription),
+        can_withdraw=found.planned is not None and visit.has(offers.FEATURE),
     )

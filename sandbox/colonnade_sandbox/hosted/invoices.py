@@ -40,11 +40,11 @@ def public(request: Request, sandbox: Sandbox, token: str) -> Response:
 
 def _content(call: Call, invoice: Object) -> dict[str, Any]:
     label, tone = STATUSES.get(invoice["status"], (invoice["status"], "plain"))
-    lines = [(_description(call, line), line) for line in invoice["lines"]["data"]]
+    lines = [(description(call, line), line) for line in invoice["lines"]["data"]]
     return {"invoice": invoice, "label": label, "tone": tone, "lines": lines}
 
 
-def _description(call: Call, line: Object) -> str:
+def description(call: Call, line: Object) -> str:
     """The line's own text, else the name of its product."""
     details = ((line["pricing"] or {}).get("price_details")) or {}
     product = call.find("product", details.get("product") or "") or {}

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from colonnade_sandbox.hosted import words
+from colonnade_sandbox.hosted import deferral, words
 from colonnade_sandbox.hosted.visit import Visit
-from colonnade_sandbox.resources import invoices, lifecycle
+from colonnade_sandbox.resources import invoices, lifecycle, portal_pauses
 from colonnade_sandbox.store import Object
 
 # What each status is called, and the tone it is shown in.
@@ -36,6 +36,7 @@ class Summary:
     tone: str
     when: str
     method: Object | None
+    planned: str | None = None
 
     @property
     def title(self) -> str:
@@ -53,7 +54,18 @@ def of(visit: Visit, subscription: Object) -> Summary:
         tone=tone,
         when=when(visit, subscription),
         method=invoices.chargeable(visit.call(), subscription),
+        planned=_planned(visit, subscription),
     )
+
+
+def _planned(visit: Visit, subscription: Object) -> str | None:
+    """`Changes to Gold on November 22, 2026`, where a change waits for the end of the period."""
+    pending = deferral.pending(visit, subscription)
+    if pending is None:
+        return None
+    t, price = visit.t, words.total_price(pending.price, pending.quantity, visit.t)
+    name = product_name(visit, pending.price)
+    return t("Changes to {name} ({price}) on {date}.", name=name, price=price, date=t.date(pending.moment))
 
 
 def line(visit: Visit, item: Object) -> Line:
@@ -80,6 +92,9 @@ def when(visit: Visit, subscription: Object) -> str:
     t = visit.t
     if subscription["cancel_at"] is not None:
         return t("Your plan ends on {date}.", date=t.date(subscription["cancel_at"]))
+    if subscription["status"] == "paused":
+        pause = portal_pauses.of(visit.call(), subscription)
+        return t("Resumes on {date}.", date=t.date(pause["resumes_at"])) if pause else t("Your plan is paused.")
     if subscription["status"] == "trialing":
         return t("Your trial ends on {date}.", date=t.date(subscription["trial_end"]))
     if subscription["status"] == "incomplete":

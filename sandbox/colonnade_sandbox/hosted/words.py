@@ -62,6 +62,17 @@ def total_price(price: Object, quantity: int, t: Language) -> str:
     return f"{money(amount, price['currency'])} {interval(price['recurring'], t)}"
 
 
+def coupon(given: Object, t: Language) -> str:
+    """`20% off for 3 months`."""
+    if given["percent_off"] is not None:
+        amount = t("{amount} off", amount=f"{given['percent_off']:g}%")
+    else:
+        amount = t("{amount} off", amount=money(given["amount_off"], given["currency"]))
+    if given["duration"] == "repeating":
+        return amount + " " + t("for {count} months", count=given["duration_in_months"])
+    return amount + " " + t("forever" if given["duration"] == "forever" else "on your next invoice")
+
+
 def card(method: Object) -> str:
     """`Visa •••• 4242`."""
     details = method["card"]
