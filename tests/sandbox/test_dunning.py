@@ -64,8 +64,10 @@ async def test_an_unpaid_subscription_only_drafts_and_paying_brings_it_back(sdk:
 
 async def test_a_new_card_pays_at_the_next_try(sdk: Any, shop: Shop) -> None:
     clock, subscription, failed = await renewed_without_money(sdk, shop)
+    assert (await sdk.customers.retrieve_async(subscription.customer)).delinquent is True
     await use_card(sdk, subscription.customer, "pm_card_visa")
     await advance(sdk, clock, failed + 3 * DAY)
+    assert (await sdk.customers.retrieve_async(subscription.customer)).delinquent is False
     assert (await sdk.subscriptions.retrieve_async(subscription.id)).status == "active"
     assert (await sdk.invoices.retrieve_async(subscription.latest_invoice)).status == "paid"
 

@@ -195,4 +195,6 @@ def void(call: Call) -> Object:
 @operation("POST", "/v1/invoices/{invoice}/mark_uncollectible")
 def mark_uncollectible(call: Call) -> Object:
     text = "You can only mark open invoices uncollectible."
-    return invoices.write_off(call, _in_status(call, ("open",), text))
+    lost = invoices.write_off(call, _in_status(call, ("open",), text))
+    invoices.mark_delinquent(call, lost, late=False)
+    return lost

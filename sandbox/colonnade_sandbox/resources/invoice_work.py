@@ -102,6 +102,7 @@ def _overdue(call: Call, invoice: Object) -> None:
     """The due date of a sent invoice has passed."""
     late = call.put(invoice | {"_overdue": True})
     call.emit("invoice.overdue", late)
+    invoices.mark_delinquent(call, late, late=True)
     subscription: dict[str, Any] | None = call.find("subscription", invoices.subscription_of(invoice) or "")
     if subscription is not None and subscription["status"] == "active":
         lifecycle.change(call, subscription, {"status": "past_due"})

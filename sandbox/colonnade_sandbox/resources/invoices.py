@@ -138,6 +138,7 @@ def collect(call: Call, invoice: Object, method: Object | None, *, authenticated
         },
     )
     invoice_payments.settle(call, paid)
+    mark_delinquent(call, paid, late=False)
     call.emit("invoice.paid", paid)
     call.emit("invoice.payment_succeeded", paid)
     return paid
@@ -158,13 +159,22 @@ def pay_out_of_band(call: Call, invoice: Object) -> Object:
     """Paid outside Stripe: `invoice.paid` without `invoice.payment_succeeded`."""
     paid = call.change(invoice, _paid(call, invoice) | {"amount_paid_off_stripe": invoice["amount_due"]})
     invoice_payments.cancel(call, paid)
+    mark_delinquent(call, paid, late=False)
     call.emit("invoice.paid", paid)
     return paid
+
+
+def mark_delinquent(call: Call, invoice: Object, *, late: bool) -> None:
+    """The customer's `delinquent` follows the newest change of any invoice (API reference, "The Customer object")."""
+    customer = call.find("customer", invoice["customer"])
+    if customer is not None and customer["delinquent"] is not late:
+        call.change(customer, {"delinquent": late})
 
 
 def _failed(call: Call, invoice: Object, refused: str) -> Object:
     changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + 1}
     failed = call.change(invoice, changes)
+    mark_delinquent(call, failed, late=True)
     call.emit("invoice.payment_failed", failed)
     if refused == payment_methods.AUTHENTICATION:
         call.emit("invoice.payment_action_required", failed)
