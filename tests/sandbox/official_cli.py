@@ -7,7 +7,7 @@ import shutil
 import signal
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ class Cli:
             yield found
         finally:
             # The whole group: npm's launcher would leave the program itself behind.
-            os.killpg(running.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGTERM)
             await reader
             await running.wait()
 

@@ -35,6 +35,8 @@ MODULES = (
     "prices",
     "products",
     "promotion_codes",
+    "setup_intents",
+    "sources",
     "subscription_items",
     "subscription_schedules",
     "subscription_updates",

@@ -10,7 +10,8 @@ from colonnade_sandbox.store import Object
 @operation(
     "POST",
     "/v1/stripecli/sessions",
-    takes="device_name filters forward_connect_to_url forward_to_url websocket_features",
+    takes="device_name filters forward_connect_to_url forward_thin_connect_to_url forward_thin_to_url forward_to_url "
+    "websocket_features",
 )
 def create(call: Call) -> Object:
     """The secret in the answer is what `stripe listen --print-secret` prints."""

@@ -7,7 +7,7 @@ from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.expansion import COMPUTED
 from colonnade_sandbox.operations import listable, operation
-from colonnade_sandbox.resources import lifecycle, payment_methods, tax_ids, test_clocks
+from colonnade_sandbox.resources import lifecycle, payment_methods, sources, tax_ids, test_clocks
 from colonnade_sandbox.store import Object, Store
 
 COPIED = (
@@ -41,7 +41,7 @@ def _values(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@operation("POST", "/v1/customers", takes=f"{TAKEN} payment_method tax_id_data test_clock")
+@operation("POST", "/v1/customers", takes=f"{TAKEN} payment_method source tax_id_data test_clock")
 def create(call: Call) -> Object:
     values = {"balance": 0, "delinquent": False, "tax_exempt": "none", "preferred_locales": []}
     values |= {"next_invoice_sequence": 1, "invoice_prefix": None, "invoice_settings": {}}
@@ -54,6 +54,8 @@ def create(call: Call) -> Object:
     call.put(customer)
     if method := call.params.get("payment_method"):
         payment_methods.attach_to(call, method, customer["id"], "payment_method")
+    if source := call.params.get("source"):
+        customer = call.put(customer | {"default_source": sources.add(call, customer, source)["id"]})
     if settings := call.params.get("invoice_settings"):
         customer = call.put(customer | {"invoice_settings": _invoice_settings(call, customer, settings)})
     call.emit("customer.created", customer)

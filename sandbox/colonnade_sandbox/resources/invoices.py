@@ -211,6 +211,7 @@ def chargeable(call: Call, subscription: Object) -> Object | None:
     """The payment method that the subscription's invoices are charged to."""
     customer = call.get("customer", subscription["customer"], "customer")
     chosen = subscription["default_payment_method"] or customer["invoice_settings"]["default_payment_method"]
+    chosen = chosen or customer["default_source"]
     return call.find("payment_method", chosen) if chosen else None
 
 

@@ -97,7 +97,7 @@ def refused(method: Object | None, subject: str) -> errors.StripeError:
     return errors.StripeError(402, text, type="card_error", code=f"{subject}_payment_intent_requires_action")
 
 
-def _magic(value: str) -> str | None:
+def magic(value: str) -> str | None:
     """The name of the test card behind `pm_card_visa` or `tok_visa`."""
     for prefix in MAGIC:
         if value.startswith(prefix) and value.removeprefix(prefix) in CARDS:
@@ -105,7 +105,7 @@ def _magic(value: str) -> str | None:
     return None
 
 
-def _values(call: Call, name: str, given: dict[str, Any]) -> dict[str, Any]:
+def card_values(call: Call, name: str, given: dict[str, Any]) -> dict[str, Any]:
     card = CARDS[name]
     details = {
         "brand": card.brand,
@@ -130,12 +130,12 @@ def create(call: Call) -> Object:
     if call.params.get("type") != "card":
         raise errors.StripeError(501, "Only cards are implemented by this sandbox.", type="api_error", param="type")
     card = call.params.get("card", {})
-    name = _magic(card.get("token", "")) or NUMBERS.get(card.get("number", ""))
+    name = magic(card.get("token", "")) or NUMBERS.get(card.get("number", ""))
     if name is None:
         raise errors.StripeError(
             402, "Your card number is incorrect.", type="card_error", code="incorrect_number", param="card[number]"
         )
-    values = _values(call, name, card) | {"metadata": merged_metadata({}, call.params.get("metadata"))}
+    values = card_values(call, name, card) | {"metadata": merged_metadata({}, call.params.get("metadata"))}
     values["billing_details"] = call.params.get("billing_details", {})
     if "allow_redisplay" in call.params:
         values["allow_redisplay"] = call.params["allow_redisplay"]
@@ -158,7 +158,7 @@ def attach(call: Call) -> Object:
     if customer is None:
         raise errors.missing_parameter("customer")
     call.get("customer", customer, "customer")
-    if _magic(call.id) is None:
+    if magic(call.id) is None:
         call.get("payment_method", call.id, "payment_method", in_path=True)
     return attach_to(call, call.id, customer, "payment_method")
 
@@ -168,9 +168,9 @@ def attach_to(call: Call, value: str, customer: str, param: str) -> Object:
 
     Raises StripeError: 402 for a card that declines, 400 for one that another customer has.
     """
-    name = _magic(value)
+    name = magic(value)
     if name is not None:
-        method = call.put(call.new("payment_method", "pm", _values(call, name, {})))
+        method = call.put(call.new("payment_method", "pm", card_values(call, name, {})))
     else:
         method = call.get("payment_method", value, param)
     if (decline := card_of(method).attach) is not None:
@@ -197,7 +197,7 @@ def detach(call: Call) -> Object:
 
 def of_customer(call: Call, customer: str, value: str) -> Object | None:
     """An attached payment method by id; a magic id means the newest of that card."""
-    name = _magic(value)
+    name = magic(value)
     for method in call.all("payment_method"):
         if method["customer"] == customer and (method["id"] == value or (name and method["_card"] == name)):
             return method
