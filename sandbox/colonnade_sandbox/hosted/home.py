@@ -13,6 +13,7 @@ from colonnade_sandbox.hosted import (
     pause,
     payment_methods,
     summary,
+    tax_ids,
 )
 from colonnade_sandbox.hosted.visit import Visit
 from colonnade_sandbox.http import Response
@@ -52,6 +53,7 @@ def show(visit: Visit) -> Response:
         rows=[_row(visit, subscription) for subscription in visit.subscriptions()],
         methods=payment_methods.rows(visit) if visit.has(payment_methods.FEATURE) else None,
         details=customer_details.summary(visit) if visit.has(customer_details.FEATURE) else None,
+        tax_ids=tax_ids.rows(visit) if tax_ids.allowed(visit) else None,
         invoices=shown if every else shown[:SHOWN_INVOICES],
         more_invoices=not every and len(shown) > SHOWN_INVOICES,
         statuses=invoices.STATUSES,

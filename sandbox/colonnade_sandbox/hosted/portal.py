@@ -16,6 +16,7 @@ from colonnade_sandbox.hosted import (
     pause,
     payment_methods,
     plan_change,
+    tax_ids,
 )
 from colonnade_sandbox.hosted.visit import Expired, Visit, open_visit
 from colonnade_sandbox.http import Request, Response
@@ -48,7 +49,11 @@ PAGES: tuple[tuple[str, str, Page], ...] = (
     ("POST", r"/payment-methods/(?P<key>[^/]+)/remove", payment_methods.remove),
     ("GET", r"/customer", customer_details.ask),
     ("POST", r"/customer", customer_details.save),
+    ("GET", r"/tax-ids/new", tax_ids.ask),
+    ("POST", r"/tax-ids", tax_ids.add),
+    ("POST", r"/tax-ids/(?P<key>[^/]+)/remove", tax_ids.remove),
     ("GET", r"/invoices/(?P<key>[^/]+)", invoices.of_visit),
+    ("POST", r"/invoices/(?P<key>[^/]+)/pay", invoices.pay),
 )
 
 

@@ -20,7 +20,8 @@ PAGES: tuple[tuple[str, Page], ...] = (
     (r"/c/pay/(?P<token>[^/]+)/confirm", checkout.challenge),
     (r"/onboarding/(?P<token>[^/]+)", onboarding.open_link),
     (r"/onboarding/session/(?P<token>[^/]+)", onboarding.answer),
-    (r"/invoice/(?P<token>[^/]+)(?:/pdf)?", invoices.public),
+    (r"/invoice/(?P<token>[^/]+)", invoices.public),
+    (r"/invoice/(?P<token>[^/]+)/pdf", invoices.document),
     (r"/files/(?P<file>[^/]+)(?:/contents)?", brand_files.contents),
 )
 
