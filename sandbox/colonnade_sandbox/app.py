@@ -2,6 +2,9 @@
 
 import time
 import traceback
+from pathlib import Path
+
+import msgspec
 
 from colonnade_sandbox import control, errors, hosted, oauth
 from colonnade_sandbox.api import Api
@@ -47,6 +50,8 @@ class App:
             response = Response.json(body, 500)
         if not request.path.startswith("/_sandbox/"):
             self._log(request, response, time.perf_counter() - started)
+            if self._sandbox.record is not None and request.path.startswith(("/v1/", "/v2/")):
+                _record(self._sandbox.record, request, response)
         return response
 
     async def _dispatch(self, request: Request) -> Response:
@@ -78,3 +83,10 @@ class App:
                 "milliseconds": round(seconds * 1000, 3),
             }
         )
+
+
+def _record(file: Path, request: Request, response: Response) -> None:
+    reply = {"method": request.method, "path": request.path, "status": response.status}
+    line = msgspec.json.encode(reply | {"body": msgspec.Raw(msgspec.json.format(response.body, indent=-1))})
+    with file.open("ab") as lines:
+        lines.write(line + b"\n")

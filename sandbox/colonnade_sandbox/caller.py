@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from datetime import date
+from functools import lru_cache
 
 from colonnade_sandbox import errors
 from colonnade_sandbox.contract import source
@@ -55,6 +56,7 @@ def account(sandbox: Sandbox, headers: dict[str, str], key: str, platform: str) 
     return named
 
 
+@lru_cache(256)
 def check_version(version: str) -> None:
     """Raises StripeError (400) for a version that Stripe never had or does not have yet.
 

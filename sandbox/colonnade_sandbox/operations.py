@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from colonnade_sandbox import lists
@@ -46,6 +47,7 @@ def _untaken(takes: frozenset[str], value: Any, declared: str, sent: str) -> str
 OPERATIONS: dict[tuple[str, str], Operation] = {}
 
 
+@lru_cache(4096)
 def key(method: str, template: str) -> tuple[str, str]:
     """Path parameters count by place, not by name."""
     return method, re.sub(r"{\w+}", "{}", template)

@@ -30,6 +30,7 @@ class Sandbox:
         retries: str = "test",
         delivery_timeout: float = TIMEOUT,
         check_replies: bool = False,
+        record: Path | None = None,
     ) -> None:
         self.store = Store(file)
         saved = self.store.find(NOWHERE, "_setting", "clock") or {}
@@ -41,6 +42,8 @@ class Sandbox:
         self.base_url = ""
         # Set by `--check-replies`: an answer that differs from the SDK's class is a 500.
         self.check_replies = check_replies
+        # Set by `--record-replies`: where every reply of the API is kept, for checks against another schema.
+        self.record = record
         self.work_waits = asyncio.Event()
         # Set when a test clock was told to move.
         self.clock_moves = asyncio.Event()

@@ -90,6 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--check-replies", action="store_true", help="fail on a reply that differs from the SDK's class"
     )
+    parser.add_argument(
+        "--record-replies", type=Path, metavar="FILE", help="append every reply of the API to FILE, a line each"
+    )
     wanted = parser.parse_args(argv)
     try:
         serve(
@@ -101,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             retries=wanted.retries,
             delivery_timeout=wanted.delivery_timeout,
             check_replies=wanted.check_replies,
+            record=wanted.record_replies,
         )
     except OSError as problem:
         print(f"Cannot listen on {wanted.host}:{wanted.port}: {problem.strerror}", file=sys.stderr)  # noqa: T201

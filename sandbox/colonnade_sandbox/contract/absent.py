@@ -23,7 +23,18 @@ ABSENT: dict[str, frozenset[str]] = {
     "billing_portal.configuration.features.subscription_update": frozenset({"products"}),
     "billing_portal.session": frozenset({"after_expiration"}),
     "billing_portal.session.flow.subscription_update_confirm.items": frozenset({"quantity"}),
-    "checkout.session": frozenset({"line_items"}),
+    "checkout.session": frozenset(
+        {
+            "branding_settings",
+            "excluded_payment_method_types",
+            "line_items",
+            "name_collection",
+            "phone_number_collection",
+        }
+        | {"presentment_details", "redirect_on_completion", "return_url", "tax_id_collection"}
+    ),
+    "checkout.session.payment_method_options": ALL,
+    "checkout.session.total_details": frozenset({"breakdown"}),
     "coupon": frozenset({"applies_to", "currency_options"}),
     "customer": frozenset(
         {"business_name", "cash_balance", "individual_name", "invoice_credit_balance", "sources", "subscriptions"}
@@ -39,6 +50,9 @@ ABSENT: dict[str, frozenset[str]] = {
     "invoice.customer_shipping": ALL,
     "invoice.issuer": frozenset({"account"}),
     "invoice.parent.subscription_details": frozenset({"subscription_proration_date"}),
+    "invoice_payment.payment": frozenset({"charge", "payment_record"}),
+    "invoiceitem": frozenset({"frozen_fields", "invoicing_rules", "net_amount", "proration_details"}),
+    "item": frozenset({"discounts", "taxes"}),
     "line_item.pricing": frozenset({"price_details"}),
     "payment_method": ALL,
     "payment_method.card": frozenset({"description", "iin", "issuer"}),
@@ -56,7 +70,11 @@ ABSENT: dict[str, frozenset[str]] = {
     "subscription.billing_mode.flexible": ALL,
     "subscription.invoice_settings.issuer": frozenset({"account"}),
     "subscription_item": frozenset({"billed_until", "quantity"}),
-    "tax_id.owner": ALL,
+    "subscription_schedule.billing_mode": frozenset({"updated_at"}),
+    "subscription_schedule.default_settings": frozenset({"automatic_tax"}),
+    "subscription_schedule.default_settings.invoice_settings.issuer": frozenset({"account"}),
+    "subscription_schedule.phases": frozenset({"automatic_tax", "trial"}),
+    "tax_id.owner": frozenset({"account", "application", "customer"}),
     "test_helpers.test_clock.status_details": frozenset({"advancing"}),
     "webhook_endpoint": frozenset({"secret"}),
 }

@@ -39,20 +39,21 @@ def match(method: str, path: str) -> Match | None:
     segments = path.strip("/").split("/")
     if len(segments) < 2 or segments[0] not in VERSIONS:
         return None
-    found = [route for route in of_noun(segments[1], segments[0]) if route.method == method and _fits(route, segments)]
-    if not found:
-        return None
-    route = min(found, key=lambda candidate: len(candidate.names))
-    pairs = zip(route.template.strip("/").split("/"), segments, strict=True)
-    return Match(route, {name[1:-1]: value for name, value in pairs if name.startswith("{")})
+    for route, parts in _by_form(segments[0], segments[1]).get((method, len(segments)), ()):
+        pairs = list(zip(parts, segments, strict=True))
+        if all(part == segment or (part[0] == "{" and segment != "") for part, segment in pairs):
+            return Match(route, {part[1:-1]: segment for part, segment in pairs if part[0] == "{"})
+    return None
 
 
-def _fits(route: Route, segments: list[str]) -> bool:
-    parts = route.template.strip("/").split("/")
-    return len(parts) == len(segments) and all(
-        part == segment or (part.startswith("{") and segment != "")
-        for part, segment in zip(parts, segments, strict=True)
-    )
+@cache
+def _by_form(version: str, noun: str) -> dict[tuple[str, int], list[tuple[Route, list[str]]]]:
+    """Routes with their segments by method and number of segments, those with fewest parameters first."""
+    found: dict[tuple[str, int], list[tuple[Route, list[str]]]] = {}
+    for route in sorted(of_noun(noun, version), key=lambda route: len(route.names)):
+        parts = route.template.strip("/").split("/")
+        found.setdefault((route.method, len(parts)), []).append((route, parts))
+    return found
 
 
 @cache

@@ -97,10 +97,10 @@ def delete(call: Call) -> Object:
     for subscription in lifecycle.of_customer(call, customer["id"]):
         lifecycle.end(call, subscription, {})
     for tax_id in tax_ids.of_customer(call, customer["id"]):
-        call.remove(tax_id, event=None)
+        call.remove(tax_id, event="customer.tax_id.deleted")
     for method in list(call.all("payment_method")):
         if method["customer"] == customer["id"]:
-            call.put(method | {"customer": None})
+            call.change(method, {"customer": None}, event="payment_method.detached")
     stub = call.remove(customer)
     call.sandbox.store.put(call.account, DELETED, customer["id"], stub)
     return stub

@@ -17,7 +17,7 @@ UNSENT: dict[str, Any] = {
     "amount_paid": 0,
     "attempt_count": 0,
     "attempted": False,
-    "auto_advance": None,
+    "auto_advance": False,
     "automatically_finalizes_at": None,
     "billing_reason": "upcoming",
     "hosted_invoice_url": None,
