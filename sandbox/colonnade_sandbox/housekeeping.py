@@ -6,11 +6,12 @@ if TYPE_CHECKING:
     from colonnade_sandbox.sandbox import Sandbox
 
 HOUR = 3600
-# Seconds after which each kind is forgotten: keys after a day, events after the 30 days that Stripe lists.
+# Seconds after which each kind is forgotten: keys after a day, events after the 30 days that Stripe lists; a portal
+# session may be logged in to again long after it has expired.
 KEPT = {
     "_idempotency": 24 * HOUR,
     "_account_link": 24 * HOUR,
-    "_portal_session": 24 * HOUR,
+    "_portal_session": 30 * 24 * HOUR,
     "event": 30 * 24 * HOUR,
     "v2.core.event": 30 * 24 * HOUR,
 }

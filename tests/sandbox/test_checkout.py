@@ -226,3 +226,21 @@ async def test_sessions_are_listed_with_their_lines_and_take_metadata(sdk: Any, 
     assert (lines.data[0].price.id, lines.data[0].description) == (shop.monthly, "Gold")
     assert (await sdk.checkout.sessions.update_async(session.id, {"metadata": {"a": "b"}})).metadata["a"] == "b"
     assert (await sdk.checkout.sessions.list_async({"status": "complete"})).data == []
+
+
+async def test_a_session_of_a_customer_on_a_test_clock_lives_by_the_sandboxs_time(
+    sdk: Any, shop: Shop, browser: Browser
+) -> None:
+    clock = await sdk.test_helpers.test_clocks.create_async({"frozen_time": 2_000_000_000})
+    customer = await sdk.customers.create_async({"test_clock": clock.id, "email": "t@example.com"})
+    session = await checkout(sdk, shop, customer=customer.id)
+    assert session.expires_at < 2_000_000_000
+    assert (await pay(browser, await browser.get(session.url))).status == 303
+    subscription = (await sdk.subscriptions.list_async({"customer": customer.id})).data[0]
+    assert (subscription.start_date, subscription.test_clock) == (2_000_000_000, clock.id)
+
+
+async def test_a_seller_that_left_sells_no_more(sdk: Any, shop: Shop, browser: Browser) -> None:
+    session = await checkout(sdk, shop, customer=shop.customer)
+    await sdk.accounts.delete_async(shop.account)
+    assert (await browser.get(session.url)).status == 410

@@ -56,7 +56,6 @@ def challenge(request: Request, sandbox: Sandbox, token: str) -> Response:
 
 def _page(purchase: Purchase, alert: str = "", status: int = 200) -> Response:
     session, form = purchase.session, purchase.request.form
-    trial = session["_data"].get("trial_period_days")
     codes = [purchase.call().find("promotion_code", wish["promotion_code"] or "") for wish in session["discounts"]]
     return _render(
         purchase,
@@ -66,7 +65,7 @@ def _page(purchase: Purchase, alert: str = "", status: int = 200) -> Response:
         leads_to=[purchase.success_url],
         lines=session["_lines"],
         per_period=_per_period(purchase),
-        trial=trial,
+        trial=purchase.trial_days,
         codes=[code["code"] for code in codes if code],
         cards=payment_methods.CARDS | SECURE if purchase.needs_card else {},
         chosen=form.get("card", "visa"),

@@ -1,7 +1,7 @@
 """Paying an open invoice from its page, with the payment method that it would be charged to anyway."""
 
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.resources import invoice_work, invoices, payment_methods
+from colonnade_sandbox.resources import invoice_work, invoices, payment_methods, test_clocks
 from colonnade_sandbox.store import Object
 
 DECLINED = "Your card was declined. Choose another payment method and try again."
@@ -16,10 +16,14 @@ def method(call: Call, invoice: Object) -> Object | None:
 
 
 def pay(call: Call, invoice: Object, *, confirmed: bool) -> str | None:
-    """Charge the invoice; answers what is in the way, None for paid. `confirmed` stands in for the bank's page."""
+    """Charge the invoice; answers what is in the way, None for paid. `confirmed` stands in for the bank's page.
+
+    Raises StripeError (429) while the customer's test clock moves.
+    """
     charged_to = method(call, invoice)
     if charged_to is None:
         return "This invoice cannot be paid here."
+    test_clocks.check_still(call, call.get("customer", invoice["customer"], "customer"))
 
     def charge(call: Call) -> Object:
         return invoice_work.charge(call, invoice, charged_to, authenticated=confirmed)

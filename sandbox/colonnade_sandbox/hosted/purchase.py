@@ -7,11 +7,14 @@ from colonnade_sandbox.call import Call
 from colonnade_sandbox.hosted import brand, messages, pages
 from colonnade_sandbox.hosted.brand import Brand
 from colonnade_sandbox.hosted.messages import Language
+from colonnade_sandbox.hosted.visit import is_connected
 from colonnade_sandbox.http import Request
 from colonnade_sandbox.resources import checkout_quotes, test_clocks
 from colonnade_sandbox.resources import checkout_sessions as sessions
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import Object
+
+DAY = 24 * 3600
 
 
 @dataclass
@@ -57,6 +60,15 @@ class Purchase:
         return bool(self.session["payment_method_collection"] != "if_required" or self.session["amount_total"] > 0)
 
     @property
+    def trial_days(self) -> int | None:
+        """Days until the trial ends, begun ones counted."""
+        data = self.session["_data"]
+        if "trial_end" in data:
+            return -(-(int(data["trial_end"]) - self.call().now) // DAY)
+        days: int | None = data.get("trial_period_days")
+        return days
+
+    @property
     def success_url(self) -> str:
         return str(self.session["success_url"]).replace("{CHECKOUT_SESSION_ID}", self.session["id"])
 
@@ -86,5 +98,7 @@ def _check_open(purchase: Purchase) -> None:
         raise pages.Refused(410, "All done", "This purchase is complete.")
     if session["status"] == "expired" or session["expires_at"] <= purchase.sandbox.clock.now():
         raise pages.Refused(410, "This link has expired", "Go back to the business to start again.")
-    if session["customer"] and purchase.customer is None:
+    seller = session["_data"].get("on_behalf_of")
+    connected = is_connected(purchase.sandbox, session["_platform"], purchase.account, seller)
+    if not connected or (session["customer"] and purchase.customer is None):
         raise pages.Refused(410, "This link has expired", "Go back to the business to start again.")

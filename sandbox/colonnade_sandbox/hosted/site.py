@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from colonnade_sandbox.errors import StripeError
 from colonnade_sandbox.hosted import brand_files, checkout, invoices, login, onboarding, pages, portal
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.sandbox import Sandbox
@@ -35,3 +36,5 @@ async def handle(request: Request, sandbox: Sandbox) -> Response:
         raise pages.Refused(404, "Page not found", "This page does not exist.")
     except pages.Refused as refusal:
         return pages.refusal(refusal)
+    except StripeError as error:
+        return pages.refusal(pages.Refused(error.status, "That did not work", str(error)))

@@ -47,18 +47,21 @@ def list_all(call: Call) -> Object:
 def create(call: Call) -> Object:
     """Raises StripeError: 400 naming what the page could not carry out, 501 for the other modes."""
     params = call.params
-    _check(call)
+    # A session lives by the sandbox's own time, also for a customer on a test clock.
+    now = call.sandbox.clock.now()
+    _check(call, now)
     session = f"cs_test_{ids.token(58)}"
     lines = checkout_lines.made(call, params["line_items"])
     values: dict[str, Any] = {name: params[name] for name in PLAIN.split() if name in params}
     values |= {
         "id": session,
+        "created": now,
         "automatic_tax": {"enabled": False},
         "currency": lines[0]["currency"],
         "custom_fields": [],
         "customer": params.get("customer"),
         "discounts": [{"coupon": None, "promotion_code": None} | wish for wish in params.get("discounts") or []],
-        "expires_at": params.get("expires_at", call.now + DAY),
+        "expires_at": params.get("expires_at", now + DAY),
         "metadata": merged_metadata({}, params.get("metadata")),
         "mode": "subscription",
         "payment_method_collection": params.get("payment_method_collection", "always"),
@@ -76,7 +79,7 @@ def create(call: Call) -> Object:
     return call.put(draft | checkout_quotes.totals(call, draft))
 
 
-def _check(call: Call) -> None:
+def _check(call: Call, now: int) -> None:
     params = call.params
     if params.get("mode", "subscription") != "subscription":
         raise errors.parameter_not_implemented("mode")
@@ -95,7 +98,7 @@ def _check(call: Call) -> None:
         call.get("customer", params["customer"], "customer")
     if len(params.get("discounts") or []) > 1:
         raise errors.invalid("You may only specify one discount.", "discounts")
-    if "expires_at" in params and not call.now + HALF_HOUR <= params["expires_at"] <= call.now + DAY:
+    if "expires_at" in params and not now + HALF_HOUR <= params["expires_at"] <= now + DAY:
         text = "The `expires_at` timestamp must be between 30 minutes and 24 hours from Checkout Session creation."
         raise errors.invalid(text, "expires_at")
 
