@@ -64,6 +64,7 @@ ABSENT: dict[str, frozenset[str]] = {
     "price": frozenset({"currency_options", "tiers"}),
     "product.marketing_features": ALL,
     "promotion_code.restrictions": frozenset({"currency_options"}),
+    "setup_intent": frozenset({"attach_to_self"}),
     "subscription": frozenset({"presentment_details", "status_details"}),
     "subscription.automatic_tax.liability": frozenset({"account"}),
     "subscription.billing_mode": frozenset({"updated_at"}),
