@@ -138,6 +138,9 @@ async def test_a_confirm_flow_gives_its_discount_once(portal: Portal) -> None:
     flow = {"type": "subscription_update_confirm", "subscription_update_confirm": about}
     page = await portal.open(flow_data=flow)
     assert "$70.00 per month" in page.text
+    base = page.url.partition("/confirm")[0]
+    other = await portal.browser.get(f"{base}/confirm?price={portal.shop.yearly}&quantity=2")
+    assert "Discount" not in other.text
     await portal.browser.submit(page, "Confirm")
     subscription = await portal.current()
     assert (subscription["items"].data[0].quantity, len(subscription.discounts)) == (7, 1)

@@ -38,11 +38,14 @@ def read(visit: Visit, subscription: Object, given: dict[str, str]) -> Choice:
     offer = next((offer for offer in offers.offers(visit, subscription) if offer.price["id"] == name), None)
     if offer is None:
         raise pages.Refused(400, "Plan not available", "This plan is not on offer.")
-    discounts = _discounts(visit, subscription, given.get("code", "").strip())
+    of_flow = _is_wish_of_flow(visit, subscription, name, quantity)
+    # What a flow gives goes with the change that it is about, and with no other.
+    given_by_flow = flows.discounts(visit, subscription["id"]) if of_flow else []
+    discounts = [*given_by_flow, *_typed(visit, given.get("code", "").strip())]
     changes = (name, quantity) != (item["price"]["id"], item["quantity"])
     if not changes and not discounts:
         raise pages.Refused(400, "Nothing to change", "This is the plan that you have.")
-    if changes and not _is_wish_of_flow(visit, subscription, name, quantity):
+    if changes and not of_flow:
         _check_quantity(visit, offer, quantity, item["quantity"])
     deferred = changes and deferral.waits(visit, subscription, offer.price, quantity)
     return Choice(offer.price, quantity, item, discounts, given.get("code", "").strip(), deferred)
@@ -81,20 +84,19 @@ def _quantity(given: str | None, current: int) -> int:
     return int(given)
 
 
-def _discounts(visit: Visit, subscription: Object, code: str) -> list[dict[str, Any]]:
-    """What the flow gives, and the code that was typed.
+def _typed(visit: Visit, code: str) -> list[dict[str, Any]]:
+    """The discount of a code that was typed.
 
     Raises Refused: 403 where codes are not taken, 400 for one that is not valid.
     """
-    found: list[dict[str, Any]] = list(flows.discounts(visit, subscription["id"]))
-    if code:
-        if not offers.takes_codes(visit):
-            raise pages.Refused(403, "Not available", "Promotion codes are not taken here.")
-        typed = promotion_codes.typed(visit.call(), code)
-        if typed is None:
-            raise pages.Refused(400, "Please check the code", "This code is not valid.")
-        found.append({"promotion_code": typed["id"]})
-    return found
+    if not code:
+        return []
+    if not offers.takes_codes(visit):
+        raise pages.Refused(403, "Not available", "Promotion codes are not taken here.")
+    found = promotion_codes.typed(visit.call(), code)
+    if found is None:
+        raise pages.Refused(400, "Please check the code", "This code is not valid.")
+    return [{"promotion_code": found["id"]}]
 
 
 def _is_wish_of_flow(visit: Visit, subscription: Object, price: str, quantity: int) -> bool:
