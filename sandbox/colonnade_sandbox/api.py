@@ -1,21 +1,34 @@
 """Stripe's API: authentication, account scope, idempotency, validation, the operation, the reply."""
 
 import asyncio
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any
 
-from colonnade_sandbox import errors, expansion, forms, ids, resources
+from colonnade_sandbox import caller, errors, expansion, forms, ids, keys, resources
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.contract import parameters, routes, shapes, source
 from colonnade_sandbox.faults import ApiFault
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.idempotency import Keys, fingerprint
 from colonnade_sandbox.operations import OPERATIONS, Operation, key
+from colonnade_sandbox.resources import test_clocks
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import Object
 
+# The two kinds of 429 (Stripe docs, "Rate limits"): the limiter's, which says its reason, and an object's lock.
+RATE_LIMITS = {
+    "rate_limit": "Request rate limit exceeded. You can learn more about rate limits here "
+    "https://stripe.com/docs/rate-limits.",
+    "lock_timeout": "This object cannot be accessed right now because another API request or Stripe process is "
+    "currently accessing it. If you see this error intermittently, retry the request. If you see this error "
+    "frequently and are making multiple concurrent requests to a single object, make your requests serially or at a "
+    "lower rate. For more details, see https://stripe.com/docs/rate-limits#object-lock-timeouts.",
+}
+SHOULD_RETRY = ("stripe-should-retry", "true")
+RETRY_HINTS = {
+    "rate_limit": [("stripe-rate-limited-reason", "global-rate")],
+    "lock_timeout": [SHOULD_RETRY],
+}
 REALM = ("www-authenticate", 'Bearer realm="Stripe"')
 
 
@@ -36,9 +49,13 @@ class Exchange:
     def headers(self) -> dict[str, str]:
         return self.request.headers
 
+    @property
+    def version(self) -> str:
+        return self.headers.get("stripe-version", source.api_version())
+
 
 class Api:
-    """Answers every path below `/v1/`."""
+    """Answers every path below `/v1/` and `/v2/`."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         resources.load()
@@ -55,28 +72,27 @@ class Api:
         return response
 
     async def _answer(self, exchange: Exchange) -> Response:
-        exchange.key = secret_key(exchange.headers.get("authorization", ""))
+        exchange.key = caller.secret_key(exchange.headers.get("authorization", ""))
         exchange.platform = self._sandbox.platform(exchange.key)
-        exchange.account = self._scope(exchange)
+        caller.check_version(exchange.version)
+        exchange.account = caller.account(self._sandbox, exchange.headers, exchange.key, exchange.platform)
         self._route(exchange)
+        keys.check(self._sandbox.store, exchange.key, exchange.request.method, exchange.request.path, exchange.account)
         exchange.params = self._params(exchange.request)
-        fault = self._sandbox.faults.of_call()
+        fault = self._sandbox.faults.of_call(exchange.request.path, exchange.account)
         if fault is None:
             return await self._once(exchange, 0.0)
+        response = await self._disturbed(exchange, fault)
+        response.cut_off = fault.cut_off
+        return response
+
+    async def _disturbed(self, exchange: Exchange, fault: ApiFault) -> Response:
+        """The answer of a call that a test wants to fail."""
         if fault.after or not fault.status:
             response = await self._once(exchange, fault.delay)
             return self._error(exchange, faulty(fault)) if fault.status else response
         await asyncio.sleep(fault.delay)
         return self._error(exchange, faulty(fault))
-
-    def _scope(self, exchange: Exchange) -> str:
-        """The account that a call works on: the key's own, or the connected one it names."""
-        named = exchange.headers.get("stripe-account") or exchange.headers.get("stripe-context", "").rpartition("/")[2]
-        if named in ("", exchange.platform):
-            return exchange.platform
-        if exchange.platform not in self._sandbox.platforms_of(named):
-            raise errors.account_invalid(exchange.key, named)
-        return named
 
     def _route(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -91,6 +107,8 @@ class Api:
             raise errors.not_implemented(request.method, template)
 
     def _params(self, request: Request) -> dict[str, Any]:
+        if request.path.startswith("/v2/"):
+            return forms.parse(request.query) | forms.json_object(request.body)
         if request.headers.get("content-type", "").startswith("application/json") and request.body:
             text = "Invalid request: the V1 API takes form-encoded parameters, not JSON."
             raise errors.StripeError(400, text, storable=False)
@@ -131,12 +149,16 @@ class Api:
             raise errors.unknown_url(exchange.request.method, exchange.request.path)
         params = dict(exchange.params or {})
         declaration = exchange.match.route.parameters
+        # The token in a V2 list's `next_page_url`, which no declaration has.
+        page = {"page": params.pop("page")} if "page" in params and exchange.request.path.startswith("/v2/") else {}
         if declaration is not None:
             upload = exchange.request.parts.get("file")
             params = parameters.validate(declaration, params | ({"file": "_"} if upload else {}))
+        params |= page
         expand = params.pop("expand", None) or []
         expansion.check_depth(expand)
-        self._check_taken(exchange.operation, params)
+        if (untaken := exchange.operation.untaken(params)) is not None:
+            raise errors.parameter_not_implemented(untaken)
         call = Call(
             self._sandbox,
             exchange.account,
@@ -148,6 +170,8 @@ class Api:
             url=exchange.request.path,
             upload=exchange.request.parts.get("file"),
         )
+        if exchange.request.method != "GET":
+            test_clocks.bind(call)
         # Rendered inside the transaction: a path that cannot be expanded undoes the call.
         with self._sandbox.store.transaction():
             result = self._sandbox.run(exchange.operation.function, call)
@@ -155,12 +179,6 @@ class Api:
         self._sandbox.deliveries.wake()
         self._check(reply)
         return Response.json(reply)
-
-    def _check_taken(self, operation: Operation, params: dict[str, Any]) -> None:
-        """A parameter that Stripe has and the sandbox ignores is refused, never passed over."""
-        for name in params:
-            if operation.takes is not None and name not in operation.takes:
-                raise errors.parameter_not_implemented(name)
 
     def _check(self, reply: Object) -> None:
         if self._sandbox.check_replies and "object" in reply and (found := shapes.differences(reply)):
@@ -174,45 +192,22 @@ class Api:
         response = Response.json({"error": body}, error.status)
         if error.status == 401:
             response.headers.append(REALM)
-        if error.error.get("code") == "rate_limit":
-            response.headers.append(("stripe-rate-limited-reason", "global-rate"))
+        response.headers.extend(RETRY_HINTS.get(error.error.get("code", ""), ()))
         return response
 
     def _decorate(self, exchange: Exchange, response: Response) -> None:
         sent = exchange.headers
-        if response.status != 401:
+        # Neither a stranger nor who waited for a lock in vain is told a request id.
+        if response.status != 401 and SHOULD_RETRY not in response.headers:
             response.headers.append(("request-id", exchange.request_id))
-            response.headers.append(("stripe-version", sent.get("stripe-version", source.api_version())))
+            response.headers.append(("stripe-version", exchange.version))
         if exchange.request.method == "POST" and "idempotency-key" in sent:
             response.headers.append(("idempotency-key", sent["idempotency-key"]))
         if "stripe-account" in sent:
             response.headers.append(("stripe-account", sent["stripe-account"]))
 
 
-def secret_key(authorization: str) -> str:
-    """The test key of a Bearer or Basic header.
-
-    Raises StripeError (401) for anything else, live keys included.
-    """
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            value = base64.b64decode(value).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
-            value = ""
-    if not value:
-        text = (
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
-            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
-        )
-        raise errors.unauthorized(text)
-    if not value.startswith(("sk_test_", "rk_test_")) or len(value) <= len("sk_test_"):
-        live = " This sandbox takes test keys only." if "_live_" in value else ""
-        raise errors.unauthorized(f"Invalid API Key provided: {value[:8]}***.{live}")
-    return value
-
-
 def faulty(fault: ApiFault) -> errors.StripeError:
     if fault.status == 429:
-        return errors.StripeError(429, "Too many requests.", code="rate_limit", storable=False)
+        return errors.StripeError(429, RATE_LIMITS[fault.code], code=fault.code, storable=False)
     return errors.StripeError(fault.status, "An error was asked for.", type="api_error", storable=False)

@@ -2,6 +2,9 @@
 
 import time
 import traceback
+from pathlib import Path
+
+import msgspec
 
 from colonnade_sandbox import control, errors, hosted, oauth
 from colonnade_sandbox.api import Api
@@ -19,6 +22,8 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await self._sandbox.listeners.serve(scope, receive, send)
         elif scope["type"] == "http":
             request = await read(scope, receive)
             response = await self._answer(request)
@@ -45,6 +50,8 @@ class App:
             response = Response.json(body, 500)
         if not request.path.startswith("/_sandbox/"):
             self._log(request, response, time.perf_counter() - started)
+            if self._sandbox.record is not None and request.path.startswith(("/v1/", "/v2/")):
+                _record(self._sandbox.record, request, response)
         return response
 
     async def _dispatch(self, request: Request) -> Response:
@@ -55,7 +62,7 @@ class App:
             return oauth.answer(request, self._sandbox)
         if path.startswith(("/v1/", "/v2/")):
             return await self._api.answer(request)
-        if path.startswith(("/p/", "/onboarding/", "/files/", "/invoice/")):
+        if path.startswith(("/c/", "/p/", "/onboarding/", "/files/", "/invoice/")):
             return await hosted.handle(request, self._sandbox)
         error = errors.unknown_url(request.method, path)
         return Response.json({"error": error.error}, error.status)
@@ -76,3 +83,10 @@ class App:
                 "milliseconds": round(seconds * 1000, 3),
             }
         )
+
+
+def _record(file: Path, request: Request, response: Response) -> None:
+    reply = {"method": request.method, "path": request.path, "status": response.status}
+    line = msgspec.json.encode(reply | {"body": msgspec.Raw(msgspec.json.format(response.body, indent=-1))})
+    with file.open("ab") as lines:
+        lines.write(line + b"\n")

@@ -11,6 +11,9 @@ from colonnade_sandbox.store import Object
 if TYPE_CHECKING:
     from colonnade_sandbox.sandbox import Sandbox
 
+# Stripe docs, "Metadata": keys per object, characters per key and per value.
+METADATA_KEYS, METADATA_KEY, METADATA_VALUE = 50, 40, 500
+
 
 @dataclass
 class Call:
@@ -29,10 +32,12 @@ class Call:
     idempotency_key: str | None = None
     url: str = ""
     upload: Any = None
+    # The time of the test clock behind what the call is about; without one, the sandbox's own.
+    moment: int | None = None
 
     @property
     def now(self) -> int:
-        return self.sandbox.clock.now()
+        return self.sandbox.clock.now() if self.moment is None else self.moment
 
     @property
     def id(self) -> str:
@@ -53,6 +58,7 @@ class Call:
             params,
             request_id=self.request_id,
             idempotency_key=self.idempotency_key,
+            moment=self.moment,
         )
 
     def on(self, account: str) -> "Call":
@@ -64,11 +70,11 @@ class Call:
     def find(self, kind: str, key: str) -> Object | None:
         return self.sandbox.store.find(self.account, kind, key)
 
-    def get(self, kind: str, key: str, param: str = "id") -> Object:
+    def get(self, kind: str, key: str, param: str = "id", *, in_path: bool = False) -> Object:
         """Raises StripeError: 404 for an id in the path, 400 for one in the parameter `param`."""
         found = self.find(kind, key)
         if found is None or found.get("deleted"):
-            raise errors.no_such(kind, key, param)
+            raise errors.no_such(kind, key, param, in_path=in_path or param == "id")
         return found
 
     def all(self, kind: str) -> Iterator[Object]:
@@ -83,7 +89,8 @@ class Call:
     def new(self, kind: str, prefix: str, values: dict[str, Any]) -> Object:
         """A complete object of `kind`, not stored yet."""
         start = {"id": ids.new(prefix), "object": kind, "created": self.now, "livemode": False}
-        return shapes.complete(kind, start | values)
+        known = shapes.fields(shapes.resource(kind))
+        return shapes.complete(kind, {name: value for name, value in start.items() if name in known} | values)
 
     def add(self, kind: str, prefix: str, values: dict[str, Any], *, event: str | None = "") -> Object:
         """Store a new object; its event is `<kind>.created` unless another, or None, is given."""
@@ -98,9 +105,9 @@ class Call:
         Nested values in `changes` must be new ones, never those of `value` changed in place.
         """
         changed = self.put(value | changes)
-        previous = events.previous_attributes(value, changed)
-        if previous and event is not None:
-            self.emit(event or f"{value['object']}.updated", changed, previous)
+        differs = any(changed[name] != value.get(name) for name in changes if not name.startswith("_"))
+        if differs and event is not None:
+            self.emit(event or f"{value['object']}.updated", changed, events.previous_attributes(value, changed))
         return changed
 
     def remove(self, value: Object, *, event: str | None = "") -> Object:
@@ -115,12 +122,25 @@ class Call:
 
 
 def merged_metadata(old: dict[str, str] | None, given: dict[str, str] | str | None) -> dict[str, str]:
-    """Metadata merges by key; an empty value removes its key, an empty text removes all."""
+    """Metadata merges by key; an empty value removes its key, an empty text removes all.
+
+    Raises StripeError (400) past 50 keys, 40 characters in a key, or 500 in a value.
+    """
     if given is None:
         return dict(old or {})
     if isinstance(given, str):
         return {}
-    return {key: value for key, value in ((old or {}) | given).items() if value != ""}
+    for key, value in given.items():
+        if len(key) > METADATA_KEY:
+            text = f"Invalid metadata key {key[:METADATA_KEY]}…: must be at most {METADATA_KEY} characters"
+            raise errors.invalid_value("metadata", text)
+        if len(value) > METADATA_VALUE:
+            text = f"Invalid metadata value: must be at most {METADATA_VALUE} characters"
+            raise errors.invalid_value(f"metadata[{key}]", text)
+    merged = {key: value for key, value in ((old or {}) | given).items() if value != ""}
+    if len(merged) > METADATA_KEYS:
+        raise errors.invalid_value("metadata", f"Metadata can have at most {METADATA_KEYS} keys")
+    return merged
 
 
 def unset(value: Any) -> Any:

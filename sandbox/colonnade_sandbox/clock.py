@@ -4,6 +4,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Seconds.
+HOUR = 3600
+DAY = 24 * HOUR
+
 
 class Clock:
     """Whole seconds since 1970, as the API gives them."""

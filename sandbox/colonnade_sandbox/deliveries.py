@@ -1,73 +1,70 @@
 """Webhook deliveries: signed over the exact bytes, retried, never in a guaranteed order."""
 
 import asyncio
-import hashlib
 import heapq
-import hmac
 import time
 import traceback
-from collections.abc import Iterator
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import msgspec
 
-from colonnade_sandbox import ids
-from colonnade_sandbox.expansion import public
+from colonnade_sandbox import ids, payloads, targets, thin
 from colonnade_sandbox.store import Object
 
 if TYPE_CHECKING:
     from colonnade_sandbox.sandbox import Sandbox
 
-# Stripe retries a test event three times over a few hours (Stripe docs, "Webhooks"); a setting scales this.
-RETRY_DELAYS = (600.0, 3600.0, 10800.0)
+# Seconds between tries, scaled by a setting: in test mode three times over a few hours, in live mode up to three
+# days with exponential backoff (Stripe docs, "Webhooks"; the single delays are not published).
+SCHEDULES: dict[str, tuple[float, ...]] = {
+    "test": (600.0, 3600.0, 10800.0),
+    "live": (*(300.0 * 2**n for n in range(9)), 86400.0),
+}
 # The answer must come within this many seconds.
 TIMEOUT = 10.0
+LOGGED_ATTEMPTS = 1000
 AT_ONCE_PER_ENDPOINT = 8
 KIND = "_delivery"
 
 
-def endpoints_for(sandbox: "Sandbox", account: str, type: str) -> Iterator[tuple[str, Object]]:  # noqa: A002
-    """Enabled endpoints that want an event of `account`, each with the account that owns it.
-
-    An account's own endpoints, and the Connect endpoints of the platforms it is connected to.
-    """
-    owners = [(account, False), *((platform, True) for platform in sandbox.platforms_of(account))]
-    for owner, connect in owners:
-        for endpoint in sandbox.store.all(owner, "webhook_endpoint"):
-            chosen = endpoint["enabled_events"]
-            if endpoint["_connect"] is connect and endpoint["status"] == "enabled" and {"*", type} & set(chosen):
-                yield owner, endpoint
+def owe(sandbox: "Sandbox", account: str, event: Object) -> int:
+    """Owe an event to every target that wants it; answers to how many endpoints the snapshot goes."""
+    snapshots = 0
+    for target in targets.concerned(sandbox.store, account, sandbox.platforms_of(account)):
+        for kind, key in target.matching(event):
+            add(sandbox, target, account, kind, key)
+            snapshots += kind == "event"
+    return snapshots
 
 
-def add(sandbox: "Sandbox", owner: str, endpoint: Object, account: str, event: Object) -> None:
-    """Owe `endpoint` an event; kept with the objects, so that a killed sandbox still delivers."""
-    delivery = {
+def add(sandbox: "Sandbox", target: targets.Target, account: str, kind: str, event: str) -> None:
+    """Owe one target one event; kept with the objects, so that a killed sandbox still delivers."""
+    delivery: Object = {
         "id": ids.new("whd"),
         "object": KIND,
-        "endpoint": endpoint["id"],
+        "endpoint": target.id,
         "account": account,
-        "event": event["id"],
+        "kind": kind,
+        "event": event,
         "attempts": 0,
         "due": time.time(),
     }
-    sandbox.store.put(owner, KIND, delivery["id"], delivery)
-    sandbox.deliveries.planned.append((owner, delivery["id"]))
-
-
-def signature(body: bytes, secrets: list[str], at: int) -> str:
-    """The `Stripe-Signature` header: one `v1` for each accepted secret."""
-    signed = f"{at}.".encode() + body
-    digests = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets]
-    return ",".join([f"t={at}", *(f"v1={digest}" for digest in digests)])
+    sandbox.store.put(target.owner, KIND, delivery["id"], delivery)
+    sandbox.deliveries.planned.append((target.owner, delivery["id"]))
 
 
 class Deliveries:
     """Sends what is owed when it is due. Times here are wall time: a shifted clock must not break signatures."""
 
-    def __init__(self, sandbox: "Sandbox", retry_scale: float) -> None:
+    def __init__(
+        self, sandbox: "Sandbox", retry_scale: float, *, schedule: str = "test", timeout: float = TIMEOUT
+    ) -> None:
         self._sandbox = sandbox
-        self._scale = retry_scale
+        self._delays = [delay * retry_scale for delay in SCHEDULES[schedule]]
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        # The newest tries and what came of them, for tests.
+        self.attempts: deque[dict[str, Any]] = deque(maxlen=LOGGED_ATTEMPTS)
         self.planned: list[tuple[str, str]] = []
         self._queue: list[tuple[float, int, str, str]] = []
         self._count = 0
@@ -91,8 +88,7 @@ class Deliveries:
         self._woken.set()
 
     async def run(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-        self._http = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+        self._http = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
         while True:
             self._woken.clear()
             now = time.time()
@@ -108,13 +104,11 @@ class Deliveries:
     def _start(self, owner: str, key: str) -> None:
         if self._sandbox.store.find(owner, KIND, key) is None:
             return
-        fault = self._sandbox.faults.of_delivery()
-        if fault is not None and fault.action == "drop":
+        disturbance = self._sandbox.faults.of_delivery()
+        if not disturbance.copies:
             self._forget(owner, key)
-            return
-        if fault is not None and fault.action == "duplicate":
-            self._spawn(owner, key, 0.0)
-        self._spawn(owner, key, fault.wait() if fault is not None else 0.0)
+        for _ in range(disturbance.copies):
+            self._spawn(owner, key, disturbance.wait)
 
     def _spawn(self, owner: str, key: str, wait: float) -> None:
         task = asyncio.create_task(self._deliver(owner, key, wait))
@@ -132,30 +126,50 @@ class Deliveries:
         delivery = self._sandbox.store.find(owner, KIND, key)
         if delivery is None:
             return
-        endpoint = self._sandbox.store.find(owner, "webhook_endpoint", delivery["endpoint"])
-        event = self._sandbox.store.find(delivery["account"], "event", delivery["event"])
-        if endpoint is None or event is None or endpoint["status"] != "enabled":
+        target = targets.find(self._sandbox.store, owner, delivery["endpoint"])
+        event = self._event(delivery)
+        if target is None or event is None or not target.enabled:
             self._forget(owner, key)
             return
-        slot = self._slots.setdefault(endpoint["id"], asyncio.Semaphore(AT_ONCE_PER_ENDPOINT))
+        slot = self._slots.setdefault(target.id, asyncio.Semaphore(AT_ONCE_PER_ENDPOINT))
         async with slot:
-            accepted = await self._post(endpoint, event)
-        self._settle(owner, key, accepted=accepted)
+            status = await self._post(target, event)
+        self._note(target, event, delivery, status)
+        self._settle(owner, key, accepted=status is not None and 200 <= status < 300)
 
-    async def _post(self, endpoint: Object, event: Object) -> bool:
-        body = msgspec.json.format(msgspec.json.encode(public(event)), indent=2)
-        headers = {
-            "Content-Type": "application/json; charset=utf-8",
-            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-            "Stripe-Signature": signature(body, endpoint["_secrets"], int(time.time())),
-        }
+    def _event(self, delivery: Object) -> Object | None:
+        if delivery["kind"] == "event":
+            return self._sandbox.store.find(delivery["account"], "event", delivery["event"])
+        found = thin.find(self._sandbox.store, delivery["account"], delivery["event"])
+        return thin.notification(found) if found is not None else None
+
+    async def _post(self, target: targets.Target, event: Object) -> int | None:
+        """The status of the answer; None where there was none in time."""
         if self._http is None:
-            return False
+            return None
+        if event["object"] == "event" and target.api_version:
+            event = event | {"api_version": target.api_version}
+        body = payloads.encode(event)
+        secrets = target.signed_with(self._sandbox.clock.now())
+        headers = payloads.headers(body, secrets, self._sandbox.faults.wanted.skew)
         try:
-            async with self._http.post(endpoint["url"], data=body, headers=headers, allow_redirects=False) as answer:
-                return 200 <= answer.status < 300
+            async with self._http.post(target.url, data=body, headers=headers, allow_redirects=False) as answer:
+                return answer.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return False
+            return None
+
+    def _note(self, target: targets.Target, event: Object, delivery: Object, status: int | None) -> None:
+        attempt = {
+            "at": time.time(),
+            "target": target.id,
+            "url": target.url,
+            "account": delivery["account"],
+            "event": event["id"],
+            "type": event["type"],
+            "attempt": delivery["attempts"] + 1,
+            "status": status,
+        }
+        self.attempts.append(attempt)
 
     def _settle(self, owner: str, key: str, *, accepted: bool) -> None:
         """Delivered, to be tried again, or given up."""
@@ -163,10 +177,10 @@ class Deliveries:
         if delivery is None:
             return
         attempts = delivery["attempts"] + 1
-        if accepted or attempts > len(RETRY_DELAYS):
+        if accepted or attempts > len(self._delays):
             self._forget(owner, key, delivered=accepted)
             return
-        due = time.time() + RETRY_DELAYS[attempts - 1] * self._scale
+        due = time.time() + self._delays[attempts - 1]
         with self._sandbox.store.transaction():
             self._sandbox.store.put(owner, KIND, key, delivery | {"attempts": attempts, "due": due})
         self._enqueue(owner, key, due)
@@ -179,6 +193,7 @@ class Deliveries:
         with store.transaction():
             store.delete(owner, KIND, key)
             event = store.find(delivery["account"], "event", delivery["event"])
+            # A thin event is counted nowhere: its id finds no snapshot event.
             if delivered and event is not None and event["pending_webhooks"] > 0:
                 left = event["pending_webhooks"] - 1
                 store.put(delivery["account"], "event", event["id"], event | {"pending_webhooks": left})

@@ -8,6 +8,13 @@ DOCS = "https://stripe.com/docs/error-codes/"
 # How Stripe names a resource in "No such …"; the others go by their object name.
 NAMES = {"payment_method": "PaymentMethod", "billing_portal.configuration": "configuration", "plan": "price"}
 
+HINTS = {
+    "payment_method": (
+        "; It's possible this PaymentMethod exists on one of your connected accounts, in which case you should retry "
+        "this request on that connected account. Learn more at https://stripe.com/docs/connect/authentication"
+    )
+}
+
 
 class StripeError(Exception):
     """An error that the API answers with `status` and a body `{"error": {…}}`."""
@@ -33,6 +40,12 @@ class StripeError(Exception):
         self.error |= extra
         # Whether an idempotency key remembers this answer: not where nothing was executed.
         self.storable = storable
+        # Whether what was written before it stays written: a declined charge has happened.
+        self.kept = False
+
+    def keeping(self) -> "StripeError":
+        self.kept = True
+        return self
 
 
 def bracketed(names: Sequence[str]) -> str:
@@ -80,15 +93,28 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
     return StripeError(400, message, param=param, code=code)
 
 
-def no_such(kind: str, value: str, param: str = "id") -> StripeError:
-    """An unknown id: 404 when it stands in the path, 400 in a parameter."""
+def no_such(kind: str, value: str, param: str = "id", *, in_path: bool | None = None) -> StripeError:
+    """An unknown id: 404 when it stands in the path (as `id` always does), 400 in a parameter."""
     name = NAMES.get(kind, kind.rpartition(".")[2])
-    status = 404 if param == "id" else 400
-    return StripeError(status, f"No such {name}: '{value}'", code="resource_missing", param=param)
+    status = 404 if (param == "id" if in_path is None else in_path) else 400
+    text = f"No such {name}: '{value}'{HINTS.get(kind, '')}"
+    return StripeError(status, text, code="resource_missing", param=param)
 
 
 def unauthorized(message: str) -> StripeError:
     return StripeError(401, message, storable=False)
+
+
+def permission_missing(key: str, account: str, permission: str) -> StripeError:
+    text = (
+        f"The provided key '{key[:8]}***' does not have the required permissions for this endpoint on account "
+        f"'{account}'. Having the '{permission}' permission would allow this request to continue."
+    )
+    return StripeError(403, text, storable=False)
+
+
+def invalid_version(version: str) -> StripeError:
+    return StripeError(400, f"Invalid Stripe API version: {version}", storable=False)
 
 
 def account_invalid(key: str, account: str) -> StripeError:

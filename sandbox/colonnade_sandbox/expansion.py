@@ -32,6 +32,13 @@ def public(value: Object, wanted: list[str] | None = None) -> Object:
     return shown
 
 
+def _whole_public(value: Any) -> Any:
+    """What was made for a reply out of stored objects: one, or a page of them."""
+    if isinstance(value, dict) and value.get("object") == "list":
+        return value | {"data": [public(item) for item in value["data"]]}
+    return public(value) if isinstance(value, dict) else value
+
+
 def _without(value: Object, path: list[str]) -> Object:
     head, *rest = path
     if head not in value or (rest and not isinstance(value[head], dict)):
@@ -81,7 +88,9 @@ class Reply:
         if node is None:
             raise cannot_expand(full)
         computed = COMPUTED.get((str(value.get("object")), head))
-        current = computed(self._store, self._account, value) if computed else value.get(head)
+        current = _whole_public(computed(self._store, self._account, value)) if computed else value.get(head)
+        if computed and not rest:
+            return value | {head: current}
         return value | {head: self._value(node, current, rest, full)}
 
     def _value(self, node: Node, value: Any, rest: list[str], full: str) -> Any:

@@ -1,21 +1,31 @@
 """Faults that tests ask for: API calls that fail, deliveries that get lost, doubled, late or out of order."""
 
+import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
+
 
 class ApiFault(msgspec.Struct, forbid_unknown_fields=True):
-    """The next `next` API calls answer `status` after `delay` seconds.
+    """The next `next` API calls answer `status` after `delay` seconds: long enough, and the client gives up.
 
-    With `after` they are executed first and only their answer is lost; `status` 0 only delays.
+    With `after` they are executed first and only their answer is lost; `status` 0 executes them and answers as
+    usual. `code` says which 429. `cut_off` ends the connection in the middle of the body. `path` (its beginning)
+    and `account` leave all other calls alone.
     """
 
     next: int
     status: Literal[0, 429, 500, 503] = 500
-    delay: float = 0.0
+    code: Literal["rate_limit", "lock_timeout"] = "rate_limit"
+    delay: Seconds = 0.0
     after: bool = False
+    cut_off: bool = False
+    path: str = ""
+    account: str = ""
 
 
 class DeliveryFault(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,44 +33,78 @@ class DeliveryFault(msgspec.Struct, forbid_unknown_fields=True):
 
     next: int
     action: Literal["drop", "duplicate", "reorder", "delay"]
-    seconds: float = 1.0
+    seconds: Seconds = 1.0
+
+
+class Chaos(msgspec.Struct, forbid_unknown_fields=True):
+    """Every delivery is disturbed with these probabilities; the same seed draws the same sequence.
+
+    `delay` holds one back by `seconds`, `reorder` by a random part of them.
+    """
+
+    seed: int = 0
+    drop: Probability = 0.0
+    duplicate: Probability = 0.0
+    delay: Probability = 0.0
+    reorder: Probability = 0.0
+    seconds: Seconds = 1.0
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """All faults at once; `skew` is added to the time in the signature of every delivery, in seconds."""
+
     api: ApiFault | None = None
     deliveries: DeliveryFault | None = None
+    chaos: Chaos | None = None
+    skew: int = 0
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Disturbance:
-    """What happens to one delivery: `left` counts down from the number asked for."""
+    """What happens to one delivery: how often it is sent, and after how many seconds."""
 
-    action: str
-    seconds: float
-    left: int
-
-    def wait(self) -> float:
-        """Seconds to hold the delivery back; with `reorder` the first one waits longest."""
-        if self.action == "delay":
-            return self.seconds
-        return self.seconds + 0.1 * self.left if self.action == "reorder" else 0.0
+    copies: int = 1
+    wait: float = 0.0
 
 
 class Faults:
     def __init__(self) -> None:
-        self.wanted = Wanted()
+        self.want(Wanted())
 
-    def of_call(self) -> ApiFault | None:
-        """The fault of the next API call, if one is due."""
+    def want(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self._random = random.Random(wanted.chaos.seed if wanted.chaos else 0)  # noqa: S311
+
+    def of_call(self, path: str, account: str) -> ApiFault | None:
+        """The fault of an API call, if one is due."""
         fault = self.wanted.api
-        if fault is None or fault.next < 1:
+        if fault is None or fault.next < 1 or not path.startswith(fault.path) or fault.account not in ("", account):
             return None
         fault.next -= 1
         return fault
 
-    def of_delivery(self) -> Disturbance | None:
+    def of_delivery(self) -> Disturbance:
         fault = self.wanted.deliveries
-        if fault is None or fault.next < 1:
-            return None
-        fault.next -= 1
-        return Disturbance(fault.action, fault.seconds, fault.next)
+        if fault is not None and fault.next > 0:
+            fault.next -= 1
+            return _counted(fault)
+        return self._drawn(self.wanted.chaos) if self.wanted.chaos is not None else Disturbance()
+
+    def _drawn(self, chaos: Chaos) -> Disturbance:
+        # Every delivery draws all five numbers, so that one probability does not shift what the others hit.
+        drop, duplicate, delay, reorder, part = (self._random.random() for _ in range(5))
+        wait = chaos.seconds if delay < chaos.delay else 0.0
+        wait += part * chaos.seconds if reorder < chaos.reorder else 0.0
+        return Disturbance(0 if drop < chaos.drop else 2 if duplicate < chaos.duplicate else 1, wait)
+
+
+def _counted(fault: DeliveryFault) -> Disturbance:
+    match fault.action:
+        case "drop":
+            return Disturbance(copies=0)
+        case "duplicate":
+            return Disturbance(copies=2)
+        case "delay":
+            return Disturbance(wait=fault.seconds)
+        case _:  # reorder: the first one waits longest
+            return Disturbance(wait=fault.seconds + 0.1 * fault.next)

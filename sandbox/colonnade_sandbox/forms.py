@@ -1,14 +1,18 @@
 """Stripe's form encoding: `items[0][price]=x`, `expand[]=y`, an empty text to unset."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
 
 from colonnade_sandbox import errors
 
 # Objects with free keys, where `metadata[0]` is a key and not an index.
 FREE_KEYS = frozenset({"metadata", "currency_options"})
+MOST_FIELDS = 5000
 TOKENS = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -26,7 +30,11 @@ def parse(text: str) -> dict[str, Any]:
 
     Raises StripeError (400) where two keys contradict each other.
     """
-    return nest(parse_qsl(text, keep_blank_values=True, max_num_fields=5000))
+    try:
+        return nest(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError:
+        text = f"Invalid request: at most {MOST_FIELDS} parameters are taken."
+        raise errors.StripeError(400, text, storable=False) from None
 
 
 def nest(pairs: list[tuple[str, str]]) -> dict[str, Any]:
@@ -66,6 +74,31 @@ def _arrays(name: str, value: Any) -> Any:
     if name not in FREE_KEYS and done and all(key.isdigit() for key in done):
         return [done[key] for key in sorted(done, key=int)]
     return done
+
+
+def encode(params: dict[str, Any]) -> str:
+    """Nested parameters as a query string."""
+    return urlencode(list(_flat(params, "")))
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in inner:
+            yield from _flat(part, f"{name}[{key}]" if name else str(key))
+    else:
+        yield name, str(value)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The parameters of a V2 call.
+
+    Raises StripeError (400) for a body that is no JSON object.
+    """
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+    except msgspec.MsgspecError as problem:
+        raise errors.StripeError(400, f"Invalid JSON: {problem}", code="invalid_json", storable=False) from None
 
 
 def multipart(content_type: str, body: bytes) -> dict[str, Part]:

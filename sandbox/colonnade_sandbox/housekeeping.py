@@ -6,12 +6,14 @@ if TYPE_CHECKING:
     from colonnade_sandbox.sandbox import Sandbox
 
 HOUR = 3600
-# Seconds after which each kind is forgotten: keys after a day, events after the 30 days that Stripe lists.
+# Seconds after which each kind is forgotten: keys after a day, events after the 30 days that Stripe lists; a portal
+# session may be logged in to again long after it has expired.
 KEPT = {
     "_idempotency": 24 * HOUR,
     "_account_link": 24 * HOUR,
-    "_portal_session": 24 * HOUR,
+    "_portal_session": 30 * 24 * HOUR,
     "event": 30 * 24 * HOUR,
+    "v2.core.event": 30 * 24 * HOUR,
 }
 
 
@@ -20,5 +22,5 @@ def prune(sandbox: "Sandbox") -> None:
     with sandbox.store.transaction():
         for kind, kept in KEPT.items():
             for account, value in sandbox.store.everywhere(kind):
-                if value["created"] < now - kept:
+                if int(value.get("_created") or value["created"]) < now - kept:
                     sandbox.store.delete(account, kind, value["id"])

@@ -58,6 +58,8 @@ class Response:
     status: int = 200
     body: bytes = b""
     headers: list[tuple[str, str]] = field(default_factory=list)
+    # Only half of the body is sent before the connection closes.
+    cut_off: bool = False
 
     @classmethod
     def json(cls, value: Any, status: int = 200) -> "Response":
@@ -82,7 +84,8 @@ class Response:
         headers = [*self.headers, ("content-length", str(len(self.body)))]
         encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         await send({"type": "http.response.start", "status": self.status, "headers": encoded})
-        await send({"type": "http.response.body", "body": self.body})
+        body = self.body[: len(self.body) // 2] if self.cut_off else self.body
+        await send({"type": "http.response.body", "body": body, "more_body": self.cut_off})
 
 
 async def read(scope: Scope, receive: Receive) -> Request:

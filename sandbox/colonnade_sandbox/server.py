@@ -7,13 +7,17 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from colonnade_sandbox.app import App
+from colonnade_sandbox.deliveries import SCHEDULES, TIMEOUT
 from colonnade_sandbox.sandbox import Sandbox
 
 PORT = 12111
+# Named, so that a missing package is told at the start and not when `stripe listen` connects.
+WEBSOCKETS = "websockets-sansio"
 
 
 class _Server(uvicorn.Server):
@@ -35,28 +39,30 @@ def serve(
     data: Path | None = None,
     *,
     base_url: str | None = None,
-    retry_scale: float = 0.005,
-    check_replies: bool = False,
+    **options: Any,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Port 0 takes a free one; `base_url` is what hosted links begin with.
 
-    Raises OSError where the port is taken.
+    The other options are those of `Sandbox`. Raises OSError where the port is taken.
     """
     listener = _listen(host, port)
     url = base_url or f"http://{host}:{listener.getsockname()[1]}"
-    asyncio.run(_serve(listener, url, data, retry_scale, check_replies))
+    asyncio.run(_serve(listener, url, data, options))
 
 
-async def _serve(listener: socket.socket, url: str, data: Path | None, retry_scale: float, check_replies: bool) -> None:
-    sandbox = Sandbox(data, retry_scale=retry_scale, check_replies=check_replies)
+async def _serve(listener: socket.socket, url: str, data: Path | None, options: dict[str, Any]) -> None:
+    sandbox = Sandbox(data, **options)
     sandbox.base_url = url.rstrip("/")
-    config = uvicorn.Config(App(sandbox), log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        App(sandbox), log_level="warning", access_log=False, timeout_graceful_shutdown=2, ws=WEBSOCKETS
+    )
     await _Server(config, sandbox.base_url).serve(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named because asyncio sends without delay only on sockets that say they are TCP: 40 ms a reply.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -76,7 +82,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--base-url", metavar="URL", help="what links to hosted pages begin with")
     parser.add_argument("--retry-scale", type=float, default=0.005, help="scales the delays between delivery tries")
     parser.add_argument(
+        "--retries", choices=sorted(SCHEDULES), default="test", help="whose delays between tries (default: test mode's)"
+    )
+    parser.add_argument(
+        "--delivery-timeout", type=float, default=TIMEOUT, help="seconds that a webhook endpoint has to answer"
+    )
+    parser.add_argument(
         "--check-replies", action="store_true", help="fail on a reply that differs from the SDK's class"
+    )
+    parser.add_argument(
+        "--record-replies", type=Path, metavar="FILE", help="append every reply of the API to FILE, a line each"
     )
     wanted = parser.parse_args(argv)
     try:
@@ -86,7 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             wanted.data,
             base_url=wanted.base_url,
             retry_scale=wanted.retry_scale,
+            retries=wanted.retries,
+            delivery_timeout=wanted.delivery_timeout,
             check_replies=wanted.check_replies,
+            record=wanted.record_replies,
         )
     except OSError as problem:
         print(f"Cannot listen on {wanted.host}:{wanted.port}: {problem.strerror}", file=sys.stderr)  # noqa: T201

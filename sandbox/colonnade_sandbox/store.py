@@ -30,11 +30,17 @@ ON CONFLICT (account, kind, id) DO UPDATE SET body = excluded.body
 DELETE = "DELETE FROM objects WHERE account = ? AND kind = ? AND id = ?"
 
 
+class _Over(Exception):
+    """The end of a rehearsal."""
+
+
 class Store:
     """Objects by (account, kind, id); iteration runs from the newest to the oldest."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._tables: dict[tuple[str, str], dict[str, Object]] = {}
+        # Whether what is written now will be undone in any case.
+        self.rehearsing = False
         self._undo: list[tuple[str, str, str, Object | None]] | None = None
         self._changed: dict[tuple[str, str, str], Object | None] = {}
         self._database = self._open(file) if file is not None else None
@@ -63,6 +69,10 @@ class Store:
                 for value in list(objects.values()):
                     yield account, value
 
+    def kinds(self, account: str) -> list[str]:
+        """The kinds of which the account has objects."""
+        return [kind for (owner, kind), table in self._tables.items() if owner == account and table]
+
     def put(self, account: str, kind: str, key: str, value: Object) -> None:
         table = self._tables.setdefault((account, kind), {})
         self._remember(account, kind, key, table.get(key), value)
@@ -81,21 +91,28 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block's writes, or none if it raises; a block inside another is undone alone."""
+        """All of the block's writes, or none if it raises; a block inside another is undone alone.
+
+        An exception that says `kept` leaves what was written: a declined charge has happened.
+        """
         if self._undo is not None:
             mark = len(self._undo)
             try:
                 yield
-            except BaseException:
-                self._roll_back(mark)
+            except BaseException as problem:
+                if not getattr(problem, "kept", False):
+                    self._roll_back(mark)
                 raise
             return
         self._undo, self._changed = [], {}
         try:
             yield
             self._write()
-        except BaseException:
-            self._roll_back(0)
+        except BaseException as problem:
+            if getattr(problem, "kept", False):
+                self._write()
+            else:
+                self._roll_back(0)
             raise
         finally:
             self._undo = None
@@ -125,6 +142,23 @@ class Store:
         except BaseException:
             self._database.execute("ROLLBACK")
             raise
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """The block sees its writes, and nobody else ever does: all are undone at its end."""
+        outer, self.rehearsing = self.rehearsing, True
+        try:
+            with self.transaction():
+                yield
+                raise _Over
+        except _Over:
+            return
+        finally:
+            self.rehearsing = outer
+
+    def written(self) -> list[tuple[str, str, str]]:
+        """Account, kind and id of everything that the last transaction wrote."""
+        return list(self._changed)
 
     def close(self) -> None:
         if self._database is not None:

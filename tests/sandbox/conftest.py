@@ -1,7 +1,6 @@
 """A real sandbox process, the unchanged SDK against it, and a receiver for its webhooks."""
 
 import asyncio
-import json
 import subprocess
 import sys
 import uuid
@@ -14,6 +13,8 @@ import aiohttp
 import pytest
 import stripe
 from aiohttp import web
+
+from tests.sandbox import openapi
 
 stripe.enable_telemetry = False
 
@@ -35,8 +36,24 @@ class Process:
             self.popen.stdout.close()
 
 
+# Where the sandboxes of this run keep their replies, once `replies` says so.
+RECORD: list[str] = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def replies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Every reply that this run's sandboxes gave; at the end all must fit the schema, where it is at hand."""
+    file = tmp_path_factory.mktemp("sandbox") / "replies.jsonl"
+    RECORD[:] = ["--record-replies", str(file)]
+    yield file
+    RECORD.clear()
+    if openapi.SCHEMA.exists() and file.exists():
+        problems = openapi.problems_of(file)
+        assert problems == [], "\n".join(problems)
+
+
 def start(*arguments: str) -> Process:
-    command = [sys.executable, "-m", "colonnade_sandbox", "--port", "0", "--check-replies", *arguments]
+    command = [sys.executable, "-m", "colonnade_sandbox", "--port", "0", "--check-replies", *RECORD, *arguments]
     popen = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert popen.stdout is not None
     line = popen.stdout.readline()
@@ -253,49 +270,3 @@ async def shop(sdk: Any) -> Shop:
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "sandbox.sqlite"
-
-
-@pytest.fixture(scope="session")
-def openapi() -> Any:
-    """A check against a schema beside the repository; skips where there is none."""
-    path = Path(__file__).parents[2].parent / "shared" / "stripe" / "openapi.json"
-    if not path.exists():
-        pytest.skip("no schema of the API beside the repository")
-    schemas = json.loads(path.read_text("utf-8"))["components"]["schemas"]
-
-    def check(value: dict[str, Any]) -> None:
-        problems = list(schema_problems(schemas, schemas[value["object"]], value, value["object"]))
-        assert problems == []
-
-    return check
-
-
-def schema_problems(schemas: Any, schema: Any, value: Any, path: str) -> Iterator[str]:
-    """How a value misses an OpenAPI 3.0 schema: names, types, enums."""
-    if "$ref" in schema:
-        schema = schemas[schema["$ref"].rpartition("/")[2]]
-    if value is None:
-        if not schema.get("nullable"):
-            yield f"{path}: null"
-        return
-    if alternatives := schema.get("anyOf") or schema.get("oneOf"):
-        if all(any(schema_problems(schemas, option, value, path)) for option in alternatives):
-            yield f"{path}: {value!r} fits no alternative"
-        return
-    if "enum" in schema and not schema.get("x-openEnum") and value not in schema["enum"]:
-        yield f"{path}: {value!r}"
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
-    if "type" in schema and not isinstance(value, kinds[schema["type"]]):
-        yield f"{path}: {value!r} is no {schema['type']}"
-    elif isinstance(value, dict) and "properties" in schema:
-        for name in schema.get("required", []):
-            if name not in value:
-                yield f"{path}.{name}: missing"
-        for name, inner in value.items():
-            if name not in schema["properties"]:
-                yield f"{path}.{name}: not in the schema"
-            else:
-                yield from schema_problems(schemas, schema["properties"][name], inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from schema_problems(schemas, schema.get("items", {}), inner, f"{path}[{index}]")

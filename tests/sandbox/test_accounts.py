@@ -43,26 +43,6 @@ async def test_an_account_starts_with_requirements(sdk: Any) -> None:
     assert account.capabilities.card_payments == "inactive"
 
 
-async def test_telling_everything_enables_charges_and_tells_the_platform(sdk: Any) -> None:
-    account = await connected_account(sdk)
-    told = await sdk.accounts.update_async(
-        account,
-        {
-            "business_type": "company",
-            "business_profile": {"url": "https://aurora.example"},
-            "external_account": "btok_us",
-            "tos_acceptance": {"date": 1700000000, "ip": "127.0.0.1"},
-        },
-    )
-    assert (told.charges_enabled, told.capabilities.card_payments) == (True, "active")
-    assert told.requirements.currently_due == []
-    events = (await sdk.events.list_async(options={"stripe_account": account})).data
-    assert {event.account for event in events} == {account}
-    types = [event.type for event in events]
-    assert "account.updated" in types
-    assert types.count("capability.updated") == 2
-
-
 async def test_types_are_shorthands_for_controllers(sdk: Any) -> None:
     standard = await sdk.accounts.create_async({"type": "standard"})
     assert standard.controller.stripe_dashboard.type == "full"

@@ -63,3 +63,26 @@ async def test_an_answer_lost_after_the_work_is_found_again_by_its_key(wire: Wir
     assert (lost.status, found.status) == (500, 200)
     assert found.headers["idempotent-replayed"] == "true"
     assert len((await wire.get("/v1/customers")).body["data"]) == 1
+
+
+async def test_a_key_may_have_255_characters(wire: Wire) -> None:
+    assert (await wire.post("/v1/customers", "name=Ann", Idempotency_Key="k" * 255)).status == 200
+    longer = await wire.post("/v1/customers", "name=Ann", Idempotency_Key="k" * 256)
+    assert (longer.status, longer.error["type"]) == (400, "idempotency_error")
+
+
+async def test_a_key_is_forgotten_after_a_day(wire: Wire) -> None:
+    first = await wire.post("/v1/customers", "name=Ann", Idempotency_Key="k")
+    await wire.control("advance", {"seconds": 24 * 3600 - 60})
+    kept = await wire.post("/v1/customers", "name=Ann", Idempotency_Key="k")
+    await wire.control("advance", {"seconds": 120})
+    new = await wire.post("/v1/customers", "name=Ann", Idempotency_Key="k")
+    assert kept.body["id"] == first.body["id"] != new.body["id"]
+    assert "idempotent-replayed" not in new.headers
+
+
+async def test_get_has_no_idempotency(wire: Wire) -> None:
+    before = await wire.get("/v1/customers", Idempotency_Key="k")
+    await wire.post("/v1/customers", "name=Ann")
+    after = await wire.get("/v1/customers", Idempotency_Key="k")
+    assert (len(before.body["data"]), len(after.body["data"])) == (0, 1)

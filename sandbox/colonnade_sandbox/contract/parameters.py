@@ -86,6 +86,8 @@ def _type(node: Node) -> Any:
             return Literal[values] if values else None
         case Many(of):
             return list[_type(of)]  # type: ignore[misc]
+        case Mapping(Maybe(of)):  # in JSON, null takes a key away
+            return dict[str, _type(of) | None]  # type: ignore[misc]
         case Mapping(of):
             return dict[str, str if of == Scalar("str") else _type(of)]  # type: ignore[misc]
         case Record(declaration):

@@ -1,4 +1,4 @@
-"""The routes of Stripe's V1 API, found in the SDK's service classes.
+"""The routes of Stripe's API, V1 and V2, found in the SDK's service classes.
 
 Only the services that mention a route's first noun are read, when that noun is first asked for.
 """
@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from colonnade_sandbox.contract import source
+
+VERSIONS = ("v1", "v2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +37,42 @@ class Match:
 def match(method: str, path: str) -> Match | None:
     """The route that answers `method path`; a literal segment wins over a parameter."""
     segments = path.strip("/").split("/")
-    if len(segments) < 2 or segments[0] != "v1":
+    if len(segments) < 2 or segments[0] not in VERSIONS:
         return None
-    found = [route for route in of_noun(segments[1]) if route.method == method and _fits(route, segments)]
-    if not found:
-        return None
-    route = min(found, key=lambda candidate: len(candidate.names))
-    pairs = zip(route.template.strip("/").split("/"), segments, strict=True)
-    return Match(route, {name[1:-1]: value for name, value in pairs if name.startswith("{")})
-
-
-def _fits(route: Route, segments: list[str]) -> bool:
-    parts = route.template.strip("/").split("/")
-    return len(parts) == len(segments) and all(
-        part == segment or (part.startswith("{") and segment != "")
-        for part, segment in zip(parts, segments, strict=True)
-    )
+    for route, parts in _by_form(segments[0], segments[1]).get((method, len(segments)), ()):
+        pairs = list(zip(parts, segments, strict=True))
+        if all(part == segment or (part[0] == "{" and segment != "") for part, segment in pairs):
+            return Match(route, {part[1:-1]: segment for part, segment in pairs if part[0] == "{"})
+    return None
 
 
 @cache
-def of_noun(noun: str) -> tuple[Route, ...]:
-    """Every route below `/v1/<noun>`."""
+def _by_form(version: str, noun: str) -> dict[tuple[str, int], list[tuple[Route, list[str]]]]:
+    """Routes with their segments by method and number of segments, those with fewest parameters first."""
+    found: dict[tuple[str, int], list[tuple[Route, list[str]]]] = {}
+    for route in sorted(of_noun(noun, version), key=lambda route: len(route.names)):
+        parts = route.template.strip("/").split("/")
+        found.setdefault((route.method, len(parts)), []).append((route, parts))
+    return found
+
+
+@cache
+def of_noun(noun: str, version: str = "v1") -> tuple[Route, ...]:
+    """Every route below `/v1/<noun>`, or below that of the V2 API."""
     found: dict[tuple[str, str], Route] = {}
-    for path in _mentions().get(noun, ()):
+    for path in _mentions().get(f"{version}/{noun}", ()):
         for route in _routes_in(path):
-            if re.match(rf"/v1/{noun}(/|$)", route.template):
+            if re.match(rf"/{version}/{noun}(/|$)", route.template):
                 found.setdefault((route.method, route.template), route)
     return tuple(found.values())
 
 
 @cache
 def _mentions() -> dict[str, list[Path]]:
-    """First noun of a path to the service modules that have it."""
+    """Version and first noun of a path to the service modules that have it."""
     found: dict[str, list[Path]] = {}
     for path in sorted(source.package().rglob("*_service.py")):
-        for noun in sorted(set(re.findall(r'"/v1/(\w+)', path.read_text("utf-8")))):
+        for noun in sorted(set(re.findall(r'"/(v[12]/\w+)', path.read_text("utf-8")))):
             found.setdefault(noun, []).append(path)
     return found
 

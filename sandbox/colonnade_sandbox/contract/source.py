@@ -119,9 +119,10 @@ def lookup(name: str, scope: Class) -> Class | None:
 
 @cache
 def resources() -> dict[str, tuple[str, str]]:
-    """Object name (`billing_portal.session`) to the module and class that declare it."""
+    """Object name (`billing_portal.session`, `v2.core.event`) to the module and class that declare it."""
     tree = ast.parse((package() / "_object_classes.py").read_text("utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
-            return ast.literal_eval(node.value)  # type: ignore[no-any-return]
-    raise SdkMissing("The installed stripe package has no OBJECT_CLASSES table.")
+    tables = [node.value for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)]
+    if not tables:
+        raise SdkMissing("The installed stripe package has no OBJECT_CLASSES table.")
+    # Where both APIs have a name (`list`), it is the V1 class.
+    return {name: declared for table in reversed(tables) for name, declared in ast.literal_eval(table).items()}

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import Object
 
 PLAIN_PRIMARY, WHITE, BLACK = "1f2a44", "ffffff", "000000"
@@ -52,6 +53,11 @@ def of(account: Object) -> Brand:
         support_phone=profile.get("support_phone"),
         support_url=profile.get("support_url"),
     )
+
+
+def of_account(sandbox: Sandbox, account: str) -> Brand:
+    """The brand of an account by its id; a plain one where it is gone."""
+    return of(sandbox.store.find(account, "account", account) or {"business_profile": {}, "settings": {}})
 
 
 def _image(file: str | None) -> str | None:

@@ -10,6 +10,7 @@ STEPS = {
     "customer_update": ("customer",),
     "payment_method_update": ("payment-methods", "new"),
     "subscription_cancel": ("subscriptions", "{}", "cancel"),
+    "subscription_pause": ("subscriptions", "{}", "pause"),
     "subscription_update": ("subscriptions", "{}", "update"),
     "subscription_update_confirm": ("subscriptions", "{}", "update", "confirm"),
 }
@@ -18,7 +19,16 @@ STEPS = {
 NOTICES = {
     "canceled": "Your subscription has been canceled.",
     "cancellation-scheduled": "Your subscription will be canceled.",
+    "change-planned": "Your plan will change at the end of the billing period.",
+    "change-withdrawn": "Your plan will stay as it is.",
+    "invoice-paid": "Your invoice has been paid.",
     "kept": "Your subscription will continue.",
+    "offer-accepted": "Your discount has been applied.",
+    "paused": "Your plan has been paused.",
+    "resumed": "Your plan has been resumed.",
+    "resume-failed": "The payment failed, so your plan is still paused. Update your payment method and try again.",
+    "tax-id-added": "Your tax ID has been added.",
+    "tax-id-removed": "Your tax ID has been removed.",
     "updated": "Your subscription has been updated.",
     "payment-method-added": "Your payment method has been added.",
     "payment-method-default": "Your default payment method has been changed.",
@@ -54,19 +64,47 @@ def _is_done(visit: Visit, kind: str) -> bool:
         return False
     if subscription is None or subscription["cancel_at"] is not None:
         return True
+    if kind == "subscription_pause":
+        return bool(subscription["status"] == "paused")
     if kind != "subscription_update_confirm":
         return False
     wanted, item = confirmed(visit, str(key)), subscription["items"]["data"][0]
-    return wanted is None or (wanted["price"], wanted.get("quantity", 1)) == (
+    same = wanted is not None and (wanted["price"], wanted.get("quantity")) == (
         item["price"]["id"],
-        item.get("quantity", 1),
+        item.get("quantity"),
     )
+    return wanted is None or (same and not discounts(visit, str(key)))
 
 
 def confirmed(visit: Visit, subscription: str) -> Object | None:
     """The change that a confirm flow is about, if this session is one and about `subscription`."""
     about: Object = (visit.session["flow"] or {}).get("subscription_update_confirm") or {}
     return about["items"][0] if about.get("subscription") == subscription else None
+
+
+def discounts(visit: Visit, subscription: str) -> list[Object]:
+    """The discounts that a confirm flow gives and the subscription does not have yet."""
+    about: Object = (visit.session["flow"] or {}).get("subscription_update_confirm") or {}
+    if about.get("subscription") != subscription:
+        return []
+    call = visit.call()
+    taken = [call.get("discount", key, "discounts") for key in visit.subscription(subscription)["discounts"]]
+    codes = {row["promotion_code"] for row in taken} | {row["source"]["coupon"] for row in taken}
+    wanted = [{name: key for name, key in wish.items() if key} for wish in about["discounts"] or []]
+    return [wish for wish in wanted if not codes & set(wish.values())]
+
+
+def retention(visit: Visit, subscription: str) -> Object | None:
+    """The coupon that a cancel flow offers for staying; None where there is none or it is taken."""
+    about: Object = (visit.session["flow"] or {}).get("subscription_cancel") or {}
+    if about.get("subscription") != subscription or not about.get("retention"):
+        return None
+    call = visit.call()
+    coupon = call.find("coupon", about["retention"]["coupon_offer"]["coupon"])
+    taken = [call.get("discount", key, "discounts") for key in visit.subscription(subscription)["discounts"]]
+    if coupon is None or not coupon["valid"] or coupon["id"] in {row["source"]["coupon"] for row in taken}:
+        return None
+    return coupon
 
 
 def is_step(visit: Visit, kinds: tuple[str, ...], subscription: str | None = None) -> bool:
@@ -78,8 +116,12 @@ def is_step(visit: Visit, kinds: tuple[str, ...], subscription: str | None = Non
 def way_back(visit: Visit, *kinds: str, subscription: str | None = None) -> tuple[str, str]:
     """URL and words of the link that leaves a page unfinished."""
     if is_step(visit, kinds, subscription) and visit.return_url:
-        return visit.return_url, f"Return to {visit.brand.name}"
-    return visit.home(), "Return to billing"
+        return visit.return_url, visit.t("Return to {name}", name=visit.brand.name)
+    return home_link(visit)
+
+
+def home_link(visit: Visit) -> tuple[str, str]:
+    return visit.home(), visit.t("Return to billing")
 
 
 def finish(visit: Visit, *kinds: str, notice: str, subscription: str | None = None) -> Response:
@@ -100,5 +142,5 @@ def done(visit: Visit) -> Response:
     if after.get("type") != "hosted_confirmation":
         return pages.redirect(visit.home())
     message = (after.get("hosted_confirmation") or {}).get("custom_message")
-    title = NOTICES.get(visit.request.arguments.get("notice", ""), "All done.")
+    title = visit.t(NOTICES.get(visit.request.arguments.get("notice", ""), "All done."))
     return visit.page("done.html", title=title, message=message)

@@ -27,13 +27,17 @@ class Offer:
 
 
 def can_update(visit: Visit, subscription: Object) -> bool:
-    """Several items, usage-based prices and scheduled cancellations rule a change out."""
+    """Several items, usage-based prices, planned changes and cancellations rule a change out."""
     if not visit.has(FEATURE) or subscription["cancel_at"] is not None or subscription["status"] not in CHANGEABLE:
         return False
     items = subscription["items"]["data"]
-    return (
-        len(items) == 1 and "quantity" in items[0] and any(_is_choice(offer) for offer in offers(visit, subscription))
-    )
+    if len(items) > 1 or "quantity" not in items[0] or subscription["schedule"] is not None:
+        return False
+    return takes_codes(visit) or any(_is_choice(offer) for offer in offers(visit, subscription))
+
+
+def takes_codes(visit: Visit) -> bool:
+    return visit.has(FEATURE) and "promotion_code" in visit.feature(FEATURE)["default_allowed_updates"]
 
 
 def _is_choice(offer: Offer) -> bool:

@@ -7,18 +7,24 @@ from colonnade_sandbox.call import Call
 from colonnade_sandbox.errors import StripeError
 from colonnade_sandbox.hosted import brand, pages
 from colonnade_sandbox.http import Request, Response
-from colonnade_sandbox.resources import account_links, accounts
+from colonnade_sandbox.resources import account_completion, account_links, accounts
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import NOWHERE, Object
 
 KIND = "_onboarding_session"
 # From the first page to the last; seconds.
 LASTS = 3600
+# What is due in words, by the beginning of its name; a person's fields begin with the person's id.
 REQUIREMENTS = {
+    "business_profile.mcc": "What your business sells",
     "business_profile.url": "The website of your business",
     "business_type": "The type of your business",
+    "company": "Name, address and tax number of your company",
     "external_account": "A bank account for your payouts",
-    "tos_acceptance.date": "Your agreement to the terms of service",
+    "individual": "Your name, address and date of birth",
+    "person": "Name, address and date of birth of the person who represents you",
+    "representative": "Name, address and date of birth of the person who represents you",
+    "tos_acceptance": "Your agreement to the terms of service",
 }
 
 
@@ -54,22 +60,28 @@ def answer(request: Request, sandbox: Sandbox, token: str) -> Response:
         text = "This account is no longer connected."
         raise pages.Refused(410, "This link has expired", text) from None
     if request.method != "POST":
-        return _page(session, account)
-    pages.check_form(request, token)
+        return _page(sandbox, session, account)
+    pages.check_form(request, sandbox, token)
     sandbox.run(partial(_complete, session=session, account=account), call)
     return pages.redirect(session["return_url"])
 
 
-def _page(session: Object, account: Object) -> Response:
-    due = [REQUIREMENTS.get(name, name) for name in account["requirements"]["currently_due"]]
+def _page(sandbox: Sandbox, session: Object, account: Object) -> Response:
+    due = list(dict.fromkeys(_in_words(field) for field in account["requirements"]["currently_due"]))
     return pages.render(
         "onboarding.html",
         leads_to=[session["return_url"], session["refresh_url"]],
         brand=brand.of(account),
         session=session,
         due=due,
-        csrf_token=pages.form_token(session["id"]),
+        csrf_token=pages.form_token(sandbox, session["id"]),
     )
+
+
+def _in_words(field: str) -> str:
+    if field.endswith(".verification.document"):
+        return "A photo of an identity document"
+    return next((words for start, words in REQUIREMENTS.items() if field.startswith(start)), field)
 
 
 def _complete(call: Call, session: Object, account: Object) -> None:
@@ -79,5 +91,5 @@ def _complete(call: Call, session: Object, account: Object) -> None:
         told = {"business_profile": {name: value for name, value in profile.items() if value}}
         if account["business_type"]:
             told["business_type"] = account["business_type"]
-        accounts.complete_onboarding(call, session["account"], told)
+        account_completion.complete(call, session["account"], told)
     call.sandbox.store.put(NOWHERE, KIND, session["id"], session | {"done": True})

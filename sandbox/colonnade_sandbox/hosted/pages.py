@@ -12,12 +12,13 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from colonnade_sandbox.hosted import brand, words
+from colonnade_sandbox.hosted.messages import Language
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.sandbox import Sandbox
+from colonnade_sandbox.store import NOWHERE
 
 HERE = Path(__file__).parent
-# Forms that were open when the sandbox stopped are refused after its restart; a reload renews them.
-FORM_SECRET = secrets.token_bytes(32)
+PLAIN = Language()
 
 HEADERS = (
     ("cache-control", "no-store"),
@@ -41,7 +42,6 @@ def _templates() -> Environment:
     found.trim_blocks = found.lstrip_blocks = True
     found.filters |= {
         "card": words.card,
-        "date": words.date,
         "expiry": words.expiry,
         "total_price": words.total_price,
         "unit_price": words.unit_price,
@@ -56,9 +56,16 @@ def _style() -> bytes:
     return (HERE / "style.css").read_bytes()
 
 
-def render(template: str, *, status: int = 200, leads_to: Iterable[str | None] = (), **values: Any) -> Response:
-    """A page. `leads_to` are the URLs elsewhere that its forms may end at, by a redirect."""
-    response = Response.html(_templates().get_template(template).render(**values), status)
+def render(
+    template: str,
+    *,
+    status: int = 200,
+    leads_to: Iterable[str | None] = (),
+    t: Language = PLAIN,
+    **values: Any,
+) -> Response:
+    """A page. `leads_to` are the URLs elsewhere that its forms may end at, by a redirect; `t` translates."""
+    response = Response.html(_templates().get_template(template).render(t=t, **values), status)
     response.headers += [*HEADERS, ("content-security-policy", _policy(leads_to))]
     return response
 
@@ -75,7 +82,8 @@ def _policy(leads_to: Iterable[str | None]) -> str:
 def refusal(refused: Refused, **values: Any) -> Response:
     """The page of a refusal; in the brand's colours where `values` name a `brand`."""
     known = {"brand": brand.Brand("Billing"), "back": None} | values
-    return render("message.html", status=refused.status, title=refused.title, text=refused.text, **known)
+    t = known.pop("t", PLAIN)
+    return render("message.html", status=refused.status, title=t(refused.title), text=t(refused.text), t=t, **known)
 
 
 def redirect(url: str) -> Response:
@@ -110,14 +118,24 @@ def brand_tile(request: Request, sandbox: Sandbox, primary: str) -> Response:
     return asset("image/svg+xml", brand.tile(primary).encode())
 
 
-def form_token(token: str) -> str:
+def form_token(sandbox: Sandbox, token: str) -> str:
     """What proves that a form came from a page of the session behind `token`."""
-    return hmac.new(FORM_SECRET, token.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(_form_secret(sandbox), token.encode(), hashlib.sha256).hexdigest()
 
 
-def check_form(request: Request, token: str) -> None:
+def _form_secret(sandbox: Sandbox) -> bytes:
+    """Kept with the objects, so that forms which are open over a restart still count."""
+    kept = sandbox.store.find(NOWHERE, "_setting", "form_secret")
+    if kept is None:
+        kept = {"id": "form_secret", "secret": secrets.token_hex(32)}
+        with sandbox.store.transaction():
+            sandbox.store.put(NOWHERE, "_setting", "form_secret", kept)
+    return bytes.fromhex(kept["secret"])
+
+
+def check_form(request: Request, sandbox: Sandbox, token: str) -> None:
     """Raises Refused (403) for a form that did not come from the session's own page."""
     given = request.form.get("csrf_token", "")
-    if not hmac.compare_digest(given.encode(), form_token(token).encode()):
+    if not hmac.compare_digest(given.encode(), form_token(sandbox, token).encode()):
         text = "This form is no longer valid. Go back, reload the page and try again."
         raise Refused(403, "Please try again", text)

@@ -1,29 +1,24 @@
-"""Switch to another plan, or to another quantity: only what the configuration lists."""
-
-from dataclasses import dataclass
+"""Switch to another plan, or to another quantity, or enter a code: only what the configuration allows."""
 
 from colonnade_sandbox import periods
-from colonnade_sandbox.hosted import flows, pages, summary, words
-from colonnade_sandbox.hosted.offers import FEATURE, Offer, can_update, length, offers
+from colonnade_sandbox.hosted import (
+    deferral,
+    flows,
+    invoices,
+    pages,
+    plan_choice,
+    plan_costs,
+    summary,
+    words,
+)
+from colonnade_sandbox.hosted.offers import FEATURE, can_update, offers, takes_codes
+from colonnade_sandbox.hosted.plan_choice import Choice
 from colonnade_sandbox.hosted.visit import Visit
 from colonnade_sandbox.http import Response
 from colonnade_sandbox.resources import subscriptions
 from colonnade_sandbox.store import Object
 
 FLOWS = (FEATURE, "subscription_update_confirm")
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A change that may be made."""
-
-    price: Object
-    quantity: int
-    item: Object
-
-    @property
-    def switches(self) -> bool:
-        return bool(self.price["id"] != self.item["price"]["id"])
 
 
 def choose(visit: Visit, key: str) -> Response:
@@ -38,6 +33,7 @@ def choose(visit: Visit, key: str) -> Response:
         quantity=item["quantity"],
         minimum=min((offer.minimum or 1 for offer in bounded), default=None),
         maximum=max((offer.maximum or 1 for offer in bounded), default=None),
+        takes_codes=takes_codes(visit),
         back=flows.way_back(visit, FEATURE, subscription=key),
     )
 
@@ -45,10 +41,12 @@ def choose(visit: Visit, key: str) -> Response:
 def confirm(visit: Visit, key: str) -> Response:
     """What the change costs and when it takes effect."""
     subscription = _open(visit, key)
-    choice = _choice(visit, subscription, visit.request.arguments)
+    choice = plan_choice.read(visit, subscription, visit.request.arguments)
     back = flows.way_back(visit, "subscription_update_confirm", subscription=key)
     if not flows.is_step(visit, ("subscription_update_confirm",), key):
-        back = (visit.url("subscriptions", key, "update"), "Choose another plan")
+        back = (visit.url("subscriptions", key, "update"), visit.t("Choose another plan"))
+    wanted = plan_choice.params(visit, subscription, choice)
+    cost = plan_costs.of(visit, subscription, wanted) if wanted else None
     return visit.page(
         "confirm.html",
         summary=summary.of(visit, subscription),
@@ -56,103 +54,56 @@ def confirm(visit: Visit, key: str) -> Response:
         title=summary.product_name(visit, choice.price),
         detail=summary.nickname(visit, choice.price),
         terms=_terms(visit, subscription, choice),
+        cost=cost,
+        lines=[(invoices.description(visit.call(), line), line) for line in cost.lines] if cost else [],
         back=back,
     )
 
 
 def _terms(visit: Visit, subscription: Object, choice: Choice) -> str:
     """When the change applies and what is charged next."""
-    total = words.total_price(choice.price, choice.quantity)
+    t, total = visit.t, words.total_price(choice.price, choice.quantity, visit.t)
     now, end = visit.call().now, choice.item["current_period_end"]
-    old, new = choice.item["price"]["recurring"], choice.price["recurring"]
+    if not choice.changes_plan:
+        return t("Your discount applies from now on.")
+    if choice.deferred:
+        return t("Nothing changes until {date}. From then on you pay {price}.", date=t.date(end), price=total)
     if subscription["status"] == "trialing":
-        if not _ends_trial(visit):
-            return f"Your plan changes now and your trial goes on. From {words.date(end)} you pay {total}."
-        return f"Your plan changes now, your trial ends, and you pay {total} from today."
-    if (old["interval"], old["interval_count"]) != (new["interval"], new["interval_count"]):
-        following = words.date(periods.step(now, new, 1))
-        return f"Your plan changes now and a new billing period starts. It renews on {following} at {total}."
-    return f"Your plan changes now. From {words.date(end)} you pay {total}."
+        if not plan_choice.ends_trial(visit):
+            text = "Your plan changes now and your trial goes on. From {date} you pay {price}."
+            return t(text, date=t.date(end), price=total)
+        return t("Your plan changes now, your trial ends, and you pay {price} from today.", price=total)
+    if _starts_anew(visit, choice):
+        text = "Your plan changes now and a new billing period starts. It renews on {date} at {price}."
+        return t(text, date=t.date(periods.step(now, choice.price["recurring"], 1)), price=total)
+    return t("Your plan changes now. From {date} you pay {price}.", date=t.date(end), price=total)
+
+
+def _starts_anew(visit: Visit, choice: Choice) -> bool:
+    """Another interval, or a configuration that says so, starts a new period."""
+    old, new = choice.item["price"]["recurring"], choice.price["recurring"]
+    other = (old["interval"], old["interval_count"]) != (new["interval"], new["interval_count"])
+    return other or bool(visit.feature(FEATURE)["billing_cycle_anchor"] == "now")
 
 
 def update(visit: Visit, key: str) -> Response:
     subscription = _open(visit, key)
-    choice = _choice(visit, subscription, visit.request.form)
-    wish = {"id": choice.item["id"], "quantity": choice.quantity}
-    if choice.switches:
-        wish["price"] = choice.price["id"]
-    params = {"items": [wish], "proration_behavior": visit.feature(FEATURE)["proration_behavior"]}
-    if subscription["status"] == "trialing" and _ends_trial(visit):
-        params["trial_end"] = "now"
-    visit.run(subscriptions.update, key, **params)
-    return flows.finish(visit, *FLOWS, notice="updated", subscription=key)
-
-
-def _ends_trial(visit: Visit) -> bool:
-    return bool(visit.feature(FEATURE)["trial_update_behavior"] == "end_trial")
+    choice = plan_choice.read(visit, subscription, visit.request.form)
+    if wanted := plan_choice.params(visit, subscription, choice):
+        visit.run(subscriptions.update, key, **wanted)
+    if choice.deferred:
+        deferral.defer(visit, visit.subscription(key), choice.price, choice.quantity)
+    notice = "change-planned" if choice.deferred else "updated"
+    return flows.finish(visit, *FLOWS, notice=notice, subscription=key)
 
 
 def _open(visit: Visit, key: str) -> Object:
     visit.feature(FEATURE)
     subscription = visit.subscription(key)
-    if not can_update(visit, subscription) and not flows.confirmed(visit, key):
+    if not can_update(visit, subscription) and not _confirmable(visit, subscription):
         raise pages.Refused(409, "Not possible", "This subscription cannot be changed here.")
     return subscription
 
 
-def _choice(visit: Visit, subscription: Object, given: dict[str, str]) -> Choice:
-    """The wish of a form or link.
-
-    Raises Refused: 400 for a price that is not listed, a quantity out of bounds, or no change at all.
-    """
-    item = subscription["items"]["data"][0]
-    name = given.get("price") or item["price"]["id"]
-    quantity = _quantity(given.get("quantity"), item["quantity"])
-    offer = next((offer for offer in offers(visit, subscription) if offer.price["id"] == name), None)
-    if offer is None:
-        raise pages.Refused(400, "Plan not available", "This plan is not on offer.")
-    if (name, quantity) == (item["price"]["id"], item["quantity"]):
-        raise pages.Refused(400, "Nothing to change", "This is the plan that you have.")
-    if not _is_wish_of_flow(visit, subscription, name, quantity):
-        _check_quantity(offer, quantity, item["quantity"])
-    choice = Choice(offer.price, quantity, item)
-    _check_possible(visit, choice)
-    return choice
-
-
-def _quantity(given: str | None, current: int) -> int:
-    if not given:
-        return current
-    if not given.isascii() or not given.isdigit() or len(given) > 6:
-        raise pages.Refused(400, "Please check the quantity", "The quantity must be a whole number.")
-    return int(given)
-
-
-def _is_wish_of_flow(visit: Visit, subscription: Object, price: str, quantity: int) -> bool:
-    """A confirm flow's quantity was decided by the server that made the session."""
-    wanted = flows.confirmed(visit, subscription["id"])
-    return wanted is not None and (wanted["price"], wanted.get("quantity")) == (price, quantity)
-
-
-def _check_quantity(offer: Offer, quantity: int, current: int) -> None:
-    if offer.minimum is None or offer.maximum is None:
-        if quantity != current:
-            raise pages.Refused(403, "Not available", "The quantity of this plan cannot be changed here.")
-    elif not offer.minimum <= quantity <= offer.maximum:
-        text = f"The quantity must be from {offer.minimum} to {offer.maximum}."
-        raise pages.Refused(400, "Please check the quantity", text)
-
-
-def _check_possible(visit: Visit, choice: Choice) -> None:
-    """Changes that Stripe would defer or that move the anchor need what this sandbox does not have: refuse them."""
-    feature = visit.feature(FEATURE)
-    conditions = {condition["type"] for condition in feature["schedule_at_period_end"]["conditions"]}
-    before, after = choice.item["price"], choice.price
-    lower = choice.quantity * (after["unit_amount"] or 0) < choice.item["quantity"] * (before["unit_amount"] or 0)
-    shorter = length(after) < length(before)
-    deferred = (lower and "decreasing_item_amount" in conditions) or (shorter and "shortening_interval" in conditions)
-    if deferred and before["product"] == after["product"]:
-        text = "The sandbox cannot schedule changes for the end of a period."
-        raise pages.Refused(501, "Not implemented", text)
-    if feature["billing_cycle_anchor"] == "now":
-        raise pages.Refused(501, "Not implemented", "The sandbox cannot move the billing date with a change of plan.")
+def _confirmable(visit: Visit, subscription: Object) -> bool:
+    return flows.confirmed(visit, subscription["id"]) is not None and subscription["schedule"] is None

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from colonnade_sandbox.hosted import words
+from colonnade_sandbox.hosted import deferral, words
 from colonnade_sandbox.hosted.visit import Visit
-from colonnade_sandbox.resources import invoices, lifecycle
+from colonnade_sandbox.resources import invoices, lifecycle, portal_pauses
 from colonnade_sandbox.store import Object
 
 # What each status is called, and the tone it is shown in.
@@ -36,6 +36,7 @@ class Summary:
     tone: str
     when: str
     method: Object | None
+    planned: str | None = None
 
     @property
     def title(self) -> str:
@@ -49,17 +50,30 @@ def of(visit: Visit, subscription: Object) -> Summary:
     return Summary(
         id=subscription["id"],
         lines=[line(visit, item) for item in subscription["items"]["data"]],
-        label=label,
+        label=visit.t(label),
         tone=tone,
-        when=when(subscription),
+        when=when(visit, subscription),
         method=invoices.chargeable(visit.call(), subscription),
+        planned=_planned(visit, subscription),
     )
+
+
+def _planned(visit: Visit, subscription: Object) -> str | None:
+    """`Changes to Gold on November 22, 2026`, where a change waits for the end of the period."""
+    pending = deferral.pending(visit, subscription)
+    if pending is None:
+        return None
+    t, price = visit.t, words.total_price(pending.price, pending.quantity, visit.t)
+    name = product_name(visit, pending.price)
+    return t("Changes to {name} ({price}) on {date}.", name=name, price=price, date=t.date(pending.moment))
 
 
 def line(visit: Visit, item: Object) -> Line:
     price, quantity = item["price"], item.get("quantity", 1)
-    several = f"{quantity} × {words.unit_price(price)}" if quantity != 1 else None
-    return Line(product_name(visit, price), nickname(visit, price), words.total_price(price, quantity), several)
+    several = f"{quantity} × {words.unit_price(price, visit.t)}" if quantity != 1 else None
+    return Line(
+        product_name(visit, price), nickname(visit, price), words.total_price(price, quantity, visit.t), several
+    )
 
 
 def product_name(visit: Visit, price: Object) -> str:
@@ -73,14 +87,18 @@ def nickname(visit: Visit, price: Object) -> str | None:
     return given if given and given != product_name(visit, price) else None
 
 
-def when(subscription: Object) -> str:
+def when(visit: Visit, subscription: Object) -> str:
     """What happens next, and on which day."""
+    t = visit.t
     if subscription["cancel_at"] is not None:
-        return f"Your plan ends on {words.date(subscription['cancel_at'])}."
+        return t("Your plan ends on {date}.", date=t.date(subscription["cancel_at"]))
+    if subscription["status"] == "paused":
+        pause = portal_pauses.of(visit.call(), subscription)
+        return t("Resumes on {date}.", date=t.date(pause["resumes_at"])) if pause else t("Your plan is paused.")
     if subscription["status"] == "trialing":
-        return f"Your trial ends on {words.date(subscription['trial_end'])}."
+        return t("Your trial ends on {date}.", date=t.date(subscription["trial_end"]))
     if subscription["status"] == "incomplete":
-        return "Your first payment is not complete."
+        return t("Your first payment is not complete.")
     if subscription["status"] in ("past_due", "unpaid"):
-        return "Your last payment failed. Update your payment method to keep your plan."
-    return f"Your plan renews on {words.date(lifecycle.period_end(subscription))}."
+        return t("Your last payment failed. Update your payment method to keep your plan.")
+    return t("Your plan renews on {date}.", date=t.date(lifecycle.period_end(subscription)))

@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.hosted import brand, pages, words
+from colonnade_sandbox.hosted import brand, messages, pages, words
 from colonnade_sandbox.hosted.brand import Brand
+from colonnade_sandbox.hosted.messages import Language
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.resources import billing_portal_configurations as configurations
 from colonnade_sandbox.resources import billing_portal_sessions as sessions
-from colonnade_sandbox.resources import lifecycle
+from colonnade_sandbox.resources import lifecycle, test_clocks
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import NOWHERE, Object
 
@@ -35,6 +36,13 @@ class Visit:
         return brand.of(self.account)
 
     @property
+    def t(self) -> Language:
+        """The session's language, else the customer's, else the browser's."""
+        wished = None if self.session["locale"] == "auto" else self.session["locale"]
+        accepted = self.request.headers.get("accept-language")
+        return messages.chosen(wished, *(self.customer["preferred_locales"] or []), accepted)
+
+    @property
     def return_url(self) -> str | None:
         return words.web_link(self.session["return_url"])
 
@@ -46,11 +54,14 @@ class Visit:
         return self.url("home") + (f"?notice={notice}" if notice else "")
 
     def call(self, **params: Any) -> Call:
-        return Call(self.sandbox, self.session["_account"], self.session["_platform"], params)
+        call = Call(self.sandbox, self.session["_account"], self.session["_platform"], params)
+        call.moment = test_clocks.time_of(call, self.customer)
+        return call
 
     def run(self, operation: Callable[[Call], Result], key: str = "", **params: Any) -> Result:
         """Do what the API does on the object `key`, with the same events but no request behind them."""
         call = self.call(**params)
+        test_clocks.check_still(call, self.customer)
         return self.sandbox.run(operation, call.at(key) if key else call)
 
     def has(self, name: str) -> bool:
@@ -62,7 +73,7 @@ class Visit:
         Raises Refused (403) where the configuration switches it off.
         """
         if not self.has(name):
-            raise pages.Refused(403, "Not available", f"{self.brand.name} does not offer this here.")
+            raise pages.Refused(403, "Not available", self.t("{name} does not offer this here.", name=self.brand.name))
         found: dict[str, Any] = self.configuration["features"][name]
         return found
 
@@ -93,12 +104,25 @@ class Visit:
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         flow = self.session["flow"] or {}
         after = ((flow.get("after_completion") or {}).get("redirect") or {}).get("return_url")
-        common = {"visit": self, "brand": self.brand, "csrf_token": pages.form_token(self.token)}
+        common: dict[str, Any] = {
+            "visit": self,
+            "brand": self.brand,
+            "t": self.t,
+            "csrf_token": pages.form_token(self.sandbox, self.token),
+        }
         return pages.render(template, status=status, leads_to=[after], **(common | values))
 
 
+class Expired(Exception):
+    """The session is over; what is kept of it tells whether its customer may log in again."""
+
+    def __init__(self, kept: Object) -> None:
+        super().__init__(kept["session"])
+        self.kept = kept
+
+
 def open_visit(request: Request, sandbox: Sandbox, token: str) -> Visit:
-    """Raises Refused: 404 for an unknown token, 410 for a session that is over."""
+    """Raises Refused (404) for an unknown token, Expired for a session that is over."""
     anyone = Call(sandbox, NOWHERE, NOWHERE)
     kept = sandbox.store.find(NOWHERE, sessions.TOKEN_KIND, token)
     if kept is None:
@@ -106,7 +130,7 @@ def open_visit(request: Request, sandbox: Sandbox, token: str) -> Visit:
     session = sandbox.run(lambda call: sessions.open_session(call, token), anyone)
     visit = _visit(request, sandbox, token, session) if session is not None else None
     if visit is None:
-        raise pages.Refused(410, "This link has expired", _expired_text(sandbox, kept))
+        raise Expired(kept)
     return visit
 
 
@@ -115,17 +139,14 @@ def _visit(request: Request, sandbox: Sandbox, token: str, session: Object) -> V
     account, platform, seller = session["_account"], session["_platform"], session["on_behalf_of"]
     customer = sandbox.store.find(account, "customer", session["customer"])
     configuration = sandbox.store.find(account, configurations.KIND, session["configuration"])
-    for connected in {account, seller} - {platform, None}:
-        if platform not in sandbox.platforms_of(connected):
-            return None
+    if not is_connected(sandbox, platform, account, seller):
+        return None
     shown = sandbox.store.find(seller or account, "account", seller or account)
     if customer is None or configuration is None or shown is None:
         return None
     return Visit(request, sandbox, token, session, configuration, customer, shown)
 
 
-def _expired_text(sandbox: Sandbox, kept: Object) -> str:
-    """With `after_expiration` Stripe offers a login by e-mail here; the sandbox only says so."""
-    session = sandbox.store.find(kept["account"], sessions.KIND, kept["session"]) or {}
-    following = "Sign in again" if session.get("after_expiration") else "Go back to where you came from"
-    return f"For your security, this page stays open for a short time only. {following} to get a new link."
+def is_connected(sandbox: Sandbox, platform: str, *accounts: str | None) -> bool:
+    """Whether the platform may still act for the accounts; for itself it always may."""
+    return all(platform in sandbox.platforms_of(account) for account in accounts if account and account != platform)

@@ -1,10 +1,10 @@
-"""Money, dates and things of the API in the words of a page. English only; dates in UTC."""
+"""Money and things of the API in the words of a page. Numbers are written the English way."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+from colonnade_sandbox.hosted.messages import Language
 from colonnade_sandbox.store import Object
 
 # Currencies without a minor unit, and with three digits of it (Stripe docs, "Supported currencies").
@@ -40,32 +40,37 @@ def money(amount: Decimal | int, currency: str) -> str:
     return ("−" if exact < 0 else "") + (f"{symbol}{shown}" if symbol else f"{currency.upper()} {shown}")
 
 
-def date(moment: int) -> str:
-    """`November 22, 2026`."""
-    day = datetime.fromtimestamp(moment, UTC)
-    return f"{day:%B} {day.day}, {day.year}"
-
-
-def interval(recurring: dict[str, Any]) -> str:
+def interval(recurring: dict[str, Any], t: Language) -> str:
     """`per month`, or `every 3 months`."""
-    count = recurring["interval_count"]
-    return f"per {recurring['interval']}" if count == 1 else f"every {count} {recurring['interval']}s"
+    count, unit = recurring["interval_count"], recurring["interval"]
+    return t(f"per {unit}") if count == 1 else t(f"every {{count}} {unit}s", count=count)
 
 
-def unit_price(price: Object) -> str:
+def unit_price(price: Object, t: Language) -> str:
     """What one unit of a price costs for one period."""
     if price["unit_amount_decimal"] is None:
-        return "Usage-based price"
+        return t("Usage-based price")
     amount = money(Decimal(price["unit_amount_decimal"]), price["currency"])
-    return f"{amount} {interval(price['recurring'])}"
+    return f"{amount} {interval(price['recurring'], t)}"
 
 
-def total_price(price: Object, quantity: int) -> str:
+def total_price(price: Object, quantity: int, t: Language) -> str:
     """What `quantity` units cost for one period."""
     if price["unit_amount_decimal"] is None:
-        return "Usage-based price"
+        return t("Usage-based price")
     amount = Decimal(price["unit_amount_decimal"]) * quantity
-    return f"{money(amount, price['currency'])} {interval(price['recurring'])}"
+    return f"{money(amount, price['currency'])} {interval(price['recurring'], t)}"
+
+
+def coupon(given: Object, t: Language) -> str:
+    """`20% off for 3 months`."""
+    if given["percent_off"] is not None:
+        amount = t("{amount} off", amount=f"{given['percent_off']:g}%")
+    else:
+        amount = t("{amount} off", amount=money(given["amount_off"], given["currency"]))
+    if given["duration"] == "repeating":
+        return amount + " " + t("for {count} months", count=given["duration_in_months"])
+    return amount + " " + t("forever" if given["duration"] == "forever" else "on your next invoice")
 
 
 def card(method: Object) -> str:

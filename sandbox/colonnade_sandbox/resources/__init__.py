@@ -6,25 +6,52 @@ from importlib import import_module
 from colonnade_sandbox.contract.routes import Match, Route
 
 MODULES = (
+    "account_capabilities",
     "account_links",
+    "account_persons",
+    "account_sessions",
+    "account_standing",
     "accounts",
+    "active_entitlements",
     "billing_portal_configurations",
     "billing_portal_sessions",
+    "checkout_sessions",
+    "cli_sessions",
+    "coupons",
     "customers",
+    "discounts",
+    "entitlement_features",
+    "event_destinations",
     "events",
+    "external_accounts",
+    "feedback_options",
     "files",
+    "invoice_items",
+    "invoice_operations",
     "invoice_payments",
-    "invoices",
+    "invoice_previews",
+    "pausing",
     "payment_methods",
     "prices",
     "products",
+    "promotion_codes",
+    "setup_intents",
+    "sources",
     "subscription_items",
+    "subscription_schedules",
+    "subscription_updates",
     "subscriptions",
+    "test_clocks",
+    "thin_events",
+    "tax_ids",
     "webhook_endpoints",
 )
 
-# Routes that Stripe answers although no SDK has them (the official CLI's `events resend`).
-EXTRA = (Route("POST", "/v1/events/{event}/retry", None),)
+# Routes that Stripe answers although no SDK has them: the official CLI's `events resend` and `listen`.
+EXTRA = (
+    Route("POST", "/v1/events/{event}/retry", None),
+    Route("POST", "/v1/stripecli/sessions", None),
+)
 
 
 def load() -> None:

@@ -58,7 +58,7 @@ def new(call: Call, kind: str, params: dict[str, Any]) -> dict[str, Any]:
         "future_requirements": {},
         "_platforms": [call.platform],
         "_linked": False,
-        "_external_account": False,
+        "_requested": {},
     }
 
 

@@ -5,11 +5,10 @@ from typing import Any
 from colonnade_sandbox import errors, ids, lists
 from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.operations import listable, operation, retrievable
+from colonnade_sandbox.resources import billing_portal_rules as rules
 from colonnade_sandbox.store import Object
 
 KIND = "billing_portal.configuration"
-MOST_PRODUCTS = 10
-LONGEST_HEADLINE = 60
 
 # What a configuration says where its maker says nothing (API reference, "Create a portal configuration").
 DEFAULTS: dict[str, Any] = {
@@ -46,6 +45,7 @@ DEFAULTS: dict[str, Any] = {
         "trial_update_behavior": "end_trial",
     },
 }
+TAKEN = "business_profile default_return_url features login_page metadata name"
 # Lists among the features: an empty text empties them, everything else empty becomes null.
 LISTS = {"allowed_updates", "options", "interval_options", "default_allowed_updates", "products", "conditions"}
 # What the Dashboard's first save switches on (Stripe docs, "Configure the customer portal").
@@ -64,7 +64,7 @@ listable(
 )
 
 
-@operation("POST", "/v1/billing_portal/configurations")
+@operation("POST", "/v1/billing_portal/configurations", takes=TAKEN)
 def create(call: Call) -> Object:
     return _create(call, is_default=False)
 
@@ -89,16 +89,16 @@ def _create(call: Call, *, is_default: bool) -> Object:
         "default_return_url": unset(params.get("default_return_url")),
         "features": features,
         "is_default": is_default,
-        "login_page": _login_page(call, params.get("login_page", {})),
+        "login_page": _login_page(call, params.get("login_page", {}), {"enabled": False}),
         "metadata": merged_metadata({}, params.get("metadata")),
         "name": unset(params.get("name")),
         "updated": call.now,
     }
-    _check(call, values, params["features"])
+    rules.check(call, values, params["features"])
     return call.add(KIND, "bpc", values)
 
 
-@operation("POST", "/v1/billing_portal/configurations/{configuration}")
+@operation("POST", "/v1/billing_portal/configurations/{configuration}", takes=f"{TAKEN} active")
 def update(call: Call) -> Object:
     """A partial merge; a list is replaced as a whole."""
     old, params = call.get(KIND, call.id), call.params
@@ -114,15 +114,18 @@ def update(call: Call) -> Object:
     if "features" in params:
         changes["features"] = _merged(old["features"], params["features"])
     if "login_page" in params:
-        changes["login_page"] = _login_page(call, params["login_page"])
-    _check(call, old | changes, params.get("features", {}))
+        changes["login_page"] = _login_page(call, params["login_page"], old["login_page"])
+    rules.check(call, old | changes, params.get("features", {}))
     if any(old[name] != value for name, value in changes.items()):
         changes["updated"] = call.now
     return call.change(old, changes)
 
 
-def _login_page(call: Call, given: dict[str, Any]) -> dict[str, Any]:
+def _login_page(call: Call, given: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """Switching it on makes a new URL; one that is on keeps its own."""
     enabled = given.get("enabled", False)
+    if enabled and old["enabled"]:
+        return old
     return {"enabled": enabled, "url": f"{call.sandbox.base_url}/p/login/test_{ids.token(20)}" if enabled else None}
 
 
@@ -139,54 +142,11 @@ def _merged(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
             merged[name] = [{"interval_count": 1} | option for option in value]
         else:
             merged[name] = value
+    if merged.get("type") == "indefinite":
+        merged["interval_options"] = []
     return merged
 
 
 def _product(given: dict[str, Any]) -> dict[str, Any]:
     quantity = {"enabled": False, "maximum": None, "minimum": 1} | given.get("adjustable_quantity", {})
     return {"adjustable_quantity": quantity, "prices": given["prices"], "product": given["product"]}
-
-
-def _check(call: Call, configuration: dict[str, Any], given: dict[str, Any]) -> None:
-    """Raises StripeError (400) for what the portal could not carry out."""
-    headline = configuration["business_profile"].get("headline")
-    if headline and len(headline) > LONGEST_HEADLINE:
-        text = f"Invalid string: {headline[:20]}...; must be at most {LONGEST_HEADLINE} characters"
-        raise errors.invalid(text, "business_profile[headline]")
-    if configuration["features"]["subscription_cancel"]["proration_behavior"] == "always_invoice":
-        param = "features[subscription_cancel][proration_behavior]"
-        raise errors.invalid("Invalid proration_behavior: must be one of none, or create_prorations", param)
-    cancel = configuration["features"]["subscription_cancel"]
-    if cancel["proration_behavior"] == "create_prorations" and cancel["mode"] != "immediately":
-        text = "Prorations can only be created when subscriptions are canceled immediately."
-        raise errors.invalid(text, "features[subscription_cancel][proration_behavior]")
-    _check_update(call, configuration["features"]["subscription_update"], given.get("subscription_update", {}))
-
-
-def _check_update(call: Call, update_: dict[str, Any], given: dict[str, Any]) -> None:
-    base = "features[subscription_update]"
-    needs_products = update_["enabled"] and {"price", "quantity"} & set(update_["default_allowed_updates"])
-    if needs_products and not update_["products"]:
-        raise errors.missing_parameter(f"{base}[products]")
-    if len(update_["products"]) > MOST_PRODUCTS:
-        text = f"Array products exceeded maximum {MOST_PRODUCTS} allowed elements."
-        raise errors.invalid(text, f"{base}[products]", "array_max_size_exceeded")
-    if "products" in given:
-        for index, product in enumerate(update_["products"]):
-            _check_product(call, product, f"{base}[products][{index}]")
-
-
-def _check_product(call: Call, product: dict[str, Any], base: str) -> None:
-    call.get("product", product["product"], f"{base}[product]")
-    for index, name in enumerate(product["prices"]):
-        param = f"{base}[prices][{index}]"
-        price = call.get("price", name, param)
-        if price["product"] != product["product"]:
-            text = f"The price {name} does not belong to the product {product['product']}."
-            raise errors.invalid(text, param)
-        if not price["active"] or price["recurring"] is None:
-            raise errors.invalid(f"The price {name} must be active and recurring.", param)
-    quantity = product["adjustable_quantity"]
-    if quantity["maximum"] is not None and quantity["maximum"] < quantity["minimum"]:
-        text = "The maximum quantity must not be less than the minimum."
-        raise errors.invalid(text, f"{base}[adjustable_quantity][maximum]")

@@ -1,12 +1,12 @@
 """Portal sessions: short-lived secret URLs of the hosted portal for one customer."""
 
-from typing import Any
-
 from colonnade_sandbox import errors, ids
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.operations import operation
-from colonnade_sandbox.resources import accounts, lifecycle
+from colonnade_sandbox.resources import accounts
 from colonnade_sandbox.resources import billing_portal_configurations as configurations
+from colonnade_sandbox.resources import billing_portal_flows as flows
+from colonnade_sandbox.resources.billing_portal_rules import check_url
 from colonnade_sandbox.store import NOWHERE, Object
 
 KIND = "billing_portal.session"
@@ -14,16 +14,6 @@ TOKEN_KIND = "_portal_session"
 # Widely reported, not in the API reference: unused for five minutes, or idle for an hour, and it is over.
 UNUSED_FOR = 300
 IDLE_FOR = 3600
-
-# The configuration feature that a flow needs, and what cannot be done while it is off.
-FLOWS = {
-    "payment_method_update": ("payment_method_update", "The payment method cannot be updated"),
-    "customer_update": ("customer_update", "The customer cannot be updated"),
-    "subscription_cancel": ("subscription_cancel", "This subscription cannot be canceled"),
-    "subscription_pause": ("subscription_pause", "This subscription cannot be paused"),
-    "subscription_update": ("subscription_update", "This subscription cannot be updated"),
-    "subscription_update_confirm": ("subscription_update", "This subscription cannot be updated"),
-}
 
 
 @operation(
@@ -40,8 +30,9 @@ def create(call: Call) -> Object:
     account = params.get("on_behalf_of")
     if account and (call.account != call.platform or call.platform not in call.sandbox.platforms_of(account)):
         raise errors.no_such("account", account, "on_behalf_of")
+    check_url(params.get("return_url"), "return_url")
     return_url = params.get("return_url") or configuration["default_return_url"]
-    flow = _flow(call, customer, configuration) if "flow_data" in params else None
+    flow = flows.checked(call, customer, configuration) if "flow_data" in params else None
     token = f"test_{ids.token(48)}"
     values = {
         "configuration": configuration["id"],
@@ -55,8 +46,14 @@ def create(call: Call) -> Object:
         "_token": token,
     }
     if "after_expiration" in params:
-        values["after_expiration"] = params["after_expiration"]
+        values["after_expiration"] = _after_expiration(call)
     session = call.add(KIND, "bps", values)
+    _remember(call, session, token)
+    return session
+
+
+def _remember(call: Call, session: Object, token: str) -> None:
+    """What leads from the URL to the session, and tells how old and how idle it is."""
     kept = {
         "id": token,
         "session": session["id"],
@@ -66,7 +63,29 @@ def create(call: Call) -> Object:
         "seen": None,
     }
     accounts.remember(call, TOKEN_KIND, token, kept)
-    return session
+
+
+def _after_expiration(call: Call) -> Object:
+    """Who visits an expired URL may log in by e-mail, until `expires_at` if there is one."""
+    given: Object = call.params["after_expiration"]
+    login = given.get("customer_login") or {}
+    if (until := login.get("expires_at")) is not None and until <= call.now:
+        raise errors.invalid("The time must be in the future.", "after_expiration[customer_login][expires_at]")
+    return {"type": given["type"], "customer_login": {"expires_at": until}}
+
+
+def renewed(call: Call, session: Object) -> Object:
+    """A session like an expired one: same customer, same configuration, a URL of its own, no flow."""
+    token = f"test_{ids.token(48)}"
+    copied = {
+        name: session[name]
+        for name in ("after_expiration", "configuration", "customer", "locale", "on_behalf_of", "return_url")
+        if name in session
+    }
+    values = copied | {"customer_account": None, "flow": None, "_token": token}
+    fresh = call.add(KIND, "bps", values | {"url": f"{call.sandbox.base_url}/p/session/{token}"})
+    _remember(call, fresh, token)
+    return fresh
 
 
 def open_session(call: Call, token: str) -> Object | None:
@@ -101,70 +120,3 @@ def _configuration(call: Call) -> Object:
     if not found["active"]:
         raise errors.invalid(f"The configuration {name} is not active.", "configuration")
     return found
-
-
-def _flow(call: Call, customer: Object, configuration: Object) -> dict[str, Any]:
-    data = call.params["flow_data"]
-    kind = data["type"]
-    feature, refusal = FLOWS[kind]
-    if not configuration["features"][feature]["enabled"]:
-        named = feature.replace("_", " ")
-        text = f"{refusal} because the {named} feature in the portal configuration is disabled."
-        raise errors.invalid(text, "flow_data[type]")
-    flow: dict[str, Any] = {"type": kind, "after_completion": _after(data.get("after_completion", {}))}
-    if kind.startswith("subscription"):
-        if kind not in data:
-            raise errors.missing_parameter(f"flow_data[{kind}]")
-        flow[kind] = _about(call, customer, configuration, kind, data[kind])
-    return flow
-
-
-def _after(given: dict[str, Any]) -> dict[str, Any]:
-    kind = given.get("type", "portal_homepage")
-    if kind == "redirect" and "redirect" not in given:
-        raise errors.missing_parameter("flow_data[after_completion][redirect]")
-    return {"type": kind, "redirect": given.get("redirect"), "hosted_confirmation": given.get("hosted_confirmation")}
-
-
-def _about(call: Call, customer: Object, configuration: Object, kind: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The flow's subscription, which must be the customer's and able to take the action."""
-    param = f"flow_data[{kind}][subscription]"
-    subscription = call.get("subscription", given["subscription"], param)
-    wanted = call.params.get("on_behalf_of")
-    if subscription["customer"] != customer["id"] or (wanted and subscription["on_behalf_of"] != wanted):
-        raise errors.no_such("subscription", subscription["id"], param)
-    if subscription["status"] in lifecycle.ENDED:
-        raise errors.invalid("This subscription has ended and cannot be changed.", param)
-    if kind == "subscription_cancel" and subscription["cancel_at"] is not None:
-        raise errors.invalid("This subscription is already set to be canceled.", param)
-    if kind == "subscription_update_confirm":
-        return _confirm(call, configuration, subscription, given)
-    if kind == "subscription_cancel":
-        return {"subscription": subscription["id"], "retention": given.get("retention")}
-    return {"subscription": subscription["id"]}
-
-
-def _confirm(call: Call, configuration: Object, subscription: Object, given: dict[str, Any]) -> dict[str, Any]:
-    base = "flow_data[subscription_update_confirm]"
-    items = subscription["items"]["data"]
-    if len(items) > 1 or len(given["items"]) != 1:
-        text = "Subscriptions with several items cannot be updated in the portal."
-        raise errors.invalid(text, f"{base}[items]")
-    wish, item = given["items"][0], items[0]
-    if wish["id"] != item["id"]:
-        raise errors.no_such("subscription_item", wish["id"], f"{base}[items][0][id]")
-    price = wish.get("price", item["price"]["id"])
-    if price == item["price"]["id"] and wish.get("quantity", item.get("quantity")) == item.get("quantity"):
-        text = "This flow cannot update the subscription because there are no changes to confirm."
-        raise errors.invalid(text, f"{base}[items]")
-    offered = {
-        name for product in configuration["features"]["subscription_update"]["products"] for name in product["prices"]
-    }
-    call.get("price", price, f"{base}[items][0][price]")
-    if price not in offered:
-        text = f"The price {price} is not among the products of the portal configuration."
-        raise errors.invalid(text, f"{base}[items][0][price]")
-    confirmed = {"id": item["id"], "price": price}
-    if "quantity" in wish or "quantity" in item:
-        confirmed["quantity"] = wish.get("quantity", item.get("quantity"))
-    return {"subscription": subscription["id"], "items": [confirmed], "discounts": given.get("discounts")}

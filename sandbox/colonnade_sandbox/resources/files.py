@@ -2,7 +2,7 @@
 
 import base64
 
-from colonnade_sandbox import errors
+from colonnade_sandbox import errors, lists
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.operations import listable, operation, retrievable
 from colonnade_sandbox.store import Object, Store
@@ -35,13 +35,12 @@ def create(call: Call) -> Object:
             "_content": base64.b64encode(content).decode(),
         },
     )
-    file.pop("livemode")
     file["url"] = f"{call.sandbox.base_url}/files/{file['id']}"
     return call.put(file)
 
 
 retrievable("file", "/v1/files/{file}")
-listable("file", "/v1/files")
+listable("file", "/v1/files", {"purpose": lists.equal("purpose")})
 
 
 def contents(store: Store, file: str) -> tuple[str, bytes] | None:

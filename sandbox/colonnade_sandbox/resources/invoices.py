@@ -1,160 +1,223 @@
-"""Invoices of subscriptions: made and paid, or left open, in one step."""
+"""What an invoice is: drafted from lines, finalised, charged; the routes are in `invoice_operations`."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from colonnade_sandbox import ids, lists
+from colonnade_sandbox import ids
 from colonnade_sandbox.call import Call
+from colonnade_sandbox.clock import DAY, HOUR
 from colonnade_sandbox.contract import shapes
-from colonnade_sandbox.operations import listable, retrievable
-from colonnade_sandbox.resources import payment_methods
+from colonnade_sandbox.resources import discounts, invoice_lines, invoice_payments, lifecycle, payment_methods
 from colonnade_sandbox.store import Object
 
-retrievable("invoice", "/v1/invoices/{invoice}")
+# Stripe finalises a renewal's draft about an hour after it was made (Stripe docs, "Invoice lifecycle").
+DRAFT_FOR = HOUR
+DAYS_UNTIL_DUE = 30
 
-
-def subscription_of(invoice: Object) -> str | None:
-    """The id of the subscription that an invoice is for."""
-    details = (invoice["parent"] or {}).get("subscription_details") or {}
-    found: str | None = details.get("subscription")
-    return found
-
-
-listable(
-    "invoice",
-    "/v1/invoices",
-    {
-        "collection_method": lists.equal("collection_method"),
-        "customer": lists.equal("customer"),
-        "due_date": lists.within("due_date"),
-        "status": lists.equal("status"),
-        "subscription": lambda invoice, wanted: subscription_of(invoice) == wanted,
-    },
-)
-
-
-def amount_of(item: Object) -> int:
-    """What a subscription item costs for one period, in the currency's smallest unit."""
-    return int(item["price"]["unit_amount"] or 0) * int(item.get("quantity", 1))
+amount_of = invoice_lines.amount_of
+subscription_of = lifecycle.of_invoice
 
 
 def bill(call: Call, subscription: Object, items: Sequence[Object], reason: str, *, free: bool = False) -> Object:
-    """An invoice for the current period of `items`, finalised and not paid yet; `free` during a trial."""
-    lines = [_line(subscription, item, free=free) for item in items]
-    total = sum(line["amount"] for line in lines)
+    """A draft for the current period of `items` and what is pending; `free` during a trial."""
     customer = call.get("customer", subscription["customer"], "customer")
-    number = customer["next_invoice_sequence"]
-    call.put(customer | {"next_invoice_sequence": number + 1})
     invoice_id = ids.new("in")
-    url = f"{call.sandbox.base_url}/invoice/{ids.token(24)}"
-    for line in lines:
-        line["invoice"] = invoice_id
+    waiting = invoice_lines.pending(call, customer["id"], subscription["currency"], subscription["id"])
+    lines = [*invoice_lines.take_pending(call, invoice_id, waiting)]
+    lines += [invoice_lines.of_period(subscription, item, free=free) for item in items]
+    details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
+    paused = (subscription["pause_collection"] or {}).get("behavior")
     values = {
         "id": invoice_id,
-        "account_name": "Sandbox platform",
-        "account_country": "US",
-        "amount_due": total,
-        "amount_remaining": total,
-        "auto_advance": subscription["collection_method"] == "charge_automatically",
+        "auto_advance": subscription["status"] != "unpaid" and paused != "keep_as_draft",
         "billing_reason": reason,
         "collection_method": subscription["collection_method"],
         "currency": subscription["currency"],
+        "default_payment_method": None,
+        "on_behalf_of": subscription["on_behalf_of"],
+        "parent": {"type": "subscription_details", "subscription_details": details, "quote_details": None},
+        "_days_until_due": subscription["days_until_due"],
+    }
+    chosen = subscription["discounts"] or discounts.of_customer(customer)
+    return draft(call, customer, lines, values | {"discounts": chosen})
+
+
+def draft(call: Call, customer: Object, lines: list[Object], values: dict[str, Any]) -> Object:
+    """A new draft; it finalises itself after an hour if `auto_advance` says so."""
+    now = call.now
+    defaults = {
+        "account_name": "Sandbox platform",
+        "account_country": "US",
+        "automatically_finalizes_at": now + DRAFT_FOR if values["auto_advance"] else None,
         "customer": customer["id"],
         "customer_address": customer["address"],
         "customer_email": customer["email"],
         "customer_name": customer["name"],
         "customer_phone": customer["phone"],
-        "customer_tax_exempt": "none",
-        "effective_at": call.now,
-        "hosted_invoice_url": url,
-        "invoice_pdf": f"{url}/pdf",
+        "customer_tax_exempt": customer["tax_exempt"] or "none",
         "issuer": {"type": "self"},
-        "lines": shapes.page(lines, f"/v1/invoices/{invoice_id}/lines"),
         "metadata": {},
-        "number": f"{customer['invoice_prefix']}-{number:04d}",
-        "on_behalf_of": subscription["on_behalf_of"],
-        "parent": _parent(subscription),
-        "period_start": call.now,
-        "period_end": call.now,
-        "status": "open",
-        "status_transitions": {"finalized_at": call.now},
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "period_start": now,
+        "period_end": now,
+        "status": "draft",
+        "test_clock": customer["test_clock"],
+        "lines": shapes.page([], ""),
+        "discounts": [],
+        "_token": ids.token(24),
+    }
+    invoice = call.new("invoice", "in", defaults | values)
+    return call.add("invoice", "in", invoice | totals(call, invoice, lines))
+
+
+def totals(call: Call, invoice: Object, lines: list[Object]) -> dict[str, Any]:
+    """Everything of an invoice that follows from its lines and its discounts."""
+    reduced, given = discounts.applied(call, invoice["discounts"], lines)
+    for line in reduced:
+        line["invoice"] = invoice["id"]
+    subtotal = sum(line["subtotal"] for line in reduced)
+    total = subtotal - sum(each["amount"] for each in given)
+    due = max(total, 0)
+    return {
+        "amount_due": due,
+        "amount_remaining": due,
+        "lines": shapes.page(reduced, f"/v1/invoices/{invoice['id']}/lines"),
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
         "total": total,
+        "total_discount_amounts": given,
         "total_excluding_tax": total,
     }
-    invoice = call.add("invoice", "in", values)
-    call.emit("invoice.finalized", invoice)
-    return invoice
 
 
-def _parent(subscription: Object) -> dict[str, Any]:
-    details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
-    return {"type": "subscription_details", "subscription_details": details, "quote_details": None}
-
-
-def _line(subscription: Object, item: Object, *, free: bool) -> Object:
-    price, amount = item["price"], 0 if free else amount_of(item)
-    parent = {
-        "type": "subscription_item_details",
-        "subscription_item_details": {
-            "proration": False,
-            "subscription": subscription["id"],
-            "subscription_item": item["id"],
-        },
-    }
-    values = {
-        "id": ids.new("il"),
-        "object": "line_item",
-        "amount": amount,
-        "subtotal": amount,
-        "currency": subscription["currency"],
-        "discountable": True,
-        "metadata": subscription["metadata"],
-        "parent": parent,
-        "period": {"start": item["current_period_start"], "end": item["current_period_end"]},
-        "pricing": {
-            "type": "price_details",
-            "price_details": {"price": price["id"], "product": price["product"]},
-            "unit_amount_decimal": price["unit_amount_decimal"],
-        },
-        "quantity": item.get("quantity"),
-        "subscription": subscription["id"],
-    }
-    return shapes.complete("line_item", values)
-
-
-def collect(call: Call, invoice: Object, method: Object | None) -> Object:
-    """Charge an open invoice to a payment method; the answer tells by its status whether that worked."""
-    accepted = method is not None and payment_methods.card_of(method).charge is None
-    if invoice["amount_remaining"] > 0 and not accepted:
-        return _failed(call, invoice)
-    transitions = invoice["status_transitions"] | {"paid_at": call.now}
+def finalize(call: Call, invoice: Object) -> Object:
+    """Open the draft: it gets its number, its page, and the customer's balance taken off."""
+    customer = call.get("customer", invoice["customer"], "customer")
+    number, balance = customer["next_invoice_sequence"], customer["balance"] or 0
+    owed = invoice["total"] + balance
+    left = min(owed, 0)
+    call.change(customer, {"next_invoice_sequence": number + 1, "balance": left})
+    url = f"{call.sandbox.base_url}/invoice/{invoice['_token']}"
+    due_date = invoice["due_date"]
+    if invoice["collection_method"] == "send_invoice" and due_date is None:
+        due_date = call.now + (invoice.get("_days_until_due") or DAYS_UNTIL_DUE) * DAY
     changes = {
-        "amount_paid": invoice["amount_due"],
-        "amount_remaining": 0,
-        "auto_advance": False,
-        "attempted": True,
-        "attempt_count": invoice["attempt_count"] + (1 if invoice["amount_due"] else 0),
-        "next_payment_attempt": None,
-        "status": "paid",
-        "status_transitions": transitions,
+        "amount_due": max(owed, 0),
+        "amount_remaining": max(owed, 0),
+        "automatically_finalizes_at": None,
+        "due_date": due_date,
+        "effective_at": invoice["effective_at"] or call.now,
+        "ending_balance": left,
+        "hosted_invoice_url": url,
+        "invoice_pdf": f"{url}/pdf",
+        "number": invoice["number"] or f"{customer['invoice_prefix']}-{number:04d}",
+        "starting_balance": balance,
+        "status": "open",
+        "status_transitions": invoice["status_transitions"] | {"finalized_at": call.now},
     }
-    paid = call.change(invoice, changes)
+    opened = call.change(invoice, changes, event="invoice.finalized")
+    if opened["amount_due"] > 0:
+        invoice_payments.open_for(call, opened)
+    return opened
+
+
+def collect(call: Call, invoice: Object, method: Object | None, *, authenticated: bool = False) -> Object:
+    """Charge an open invoice to a payment method; the answer tells by its status whether that worked.
+
+    `authenticated` says that the customer has passed the bank's check just now.
+    """
+    refused = payment_methods.refusal(method, authenticated=authenticated) if invoice["amount_remaining"] else None
+    if refused is not None:
+        return _failed(call, invoice, refused)
+    attempted = bool(invoice["amount_remaining"])
+    paid = call.change(
+        invoice,
+        {
+            **_paid(call, invoice),
+            "attempted": True,
+            "attempt_count": invoice["attempt_count"] + attempted,
+        },
+    )
+    invoice_payments.settle(call, paid)
+    mark_delinquent(call, paid, late=False)
     call.emit("invoice.paid", paid)
     call.emit("invoice.payment_succeeded", paid)
     return paid
 
 
-def _failed(call: Call, invoice: Object) -> Object:
-    changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + 1, "auto_advance": True}
+def _paid(call: Call, invoice: Object) -> dict[str, Any]:
+    return {
+        "amount_paid": invoice["amount_due"],
+        "amount_remaining": 0,
+        "auto_advance": False,
+        "next_payment_attempt": None,
+        "status": "paid",
+        "status_transitions": invoice["status_transitions"] | {"paid_at": call.now},
+    }
+
+
+def pay_out_of_band(call: Call, invoice: Object) -> Object:
+    """Paid outside Stripe: `invoice.paid` without `invoice.payment_succeeded`."""
+    paid = call.change(invoice, _paid(call, invoice) | {"amount_paid_off_stripe": invoice["amount_due"]})
+    invoice_payments.cancel(call, paid)
+    mark_delinquent(call, paid, late=False)
+    call.emit("invoice.paid", paid)
+    return paid
+
+
+def mark_delinquent(call: Call, invoice: Object, *, late: bool) -> None:
+    """The customer's `delinquent` follows the newest change of any invoice (API reference, "The Customer object")."""
+    customer = call.find("customer", invoice["customer"])
+    if customer is not None and customer["delinquent"] is not late:
+        call.change(customer, {"delinquent": late})
+
+
+def _failed(call: Call, invoice: Object, refused: str) -> Object:
+    changes = {"attempted": True, "attempt_count": invoice["attempt_count"] + 1}
     failed = call.change(invoice, changes)
+    mark_delinquent(call, failed, late=True)
     call.emit("invoice.payment_failed", failed)
+    if refused == payment_methods.AUTHENTICATION:
+        call.emit("invoice.payment_action_required", failed)
     return failed
+
+
+def void(call: Call, invoice: Object) -> Object:
+    transitions = invoice["status_transitions"] | {"voided_at": call.now}
+    changes = {
+        "amount_remaining": 0,
+        "auto_advance": False,
+        "next_payment_attempt": None,
+        "status": "void",
+        "status_transitions": transitions,
+    }
+    invoice_payments.cancel(call, invoice)
+    return call.change(invoice, changes, event="invoice.voided")
+
+
+def write_off(call: Call, invoice: Object, reason: str = "user_forgiven") -> Object:
+    """Mark an open invoice uncollectible; it may still be paid."""
+    transitions = invoice["status_transitions"] | {"marked_uncollectible_at": call.now}
+    changes = {
+        "auto_advance": False,
+        "next_payment_attempt": None,
+        "status": "uncollectible",
+        "status_details": {"uncollectible": {"reason": reason}},
+        "status_transitions": transitions,
+    }
+    return call.change(invoice, changes, event="invoice.marked_uncollectible")
 
 
 def chargeable(call: Call, subscription: Object) -> Object | None:
     """The payment method that the subscription's invoices are charged to."""
     customer = call.get("customer", subscription["customer"], "customer")
     chosen = subscription["default_payment_method"] or customer["invoice_settings"]["default_payment_method"]
+    chosen = chosen or customer["default_source"]
     return call.find("payment_method", chosen) if chosen else None
+
+
+def payer(call: Call, invoice: Object) -> Object | None:
+    """The payment method that an invoice is charged to: its own, its subscription's, or the customer's."""
+    if invoice["default_payment_method"]:
+        return call.find("payment_method", invoice["default_payment_method"])
+    subscription = call.find("subscription", subscription_of(invoice) or "")
+    return chargeable(call, subscription or {"customer": invoice["customer"], "default_payment_method": None})

@@ -1,17 +1,12 @@
-"""How subscriptions go on: cancellation, payment, and the work that falls due as time passes."""
+"""What every way of changing a subscription shares: cancelling, keeping, ending, pausing."""
 
 from typing import Any
 
-from colonnade_sandbox import errors, periods
+from colonnade_sandbox import errors
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.resources import invoices
 from colonnade_sandbox.store import Object
 
 ENDED = frozenset({"canceled", "incomplete_expired"})
-DAY = 24 * 3600
-# Stripe gives a first payment this long (Stripe docs, "How subscriptions work").
-INCOMPLETE_FOR = 23 * 3600
-TRIAL_NOTICE = 3 * DAY
 
 
 def change(call: Call, subscription: Object, changes: dict[str, Any]) -> Object:
@@ -77,6 +72,7 @@ def keep(call: Call, subscription: Object) -> Object:
 def end(call: Call, subscription: Object, details: dict[str, Any], *, status: str = "canceled") -> Object:
     """Cancel now: one event, `customer.subscription.deleted`, and no `.updated`."""
     reasons = subscription["cancellation_details"] | {"reason": "cancellation_requested"} | details
+    _cancel_schedule(call, subscription)
     ended = call.put(
         subscription
         | {
@@ -86,82 +82,49 @@ def end(call: Call, subscription: Object, details: dict[str, Any], *, status: st
             "canceled_at": subscription["canceled_at"] or call.now,
             "ended_at": call.now,
             "cancellation_details": reasons,
+            "pending_update": None,
+            "schedule": None,
         }
     )
     call.emit("customer.subscription.deleted", ended)
+    _stop_collecting(call, subscription)
     return ended
 
 
-def paid(call: Call, subscription: Object, invoice: Object) -> Object:
-    """An open invoice was paid: the newest one settles what the subscription is."""
-    if subscription["latest_invoice"] != invoice["id"] or subscription["status"] in ENDED | {"trialing", "active"}:
-        return subscription
-    return change(call, subscription, {"status": "active"})
+def _cancel_schedule(call: Call, subscription: Object) -> None:
+    schedule = call.find("subscription_schedule", subscription["schedule"] or "")
+    if schedule is not None and schedule["status"] == "active":
+        changes = {"status": "canceled", "canceled_at": call.now, "current_phase": None}
+        call.emit("subscription_schedule.canceled", call.put(schedule | changes))
 
 
-def due_at(subscription: Object) -> int | None:
-    """When the next work on a subscription falls due."""
-    if subscription["status"] in ENDED:
-        return None
-    if subscription["status"] == "incomplete":
-        return int(subscription["created"]) + INCOMPLETE_FOR
-    moments = [item["current_period_end"] for item in subscription["items"]["data"]]
-    if subscription["cancel_at"] is not None:
-        moments.append(subscription["cancel_at"])
-    if subscription["status"] == "trialing" and not subscription["_trial_noticed"]:
-        moments.append(subscription["trial_end"] - TRIAL_NOTICE)
-    return min(moments, default=None)
+def _stop_collecting(call: Call, subscription: Object) -> None:
+    """What is still owed stays owed, but nothing is charged by itself any more."""
+    for invoice in call.all("invoice"):
+        if invoice["status"] in ("draft", "open") and of_invoice(invoice) == subscription["id"]:
+            call.put(invoice | {"auto_advance": False, "next_payment_attempt": None})
 
 
-def work(call: Call, subscription: Object) -> None:
-    """Do what is due now; called with the clock at the moment that `due_at` gave."""
-    now = call.now
-    if subscription["status"] == "incomplete":
-        _expire(call, subscription)
-    elif subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
-        end(call, subscription, {})
-    elif any(item["current_period_end"] <= now for item in subscription["items"]["data"]):
-        renew(call, subscription)
-    else:
-        call.put(subscription | {"_trial_noticed": True})
-        call.emit("customer.subscription.trial_will_end", subscription)
+def of_invoice(invoice: Object) -> str | None:
+    """The id of the subscription that an invoice is for."""
+    details = (invoice["parent"] or {}).get("subscription_details") or {}
+    found: str | None = details.get("subscription")
+    return found
 
 
-def _expire(call: Call, subscription: Object) -> None:
-    expired = {"status": "incomplete_expired", "ended_at": call.now}
-    change(call, subscription, expired)
-    invoice = call.find("invoice", subscription["latest_invoice"])
-    if invoice is not None and invoice["status"] == "open":
-        call.change(invoice, {"status": "void"}, event="invoice.voided")
+def pause(call: Call, subscription: Object, why: str) -> Object:
+    """Stop everything; `why` is one of Stripe's `status_details.paused.subscription` types."""
+    details = {"paused": {"subscription": {"type": why}, "transitioned_at": call.now, "type": "subscription"}}
+    paused = change(call, subscription, {"status": "paused", "status_details": details})
+    call.emit("customer.subscription.paused", paused)
+    return paused
 
 
-def renew(call: Call, subscription: Object) -> Object:
-    """Bill the next period of the items whose period is over; a trial that ends does the same."""
-    now, anchor = call.now, subscription["billing_cycle_anchor"]
-    if subscription["status"] == "trialing" and _ends_without_card(call, subscription):
-        return end(call, subscription, {})
-    moved = []
-    for item in subscription["items"]["data"]:
-        if item["current_period_end"] <= now:
-            until = periods.after(anchor, item["price"]["recurring"], item["current_period_end"])
-            item = item | {"current_period_start": item["current_period_end"], "current_period_end": until}
-            moved.append(item)
-    data = [next((m for m in moved if m["id"] == old["id"]), old) for old in subscription["items"]["data"]]
-    renewed = subscription | {"items": subscription["items"] | {"data": data}}
-    invoice = invoices.bill(call, renewed, moved, "subscription_cycle")
-    status = settle(call, subscription, invoice)
-    changes = {"items": renewed["items"], "latest_invoice": invoice["id"], "status": status}
-    return change(call, subscription, changes)
-
-
-def _ends_without_card(call: Call, subscription: Object) -> bool:
-    behaviour = (subscription["trial_settings"] or {}).get("end_behavior", {}).get("missing_payment_method")
-    return behaviour == "cancel" and invoices.chargeable(call, subscription) is None
-
-
-def settle(call: Call, subscription: Object, invoice: Object) -> str:
-    """Collect an invoice of a running subscription; the status that follows."""
-    if subscription["collection_method"] == "send_invoice":
-        return "active"
-    collected = invoices.collect(call, invoice, invoices.chargeable(call, subscription))
-    return "active" if collected["status"] == "paid" else "past_due"
+def resumed(call: Call, subscription: Object) -> Object:
+    """A paused subscription runs again."""
+    without = {name: value for name, value in subscription.items() if name not in ("status_details", "_resuming")}
+    running = call.put(without | {"status": "active"})
+    previous = {"status": "paused", "status_details": subscription.get("status_details")}
+    call.emit("customer.subscription.updated", running, previous)
+    call.emit("customer.subscription.resumed", running)
+    return running

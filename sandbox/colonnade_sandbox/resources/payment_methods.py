@@ -12,7 +12,10 @@ from colonnade_sandbox.store import Object
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A test card (Stripe docs, "Testing"). `attach` and `charge` name the decline that it provokes."""
+    """A test card (Stripe docs, "Testing"). `attach` and `charge` name the decline that it provokes.
+
+    `secure` cards want the customer to authenticate every payment (3D Secure).
+    """
 
     brand: str
     number: str
@@ -20,6 +23,7 @@ class Card:
     funding: str = "credit"
     attach: str | None = None
     charge: str | None = None
+    secure: bool = False
 
 
 CARDS = {
@@ -36,6 +40,9 @@ CARDS = {
     "de": Card("visa", "4000002760000016", country="DE"),
     "gb": Card("visa", "4000008260000000", country="GB"),
     "fr": Card("visa", "4000002500000003", country="FR"),
+    "authenticationRequired": Card("visa", "4000002760003184", secure=True),
+    "threeDSecure2Required": Card("visa", "4000000000003220", secure=True),
+    "threeDSecureOptional": Card("visa", "4000000000003055"),
     "chargeCustomerFail": Card("visa", "4000000000000341", charge="generic_decline"),
     "chargeDeclined": Card("visa", "4000000000000002", attach="generic_decline"),
     "chargeDeclinedInsufficientFunds": Card("visa", "4000000000009995", attach="insufficient_funds"),
@@ -43,12 +50,14 @@ CARDS = {
     "chargeDeclinedExpiredCard": Card("visa", "4000000000000069", attach="expired_card"),
     "chargeDeclinedIncorrectCvc": Card("visa", "4000000000000127", attach="incorrect_cvc"),
 }
+# Stripe's own ids name some declines with the brand before them.
+CARDS |= {f"visa_{name}": card for name, card in CARDS.items() if name.startswith("chargeDeclined")}
 NUMBERS = {card.number: name for name, card in reversed(CARDS.items())}
 MAGIC = ("pm_card_", "tok_")
 # Declines that are error codes of their own; the others are `card_declined` with a `decline_code`.
 OWN_CODES = {"expired_card", "incorrect_cvc"}
 
-retrievable("payment_method", "/v1/payment_methods/{payment_method}")
+retrievable("payment_method", "/v1/payment_methods/{payment_method}", "payment_method")
 listable("payment_method", "/v1/payment_methods", {"customer": lists.equal("customer"), "type": lists.equal("type")})
 
 
@@ -64,7 +73,31 @@ def card_of(method: Object) -> Card:
     return CARDS[method["_card"]]
 
 
-def _magic(value: str) -> str | None:
+# The refusal of a charge that the customer has to authenticate first.
+AUTHENTICATION = "authentication_required"
+
+
+def refusal(method: Object | None, *, authenticated: bool = False) -> str | None:
+    """Why a charge fails: a decline code, `authentication_required`, or None where it goes through."""
+    if method is None:
+        return "generic_decline"
+    card = card_of(method)
+    return AUTHENTICATION if card.secure and not authenticated else card.charge
+
+
+def refused(method: Object | None, subject: str) -> errors.StripeError:
+    """The error (402) of a charge for `subject`: an `invoice` or a `subscription`."""
+    reason = refusal(method) or "generic_decline"
+    if reason != AUTHENTICATION:
+        return declined(reason)
+    text = (
+        "This payment requires additional user action before it can be completed successfully. Payment can be "
+        "completed using the PaymentIntent associated with the " + subject + "."
+    )
+    return errors.StripeError(402, text, type="card_error", code=f"{subject}_payment_intent_requires_action")
+
+
+def magic(value: str) -> str | None:
     """The name of the test card behind `pm_card_visa` or `tok_visa`."""
     for prefix in MAGIC:
         if value.startswith(prefix) and value.removeprefix(prefix) in CARDS:
@@ -72,7 +105,7 @@ def _magic(value: str) -> str | None:
     return None
 
 
-def _values(call: Call, name: str, given: dict[str, Any]) -> dict[str, Any]:
+def card_values(call: Call, name: str, given: dict[str, Any]) -> dict[str, Any]:
     card = CARDS[name]
     details = {
         "brand": card.brand,
@@ -97,12 +130,12 @@ def create(call: Call) -> Object:
     if call.params.get("type") != "card":
         raise errors.StripeError(501, "Only cards are implemented by this sandbox.", type="api_error", param="type")
     card = call.params.get("card", {})
-    name = _magic(card.get("token", "")) or NUMBERS.get(card.get("number", ""))
+    name = magic(card.get("token", "")) or NUMBERS.get(card.get("number", ""))
     if name is None:
         raise errors.StripeError(
             402, "Your card number is incorrect.", type="card_error", code="incorrect_number", param="card[number]"
         )
-    values = _values(call, name, card) | {"metadata": merged_metadata({}, call.params.get("metadata"))}
+    values = card_values(call, name, card) | {"metadata": merged_metadata({}, call.params.get("metadata"))}
     values["billing_details"] = call.params.get("billing_details", {})
     if "allow_redisplay" in call.params:
         values["allow_redisplay"] = call.params["allow_redisplay"]
@@ -111,7 +144,7 @@ def create(call: Call) -> Object:
 
 @operation("POST", "/v1/payment_methods/{payment_method}", takes="billing_details card metadata allow_redisplay")
 def update(call: Call) -> Object:
-    method = call.get("payment_method", call.id)
+    method = call.get("payment_method", call.id, "payment_method", in_path=True)
     changes: dict[str, Any] = {"metadata": merged_metadata(method["metadata"], call.params.get("metadata"))}
     for name in ("billing_details", "card"):
         if name in call.params:
@@ -125,6 +158,8 @@ def attach(call: Call) -> Object:
     if customer is None:
         raise errors.missing_parameter("customer")
     call.get("customer", customer, "customer")
+    if magic(call.id) is None:
+        call.get("payment_method", call.id, "payment_method", in_path=True)
     return attach_to(call, call.id, customer, "payment_method")
 
 
@@ -133,9 +168,9 @@ def attach_to(call: Call, value: str, customer: str, param: str) -> Object:
 
     Raises StripeError: 402 for a card that declines, 400 for one that another customer has.
     """
-    name = _magic(value)
+    name = magic(value)
     if name is not None:
-        method = call.put(call.new("payment_method", "pm", _values(call, name, {})))
+        method = call.put(call.new("payment_method", "pm", card_values(call, name, {})))
     else:
         method = call.get("payment_method", value, param)
     if (decline := card_of(method).attach) is not None:
@@ -149,7 +184,7 @@ def attach_to(call: Call, value: str, customer: str, param: str) -> Object:
 
 @operation("POST", "/v1/payment_methods/{payment_method}/detach")
 def detach(call: Call) -> Object:
-    method = call.get("payment_method", call.id)
+    method = call.get("payment_method", call.id, "payment_method", in_path=True)
     if method["customer"] is None:
         text = "The payment method you provided is not attached to a customer so detachment is impossible."
         raise errors.invalid(text, "payment_method")
@@ -162,14 +197,14 @@ def detach(call: Call) -> Object:
 
 def of_customer(call: Call, customer: str, value: str) -> Object | None:
     """An attached payment method by id; a magic id means the newest of that card."""
-    name = _magic(value)
+    name = magic(value)
     for method in call.all("payment_method"):
         if method["customer"] == customer and (method["id"] == value or (name and method["_card"] == name)):
             return method
     return None
 
 
-@operation("GET", "/v1/customers/{customer}/payment_methods")
+@operation("GET", "/v1/customers/{customer}/payment_methods", takes=f"{lists.PAGING} type")
 def list_of_customer(call: Call) -> Object:
     customer = call.get("customer", call.id)
     rows = (row for row in call.all("payment_method") if row["customer"] == customer["id"])
@@ -178,7 +213,7 @@ def list_of_customer(call: Call) -> Object:
 
 @operation("GET", "/v1/customers/{customer}/payment_methods/{payment_method}")
 def retrieve_of_customer(call: Call) -> Object:
-    method = call.get("payment_method", call.path["payment_method"])
+    method = call.get("payment_method", call.path["payment_method"], "payment_method", in_path=True)
     if method["customer"] != call.id:
-        raise errors.no_such("payment_method", method["id"])
+        raise errors.no_such("payment_method", method["id"], "payment_method", in_path=True)
     return method

@@ -9,6 +9,7 @@ from colonnade_sandbox.resources import subscriptions
 from colonnade_sandbox.store import Object
 
 TAKEN = "metadata payment_behavior price price_data proration_behavior proration_date quantity"
+PASSED = ("payment_behavior", "proration_behavior", "proration_date")
 ITEM = {"metadata", "price", "price_data", "quantity"}
 
 
@@ -22,10 +23,11 @@ def _owner(call: Call) -> tuple[Object, Object]:
 
 
 def _edit(call: Call, subscription: str, wish: dict[str, Any]) -> Object:
-    return subscriptions.update(call.to(items=[wish]).at(subscription))
+    passed = {name: call.params[name] for name in PASSED if name in call.params}
+    return subscriptions.update(call.to(items=[wish], **passed).at(subscription))
 
 
-@operation("GET", "/v1/subscription_items")
+@operation("GET", "/v1/subscription_items", takes=f"{lists.PAGING} subscription")
 def list_all(call: Call) -> Object:
     subscription = call.get("subscription", call.params["subscription"], "subscription")
     rows = subscription["items"]["data"]

@@ -78,6 +78,8 @@ def _added(call: Call, subscription: Object, wish: dict[str, Any], param: str) -
         text = f"Cannot add multiple subscription items with the same plan: {price['id']}"
         raise errors.invalid(text, f"{param}[price]")
     end = subscription["trial_end"] if subscription["status"] == "trialing" else None
+    if end is None and subscription["status"] != "incomplete":
+        end = periods.after(subscription["billing_cycle_anchor"], price["recurring"], call.now)
     return item(call, subscription["id"], price, wish, call.now, end)
 
 

@@ -4,9 +4,17 @@ from typing import Any
 
 from colonnade_sandbox import errors
 from colonnade_sandbox.call import Call, merged_metadata, unset
+from colonnade_sandbox.clock import DAY
 from colonnade_sandbox.resources import lifecycle, payment_methods
 from colonnade_sandbox.store import Object
 
+SHARED = (
+    "application_fee_percent cancel_at cancel_at_period_end collection_method days_until_due "
+    "default_payment_method description discounts items[clear_usage] items[deleted] items[id] items[metadata] "
+    "items[plan] items[price] items[price_data] items[quantity] metadata "
+    "off_session on_behalf_of payment_behavior payment_settings proration_behavior transfer_data trial_end "
+    "trial_settings"
+)
 COPIED = ("application_fee_percent", "days_until_due", "description", "trial_settings", "payment_settings")
 
 
@@ -19,7 +27,7 @@ def billing_mode(params: dict[str, Any]) -> dict[str, Any]:
 def trial_end(call: Call) -> int | None:
     if "trial_period_days" in call.params:
         days = call.params["trial_period_days"]
-        return call.now + days * lifecycle.DAY if days > 0 else None
+        return call.now + days * DAY if days > 0 else None
     end = call.params.get("trial_end")
     if end in (None, "now"):
         return None
@@ -39,11 +47,11 @@ def values(call: Call, customer: str, current: Object) -> dict[str, Any]:
     if "default_payment_method" in params:
         found["default_payment_method"] = _method(call, customer, unset(params["default_payment_method"]))
     if "on_behalf_of" in params:
-        found["on_behalf_of"] = _account(call, unset(params["on_behalf_of"]), "on_behalf_of")
+        found["on_behalf_of"] = account_of(call, unset(params["on_behalf_of"]), "on_behalf_of")
     if "transfer_data" in params:
         data = unset(params["transfer_data"])
         if data is not None:
-            _account(call, data["destination"], "transfer_data[destination]")
+            account_of(call, data["destination"], "transfer_data[destination]")
         found["transfer_data"] = data
     if "cancel_at" in params:
         found |= _cancel_at(call, current, params["cancel_at"])
@@ -70,7 +78,8 @@ def _method(call: Call, customer: str, name: str | None) -> str | None:
     return str(found["id"])
 
 
-def _account(call: Call, account: str | None, param: str) -> str | None:
+def account_of(call: Call, account: str | None, param: str) -> str | None:
+    """Raises StripeError (400) for an account that is not connected to the caller."""
     if account is not None and call.platform not in call.sandbox.platforms_of(account):
         raise errors.no_such("account", account, param)
     return account

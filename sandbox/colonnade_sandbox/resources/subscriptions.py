@@ -1,26 +1,23 @@
-"""Subscriptions: create, update, cancel."""
-
-from typing import Any
+"""Subscriptions: create and cancel; updating is in `subscription_updates`."""
 
 from colonnade_sandbox import errors, ids, lists
-from colonnade_sandbox.call import Call, unset
-from colonnade_sandbox.contract import shapes
+from colonnade_sandbox.call import Call
 from colonnade_sandbox.operations import operation, retrievable
 from colonnade_sandbox.resources import (
     accounts,
+    discounts,
+    invoice_work,
     invoices,
     lifecycle,
     payment_methods,
+    prorations,
+    renewals,
     subscription_lines,
     subscription_values,
+    test_clocks,
 )
+from colonnade_sandbox.resources.subscription_updates import update as update
 from colonnade_sandbox.store import Object
-
-SHARED = (
-    "application_fee_percent cancel_at cancel_at_period_end collection_method days_until_due "
-    "default_payment_method description items metadata off_session on_behalf_of payment_behavior payment_settings "
-    "proration_behavior transfer_data trial_end trial_settings"
-)
 
 retrievable("subscription", "/v1/subscriptions/{subscription_exposed_id}")
 
@@ -31,7 +28,9 @@ def _status(subscription: Object, wanted: str) -> bool:
     return wanted == "all" or subscription["status"] == wanted
 
 
-@operation("GET", "/v1/subscriptions")
+@operation(
+    "GET", "/v1/subscriptions", takes=f"{lists.PAGING} collection_method created customer price status test_clock"
+)
 def list_all(call: Call) -> Object:
     """Canceled ones are left out unless `status` asks for them (API reference, "List subscriptions")."""
     filters: dict[str, lists.Filter] = {
@@ -40,27 +39,33 @@ def list_all(call: Call) -> Object:
         "collection_method": lists.equal("collection_method"),
         "price": lambda row, price: any(item["price"]["id"] == price for item in row["items"]["data"]),
         "status": _status,
+        "test_clock": lists.equal("test_clock"),
     }
     rows = (row for row in call.all("subscription") if "status" in call.params or row["status"] != "canceled")
     return lists.answer(call, "subscription", rows, filters, "/v1/subscriptions")
 
 
-@operation("POST", "/v1/subscriptions", takes=f"{SHARED} billing_mode currency customer trial_period_days")
+@operation(
+    "POST", "/v1/subscriptions", takes=f"{subscription_values.SHARED} billing_mode currency customer trial_period_days"
+)
 def create(call: Call) -> Object:
     """Raises StripeError: 400 naming what is wrong, 402 under `error_if_incomplete`."""
     params = call.params
     if "customer" not in params:
         raise errors.missing_parameter("customer")
     customer = call.get("customer", params["customer"], "customer")
+    test_clocks.check_subscriptions(call, customer)
     subscription = _draft(call, customer)
     call.put(subscription)
     trialing = subscription["trial_end"] is not None
-    reason = "subscription_create"
-    invoice = invoices.bill(call, subscription, subscription["items"]["data"], reason, free=trialing)
+    invoice = invoices.bill(call, subscription, subscription["items"]["data"], "subscription_create", free=trialing)
+    left = discounts.spent(call, subscription["discounts"], call.now)
     status = "trialing" if trialing else "active"
-    if invoice["amount_due"] == 0 or subscription["collection_method"] == "charge_automatically":
-        status = _first_payment(call, subscription, invoice, status)
-    subscription = call.put(subscription | {"status": status, "latest_invoice": invoice["id"]})
+    if subscription["collection_method"] == "charge_automatically" or invoice["amount_due"] == 0:
+        status = _first_payment(call, subscription, invoices.finalize(call, invoice), status)
+    settled = {"status": status, "latest_invoice": invoice["id"], "discounts": left}
+    settled["_notice_at"] = renewals.notice_at(call, subscription)
+    subscription = call.put(subscription | settled)
     if params.get("cancel_at_period_end"):
         subscription = call.put(subscription | lifecycle.cancellation(subscription, call.now))
     if customer["currency"] is None:
@@ -96,12 +101,16 @@ def _draft(call: Call, customer: Object) -> Object:
         "items": subscription_lines.page(subscription, items),
         "start_date": now,
         "status": "incomplete",
+        "test_clock": customer["test_clock"],
         "trial_start": now if trial_end else None,
         "trial_end": trial_end,
         "metadata": {},
         "_trial_noticed": False,
     }
-    return call.new("subscription", "sub", values | subscription_values.values(call, customer["id"], values))
+    values |= subscription_values.values(call, customer["id"], values)
+    owner = {"customer": customer["id"], "subscription": subscription}
+    values["discounts"] = discounts.take(call, params.get("discounts"), owner)
+    return call.new("subscription", "sub", values)
 
 
 def _first_payment(call: Call, subscription: Object, invoice: Object, status: str) -> str:
@@ -115,64 +124,9 @@ def _first_payment(call: Call, subscription: Object, invoice: Object, status: st
     collected = invoices.collect(call, invoice, method)
     if collected["status"] == "paid":
         return status
-    if behaviour == "error_if_incomplete" and method is not None:
-        raise payment_methods.declined(payment_methods.card_of(method).charge or "generic_decline")
+    if behaviour == "error_if_incomplete":
+        raise payment_methods.refused(method, "subscription")
     return "incomplete"
-
-
-@operation(
-    "POST",
-    "/v1/subscriptions/{subscription_exposed_id}",
-    takes=f"{SHARED} cancellation_details pause_collection proration_date",
-)
-def update(call: Call) -> Object:
-    subscription = call.get("subscription", call.id)
-    if subscription["status"] in lifecycle.ENDED:
-        raise _ended(subscription)
-    params = call.params
-    changes = subscription_values.values(call, subscription["customer"], subscription)
-    if "pause_collection" in params:
-        changes["pause_collection"] = unset(params["pause_collection"])
-    if params.get("items"):
-        data = subscription_lines.edited(call, subscription, params["items"])
-        changes["items"] = subscription_lines.page(subscription["id"], data)
-    if "trial_end" in params:
-        changes |= _new_trial(call, subscription | changes)
-    if "cancel_at_period_end" in params:
-        wanted = params["cancel_at_period_end"]
-        changes |= lifecycle.cancellation(subscription | changes, call.now) if wanted else lifecycle.KEPT
-    if "cancellation_details" in params:
-        changes["cancellation_details"] = subscription["cancellation_details"] | params["cancellation_details"]
-    restarted = _restarted(subscription, changes)
-    if restarted:
-        invoice = invoices.bill(call, subscription | changes, restarted, "subscription_update")
-        changes |= {"latest_invoice": invoice["id"], "status": lifecycle.settle(call, subscription | changes, invoice)}
-    changed = lifecycle.change(call, subscription, shapes.complete("subscription", subscription | changes))
-    if subscription["status"] == "trialing" and params.get("trial_end") == "now":
-        return lifecycle.renew(call, changed)
-    return changed
-
-
-def _restarted(subscription: Object, changes: dict[str, Any]) -> list[Object]:
-    """Items whose period starts anew with an update, by another interval: they are billed at once."""
-    if subscription["status"] not in ("active", "past_due") or "items" not in changes:
-        return []
-    before = {item["id"]: item["current_period_end"] for item in subscription["items"]["data"]}
-    return [
-        item
-        for item in changes["items"]["data"]
-        if before.get(item["id"], item["current_period_end"]) != item["current_period_end"]
-    ]
-
-
-def _new_trial(call: Call, subscription: Object) -> dict[str, Any]:
-    """A trial moves every item's period; ending it now lets the renewal bill the first paid one."""
-    end = subscription_values.trial_end(call) or call.now
-    data = [item | {"current_period_end": end} for item in subscription["items"]["data"]]
-    items = subscription_lines.page(subscription["id"], data)
-    status = "trialing" if end > call.now else subscription["status"]
-    start = subscription["trial_start"] or call.now
-    return {"items": items, "trial_end": end, "trial_start": start, "billing_cycle_anchor": end, "status": status}
 
 
 @operation(
@@ -184,13 +138,9 @@ def cancel(call: Call) -> Object:
     subscription = call.get("subscription", call.id)
     if subscription["status"] in lifecycle.ENDED:
         raise errors.no_such("subscription", subscription["id"])
-    return lifecycle.end(call, subscription, call.params.get("cancellation_details", {}))
-
-
-def _ended(subscription: Object) -> errors.StripeError:
-    text = (
-        "A canceled subscription can only update its cancellation_details and metadata."
-        if subscription["status"] == "canceled"
-        else "This subscription has expired and can no longer be updated."
-    )
-    return errors.invalid(text)
+    if call.params.get("prorate"):
+        prorations.credit(call, subscription, call.now)
+    ended = lifecycle.end(call, subscription, call.params.get("cancellation_details", {}))
+    if call.params.get("invoice_now"):
+        invoice_work.finish(call, invoices.bill(call, subscription, [], "subscription_update"))
+    return ended

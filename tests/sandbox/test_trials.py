@@ -1,0 +1,80 @@
+"""Trials: their notice, their end with and without a card, and scheduled cancellations."""
+
+from typing import Any
+
+import pytest
+
+from tests.sandbox.clocks import DAY, HOUR, NOW, advance, on_a_clock, types_of
+from tests.sandbox.conftest import Shop
+
+
+async def on_trial(sdk: Any, shop: Shop, behaviour: str | None = None, *, card: bool = False) -> tuple[str, Any]:
+    clock, customer = await on_a_clock(sdk, "pm_card_visa" if card else None)
+    wanted: dict[str, Any] = {"customer": customer, "items": [{"price": shop.monthly}], "trial_period_days": 7}
+    if behaviour is not None:
+        wanted["trial_settings"] = {"end_behavior": {"missing_payment_method": behaviour}}
+    return clock, await sdk.subscriptions.create_async(wanted)
+
+
+async def test_a_trial_is_announced_three_days_before_and_then_billed(sdk: Any, shop: Shop) -> None:
+    clock, trial = await on_trial(sdk, shop, card=True)
+    assert (trial.status, trial.trial_end) == ("trialing", NOW + 7 * DAY)
+    await advance(sdk, clock, NOW + 4 * DAY - 1)
+    assert await types_of(sdk, "customer.subscription.trial_will_end") == []
+    await advance(sdk, clock, NOW + 4 * DAY)
+    assert await types_of(sdk, "customer.subscription.trial_will_end") == ["customer.subscription.trial_will_end"]
+    await advance(sdk, clock, trial.trial_end + HOUR)
+    started = await sdk.subscriptions.retrieve_async(trial.id)
+    invoice = await sdk.invoices.retrieve_async(started.latest_invoice)
+    assert (started.status, invoice.status, invoice.amount_paid) == ("active", "paid", 1000)
+    assert started["items"].data[0].current_period_start == trial.trial_end
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "event"),
+    [
+        ("cancel", "canceled", "customer.subscription.deleted"),
+        ("pause", "paused", "customer.subscription.paused"),
+        ("create_invoice", "past_due", "invoice.payment_failed"),
+    ],
+)
+async def test_a_trial_without_a_card_ends_as_its_settings_say(
+    sdk: Any, shop: Shop, behaviour: str, status: str, event: str
+) -> None:
+    clock, trial = await on_trial(sdk, shop, behaviour)
+    await advance(sdk, clock, trial.trial_end + HOUR)
+    ended = await sdk.subscriptions.retrieve_async(trial.id)
+    assert ended.status == status
+    assert event in await types_of(sdk, event)
+    if status == "paused":
+        assert ended.status_details.paused.subscription.type == "trial_end_without_payment_method"
+
+
+async def test_a_trial_ended_by_hand_is_billed_at_once(sdk: Any, shop: Shop) -> None:
+    clock, trial = await on_trial(sdk, shop, card=True)
+    await advance(sdk, clock, NOW + DAY)
+    started = await sdk.subscriptions.update_async(trial.id, {"trial_end": "now"})
+    assert (started.status, started.billing_cycle_anchor) == ("active", NOW + DAY)
+    invoice = await sdk.invoices.retrieve_async(started.latest_invoice)
+    assert (invoice.status, invoice.amount_paid) == ("paid", 1000)
+
+
+@pytest.mark.parametrize("enum", ["min_period_end", "max_period_end"])
+async def test_a_cancellation_can_wait_for_the_first_or_the_last_period(sdk: Any, shop: Shop, enum: str) -> None:
+    clock, customer = await on_a_clock(sdk)
+    subscription = await sdk.subscriptions.create_async(
+        {"customer": customer, "items": [{"price": shop.monthly}, {"price": shop.yearly}]}
+    )
+    ends = [item.current_period_end for item in subscription["items"].data]
+    ending = await sdk.subscriptions.update_async(
+        subscription.id, {"cancel_at": enum, "cancellation_details": {"feedback": "unused", "comment": "why not"}}
+    )
+    wanted = min(ends) if enum == "min_period_end" else max(ends)
+    assert (ending.cancel_at, ending.cancel_at_period_end) == (wanted, False)
+    assert ending.cancellation_details.feedback == "unused"
+    await advance(sdk, clock, min(ends))
+    found = await sdk.subscriptions.retrieve_async(subscription.id)
+    assert found.status == ("canceled" if enum == "min_period_end" else "active")
+    if found.status == "canceled":
+        assert (found.ended_at, found.cancel_at) == (min(ends), min(ends))
+        assert (await types_of(sdk, "customer.subscription.*"))[-1] == "customer.subscription.deleted"
