@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 # Where the CLI is, and whether a test may be skipped without it.
-PROGRAM, REQUIRE = "COLONNADE_STRIPE_CLI", "COLONNADE_REQUIRE_STRIPE_CLI"
+PROGRAM, REQUIRE = "STRIPE_CLI", "REQUIRE_STRIPE_CLI"
 PATIENCE = 60
 
 

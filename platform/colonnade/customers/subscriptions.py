@@ -115,7 +115,10 @@ async def _make_default(client: StripeClient, customer: str, payment_method: str
     try:
         path = f"/v1/payment_methods/{payment_method}/attach"
         attached = await client.post(path, {"customer": customer}, idempotency_key=f"{key}:attach")
-    except (NotFound, StripeRefused) as error:
+    except NotFound as error:
+        # What the body names is missing, not what our own URL names.
+        raise StripeRefused(error.message, status=404, code="resource_missing", param="payment_method") from error
+    except StripeRefused as error:
         error.param = "payment_method"
         raise
     default = {"invoice_settings": {"default_payment_method": attached["id"]}}
