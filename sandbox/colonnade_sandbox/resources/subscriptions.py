@@ -72,7 +72,7 @@ def create(call: Call) -> Object:
         current = call.get("customer", customer["id"], "customer")
         call.put(current | {"currency": subscription["currency"]})
     call.emit("customer.subscription.created", subscription)
-    return subscription
+    return renewals.announce_short_trial(call, subscription)
 
 
 def _draft(call: Call, customer: Object) -> Object:
