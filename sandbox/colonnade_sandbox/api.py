@@ -1,6 +1,7 @@
 """Stripe's API: authentication, account scope, idempotency, validation, the operation, the reply."""
 
 import asyncio
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +124,7 @@ class Api:
         name = exchange.headers.get("idempotency-key", "")
         if exchange.request.method != "POST" or not name:
             await asyncio.sleep(delay)
-            return self._execute(exchange)
+            return self._executed(exchange)
         print_ = fingerprint(exchange.request, exchange.params or {})
         stored = self._keys.stored(exchange.account, name, print_)
         if stored is not None:
@@ -140,9 +141,19 @@ class Api:
 
     def _try(self, exchange: Exchange) -> tuple[Response, bool]:
         try:
-            return self._execute(exchange), True
+            return self._executed(exchange), True
         except errors.StripeError as error:
             return self._error(exchange, error), error.storable
+
+    def _executed(self, exchange: Exchange) -> Response:
+        """A crash undoes the call, and counts as an answer of Stripe's own kind."""
+        try:
+            return self._execute(exchange)
+        except errors.StripeError:
+            raise
+        except Exception as crash:
+            traceback.print_exc()
+            raise errors.failed() from crash
 
     def _execute(self, exchange: Exchange) -> Response:
         if exchange.match is None or exchange.operation is None:

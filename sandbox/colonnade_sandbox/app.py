@@ -46,8 +46,7 @@ class App:
             response = await self._dispatch(request)
         except Exception:  # a bug here must look to the caller as Stripe's own failures do
             traceback.print_exc()
-            body = {"error": {"message": "The sandbox failed; see its output.", "type": "api_error"}}
-            response = Response.json(body, 500)
+            response = Response.json({"error": errors.failed().error}, 500)
         if not request.path.startswith("/_sandbox/"):
             self._log(request, response, time.perf_counter() - started)
             if self._sandbox.record is not None and request.path.startswith(("/v1/", "/v2/")):

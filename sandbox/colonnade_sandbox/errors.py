@@ -141,3 +141,8 @@ def not_implemented(method: str, template: str) -> StripeError:
 def parameter_not_implemented(param: str) -> StripeError:
     text = f"The parameter {param} is part of Stripe's API but not implemented by this sandbox."
     return StripeError(501, text, type="api_error", code="not_implemented", param=param, storable=False)
+
+
+def failed() -> StripeError:
+    """A bug of the sandbox."""
+    return StripeError(500, "The sandbox failed; see its output.", type="api_error")

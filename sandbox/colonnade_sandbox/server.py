@@ -18,6 +18,8 @@ from colonnade_sandbox.sandbox import Sandbox
 PORT = 12111
 # Named, so that a missing package is told at the start and not when `stripe listen` connects.
 WEBSOCKETS = "websockets-sansio"
+# For sandboxes that another program starts, such as the demo's.
+RECORD = "STRIPE_SANDBOX_RECORD"
 
 
 class _Server(uvicorn.Server):
@@ -91,7 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--check-replies", action="store_true", help="fail on a reply that differs from the SDK's class"
     )
     parser.add_argument(
-        "--record-replies", type=Path, metavar="FILE", help="append every reply of the API to FILE, a line each"
+        "--record-replies",
+        type=Path,
+        default=os.environ.get(RECORD),
+        metavar="FILE",
+        help=f"append every reply of the API to FILE, a line each (default: what {RECORD} names)",
     )
     wanted = parser.parse_args(argv)
     try:

@@ -84,6 +84,14 @@ class Page:
         return any(text.startswith(words) for text in [*self.links, *buttons])
 
 
+def page_of(url: str, status: int, headers: dict[str, str], html: str) -> Page:
+    """The page that an answer holds."""
+    reader = _Reader()
+    reader.feed(html)
+    text = " ".join("".join(reader.text).split())
+    return Page(url, status, headers, html, reader.forms, reader.links, text, reader.tags)
+
+
 @dataclass
 class Browser:
     http: aiohttp.ClientSession
@@ -108,8 +116,5 @@ class Browser:
     async def _read(self, sent: "aiohttp.client._RequestContextManager") -> Page:
         async with sent as answer:
             html = await answer.text()
-            reader = _Reader()
-            reader.feed(html)
-            text = " ".join("".join(reader.text).split())
             headers = {name.lower(): value for name, value in answer.headers.items()}
-            return Page(str(answer.url), answer.status, headers, html, reader.forms, reader.links, text, reader.tags)
+            return page_of(str(answer.url), answer.status, headers, html)

@@ -30,6 +30,37 @@ async def test_a_trial_is_announced_three_days_before_and_then_billed(sdk: Any, 
     assert started["items"].data[0].current_period_start == trial.trial_end
 
 
+async def test_a_short_trial_is_announced_once_as_it_is_made(sdk: Any, shop: Shop) -> None:
+    clock, customer = await on_a_clock(sdk)
+    wanted = {"customer": customer, "items": [{"price": shop.monthly}], "trial_period_days": 2}
+    trial = await sdk.subscriptions.create_async(wanted)
+    kinds = ["customer.subscription.created", "customer.subscription.trial_will_end"]
+    assert await types_of(sdk, *kinds) == kinds
+    (notice,) = (await sdk.events.list_async({"type": kinds[1]})).data
+    assert (notice.data.object.id, notice.data.object.status) == (trial.id, "trialing")
+    await advance(sdk, clock, trial.trial_end + HOUR)
+    assert await types_of(sdk, *kinds) == kinds
+
+
+async def test_a_short_trial_on_no_clock_is_not_announced_before_it_exists(sdk: Any, shop: Shop) -> None:
+    wanted = {"customer": shop.customer, "items": [{"price": shop.monthly}], "trial_period_days": 1}
+    trial = await sdk.subscriptions.create_async(wanted)
+    (notice,) = (await sdk.events.list_async({"type": "customer.subscription.trial_will_end"})).data
+    assert trial.created <= notice.created < trial.trial_end
+
+
+async def test_a_trial_that_is_moved_is_announced_again(sdk: Any, shop: Shop) -> None:
+    clock, trial = await on_trial(sdk, shop, card=True)
+    kind = "customer.subscription.trial_will_end"
+    await sdk.subscriptions.update_async(trial.id, {"trial_end": NOW + 2 * DAY})
+    assert await types_of(sdk, kind) == [kind]
+    await sdk.subscriptions.update_async(trial.id, {"trial_end": NOW + 9 * DAY})
+    await advance(sdk, clock, NOW + 6 * DAY - 1)
+    assert await types_of(sdk, kind) == [kind]
+    await advance(sdk, clock, NOW + 6 * DAY)
+    assert await types_of(sdk, kind) == [kind, kind]
+
+
 @pytest.mark.parametrize(
     ("behaviour", "status", "event"),
     [

@@ -11,7 +11,7 @@ LIFETIME = 300
 KIND = "_account_link"
 
 
-@operation("POST", "/v1/account_links", takes="account collection_options refresh_url return_url type")
+@operation("POST", "/v1/account_links", takes="account refresh_url return_url type")
 def create(call: Call) -> Object:
     account = accounts.connected(call, call.params["account"])
     if account["id"] == call.platform:

@@ -102,7 +102,7 @@ def _stop_collecting(call: Call, subscription: Object) -> None:
     """What is still owed stays owed, but nothing is charged by itself any more."""
     for invoice in call.all("invoice"):
         if invoice["status"] in ("draft", "open") and of_invoice(invoice) == subscription["id"]:
-            call.put(invoice | {"auto_advance": False, "next_payment_attempt": None})
+            call.change(invoice, {"auto_advance": False, "next_payment_attempt": None})
 
 
 def of_invoice(invoice: Object) -> str | None:

@@ -46,8 +46,19 @@ def work(call: Call, subscription: Object) -> None:
     elif (subscription.get("_notice_at") or now + 1) <= now:
         _announce(call, subscription)
     else:
-        call.put(subscription | {"_trial_noticed": True})
-        call.emit("customer.subscription.trial_will_end", subscription)
+        _announce_end(call, subscription)
+
+
+def announce_short_trial(call: Call, subscription: Object) -> Object:
+    """A trial of less than three days is announced as soon as it is made (Stripe docs, "Types of events")."""
+    soon = subscription["status"] == "trialing" and subscription["trial_end"] - TRIAL_NOTICE <= call.now
+    return _announce_end(call, subscription) if soon and not subscription["_trial_noticed"] else subscription
+
+
+def _announce_end(call: Call, subscription: Object) -> Object:
+    noticed = call.put(subscription | {"_trial_noticed": True})
+    call.emit("customer.subscription.trial_will_end", noticed)
+    return noticed
 
 
 def _expire(call: Call, subscription: Object) -> None:

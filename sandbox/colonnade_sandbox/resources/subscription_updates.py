@@ -49,7 +49,7 @@ def apply(call: Call, subscription: Object, changes: dict[str, Any]) -> Object:
     changed = lifecycle.change(call, subscription, shapes.complete("subscription", subscription | changes))
     if trial_over:
         return _start_paying(call, changed)
-    return changed
+    return renewals.announce_short_trial(call, changed)
 
 
 def _start_paying(call: Call, subscription: Object) -> Object:
@@ -136,8 +136,14 @@ def _new_trial(call: Call, subscription: Object) -> dict[str, Any]:
     data = [item | {"current_period_end": end} for item in subscription["items"]["data"]]
     items = subscription_lines.page(subscription["id"], data)
     status = "trialing" if end > call.now else subscription["status"]
-    start = subscription["trial_start"] or call.now
-    return {"items": items, "trial_end": end, "trial_start": start, "billing_cycle_anchor": end, "status": status}
+    return {
+        "items": items,
+        "trial_end": end,
+        "trial_start": subscription["trial_start"] or call.now,
+        "billing_cycle_anchor": end,
+        "status": status,
+        "_trial_noticed": subscription["_trial_noticed"] and subscription["trial_end"] == end,
+    }
 
 
 def _new_cycle(call: Call, subscription: Object) -> dict[str, Any]:

@@ -70,9 +70,9 @@ def create(call: Call) -> Object:
         subscription = call.put(subscription | lifecycle.cancellation(subscription, call.now))
     if customer["currency"] is None:
         current = call.get("customer", customer["id"], "customer")
-        call.put(current | {"currency": subscription["currency"]})
+        call.change(current, {"currency": subscription["currency"]})
     call.emit("customer.subscription.created", subscription)
-    return subscription
+    return renewals.announce_short_trial(call, subscription)
 
 
 def _draft(call: Call, customer: Object) -> Object:

@@ -1,15 +1,16 @@
-"""Replies against an OpenAPI description of the same API version, made from other sources than the SDK for Python.
+"""The local Stripe's replies against an OpenAPI description of the same API version, which is not made from the SDK.
 
 It lies beside the repository where somebody has it; without it nothing is checked here.
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-SCHEMA = Path(__file__).parents[2].parent / "shared" / "stripe" / "openapi.json"
+SCHEMA = Path(__file__).parents[2] / "shared" / "stripe" / "openapi.json"
 KINDS: dict[str, Any] = {
     "object": dict,
     "array": list,
@@ -19,6 +20,16 @@ KINDS: dict[str, Any] = {
     "boolean": bool,
 }
 ERROR = {"advice_code", "code", "decline_code", "doc_url", "message", "param", "request_log_url", "type"}
+
+
+@contextmanager
+def recorded(folder: Path) -> Iterator[Path]:
+    """A file for sandboxes to record their replies in; at the end all must fit the schema, where it is at hand."""
+    file = folder / "replies.jsonl"
+    yield file
+    if SCHEMA.exists() and file.exists():
+        problems = problems_of(file)
+        assert problems == [], "\n".join(problems)
 
 
 def problems_of(file: Path) -> list[str]:
