@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+import colonnade_tenants.billing.tables  # noqa: F401 - so that `metadata` has those tables too
 from colonnade_tenants.partition import metadata, tenant_table
 
 __all__ = ["metadata"]

@@ -39,6 +39,15 @@ PLATFORM_TABLES = {
         Duty.WORKER: Access(SELECT | INSERT, across="SELECT"),
     },
     "api_keys": {Duty.PLATFORM: EVERYTHING},
+    "plan_objects": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT | INSERT | frozenset({"DELETE"})),
+        Duty.WORKER: Access(SELECT, across="SELECT"),
+    },
+    "extension_calls": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
+    },
     "inbox": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT),

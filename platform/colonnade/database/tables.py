@@ -135,6 +135,7 @@ inbox = Table(
     Column("state", Text, nullable=False, server_default="pending"),
     _tenant(),
     Column("rung", Text, comment="what named the tenant"),
+    Column("evidence", JSONB, comment="everything in it that names a tenant: [{rung, key, tenant}]"),
     Column("reason", Text, comment="why it is ignored, quarantined or dead"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("not_before", Timestamp, nullable=False, server_default=func.now()),
@@ -150,8 +151,8 @@ inbox = Table(
         "lane",
         Text,
         nullable=False,
-        server_default="",
-        comment="whose turn it is handled in: the account that it names, or none",
+        server_default="-",
+        comment='whose turn it is handled in: the account that it names, or "-"',
     ),
     Column("swept", Boolean, nullable=False, server_default="false", comment="found by a sweep, never delivered"),
     Column("error", Text, comment="traceback of the last failure"),
@@ -199,4 +200,32 @@ sweeps = Table(
     Column("finished_at", Timestamp),
     Column("problem", Text, comment="why the last sweep did not finish"),
     Index(None, "tenant_id"),
+)
+
+plan_objects = Table(
+    "plan_objects",
+    metadata,
+    Column("id", Text, primary_key=True, comment="price_… or prod_…, on the platform's own account"),
+    _tenant(primary_key=True, autoincrement=False),
+    Index(None, "tenant_id"),
+    comment="what tenants' plans sell, for events of prices and products: they name no tenant",
+)
+
+extension_calls = Table(
+    "extension_calls",
+    metadata,
+    _id(),
+    Column("inbox_id", BigInteger, ForeignKey("inbox.id", ondelete="CASCADE"), nullable=False),
+    _tenant(nullable=False),
+    Column("extension", Text, nullable=False, comment="its entry point: package.module:function"),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text, comment="what it raised last"),
+    Column("not_before", Timestamp, nullable=False),
+    Column("done_at", Timestamp),
+    CheckConstraint("state in ('pending', 'done', 'dead')", name="state"),
+    UniqueConstraint("inbox_id", "extension"),
+    Index("ix_extension_calls_pending", "not_before", postgresql_where=text("state = 'pending'")),
+    Index(None, "tenant_id"),
+    comment="calls of operators' own handlers that failed at first",
 )
