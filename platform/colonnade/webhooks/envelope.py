@@ -1,7 +1,8 @@
 """What receiving reads of an event: enough to store it, whichever API version or payload style it has."""
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,11 +13,14 @@ from colonnade.errors import Invalid
 _Word = Annotated[str, Meta(pattern=r"^[!-~]{1,255}\Z")]
 _Seconds = Annotated[int, Meta(ge=0, lt=253_402_300_800)]  # until the year 9999
 
+NO_LANE = "-"
 _PER_ACCOUNT = ("account.", "capability.", "person.")
 
 
 class _Object(Struct):
     id: _Word | None = None
+    on_behalf_of: Any = None
+    transfer_data: Any = None
 
 
 class _Data(Struct):
@@ -62,7 +66,19 @@ class Envelope(Struct):
         thing = self.data.object if self.data else self.related_object
         return (thing and thing.id) or self.id
 
+    @property
+    def lane(self) -> str:
+        """Whose turn it is handled in: the account that the event itself names; of the others all share one.
 
+        A hint for fairness alone: whose the event is, only `attribute` says.
+        """
+        thing = self.data.object if self.data else None
+        transfer = thing.transfer_data if thing and isinstance(thing.transfer_data, dict) else {}
+        named = (self.connected_account, thing and thing.on_behalf_of, transfer.get("destination"))
+        return next((name for name in named if isinstance(name, str) and _ACCOUNT.fullmatch(name)), NO_LANE)
+
+
+_ACCOUNT = re.compile(r"acct_[!-~]{1,250}")
 _decoder = msgspec.json.Decoder(Envelope)
 
 

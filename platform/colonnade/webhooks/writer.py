@@ -42,6 +42,8 @@ class Received(NamedTuple):
     body: bytes
     state: str
     reason: str | None
+    lane: str = "-"
+    swept: bool = False
 
 
 _ARRAYS = ", ".join(
