@@ -56,7 +56,7 @@ async def test_a_read_is_mirrored_and_any_event_is_newer(mine: Tenant) -> None:
     assert held.facts == accounts.Facts(
         "acct_1", False, False, True, {"card_payments": "pending"}, {"currently_due": [], "disabled_reason": None}
     )
-    assert (held.access, held.source_event) == (accounts.Access(), None)
+    assert (held.access, held.held.event) == (accounts.Access(), "read")
     await mine.handle(updated(START, account(True)))
     assert (await mirrored(mine)).facts.charges_enabled
 
@@ -70,7 +70,7 @@ async def test_the_newest_event_wins_in_any_order(mine: Tenant) -> None:
         await tenant.handle(*order, order[0])
         ends.append(await mirrored(tenant))
     assert all(end == ends[0] for end in ends)
-    assert (ends[0].facts.charges_enabled, ends[0].source_event) == (True, f"evt_{START + 2}")
+    assert (ends[0].facts.charges_enabled, ends[0].held.event) == (True, f"evt_{START + 2}")
 
 
 async def test_events_of_one_second_are_settled_by_what_was_before_else_by_a_read(mine: Tenant) -> None:

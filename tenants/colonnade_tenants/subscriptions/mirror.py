@@ -1,14 +1,13 @@
 """The mirror's rows: one subscription and its items."""
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import ARRAY, Text, all_, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from colonnade_tenants.order import Stamp, digest
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.snapshots import Held
 from colonnade_tenants.subscriptions.past_due import PastDue
 from colonnade_tenants.subscriptions.snapshot import Facts, Item
 from colonnade_tenants.tables import subscription_items, subscriptions
@@ -18,20 +17,12 @@ TERMINAL = frozenset({"canceled", "incomplete_expired"})
 
 
 class Mirrored(msgspec.Struct, frozen=True):
-    """A subscription's facts, and the event that they are from."""
+    """A subscription as it is held, whose it is, and since when it is past due."""
 
     id: str
     customer_id: int
-    facts: Facts
+    held: Held[Facts]
     past_due: PastDue
-    source_created: datetime
-    source_event: str
-    source_before: bytes | None
-
-    def stamp(self) -> Stamp:
-        """Where these facts stand among the subscription's snapshots."""
-        final = self.facts.status in TERMINAL
-        return Stamp(self.source_created, final, digest(self.facts), self.source_before)
 
 
 _FACTS = [name for name in Facts.__struct_fields__ if name != "items"]
@@ -78,14 +69,12 @@ async def load(tenant: TenantConnection, subscription: str) -> Mirrored | None:
     if row is None:
         return None
     items = [Item(**item) for item in await tenant.fetch(_ITEMS, subscription=subscription)]
+    facts = Facts(**{name: row[name] for name in _FACTS}, items=tuple(sorted(items, key=lambda item: item.id)))
     return Mirrored(
         id=subscription,
         customer_id=row["customer_id"],
-        facts=Facts(**{name: row[name] for name in _FACTS}, items=tuple(sorted(items, key=lambda item: item.id))),
+        held=Held(facts, row["source_created"], row["source_event"], row["source_before"]),
         past_due=PastDue(row["past_due_since"], row["past_due_exact"]),
-        source_created=row["source_created"],
-        source_event=row["source_event"],
-        source_before=row["source_before"],
     )
 
 
@@ -93,17 +82,18 @@ async def save(tenant: TenantConnection, new: Mirrored, old: Mirrored | None) ->
     """Make the rows say *new*, where they said *old*."""
     await tenant.execute(
         _SAVE,
-        **{name: getattr(new.facts, name) for name in _FACTS},
+        **{name: getattr(new.held.facts, name) for name in _FACTS},
         id=new.id,
         customer_id=new.customer_id,
         past_due_since=new.past_due.since,
         past_due_exact=new.past_due.exact,
-        source_created=new.source_created,
-        source_event=new.source_event,
-        source_before=new.source_before,
+        source_created=new.held.created,
+        source_event=new.held.event,
+        source_before=new.held.before,
     )
-    if old is not None and old.facts.items == new.facts.items:
+    items = new.held.facts.items
+    if old is not None and old.held.facts.items == items:
         return
-    await tenant.execute(_KEEP_ITEMS, subscription=new.id, kept=[item.id for item in new.facts.items])
-    rows = [{"subscription": new.id, **msgspec.structs.asdict(item)} for item in new.facts.items]
+    await tenant.execute(_KEEP_ITEMS, subscription=new.id, kept=[item.id for item in items])
+    rows = [{"subscription": new.id, **msgspec.structs.asdict(item)} for item in items]
     await tenant.execute_many(_SAVE_ITEM, rows)
