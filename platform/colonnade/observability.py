@@ -14,6 +14,10 @@ REQUEST_SECONDS = Histogram(
     "colonnade_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10)
 )
 RECEIVED = Counter("colonnade_events_received", "Webhook deliveries by answer", ["endpoint", "answer"])
+STORED = Counter("colonnade_events_stored", "Webhook deliveries stored, by type", ["endpoint", "type"])
+SIGNATURE_FAILURES = Counter(
+    "colonnade_signature_failures", "Deliveries refused for their signature, by cause", ["endpoint", "cause"]
+)
 PROCESSED = Counter("colonnade_events_processed", "Inbox events by outcome", ["type", "outcome"])
 
 _SECRETS = re.compile(

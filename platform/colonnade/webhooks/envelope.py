@@ -91,3 +91,21 @@ def decode(body: bytes) -> Envelope:
     if envelope.object == "event" and envelope.data is None:
         raise Invalid("The body is no event: it has no `data.object`.", "body")
     return envelope
+
+
+class Identity(Struct):
+    """What an event of any shape has."""
+
+    id: _Word
+    type: _Word = "unknown"
+
+
+_least = msgspec.json.Decoder(Identity)
+
+
+def identify(body: bytes, error: Invalid) -> Identity:
+    """What event a signed body is that `decode` refused with *error*. Raises *error* where it is none at all."""
+    try:
+        return _least.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise error from None

@@ -10,8 +10,9 @@ from colonnade.access.guard import Tenant
 from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page
-from colonnade.webhooks import events
+from colonnade.webhooks import events, failures
 from colonnade.webhooks.events import EventView, Filter
+from colonnade.webhooks.failures import FailureView
 from colonnade.webhooks.inbox import State
 
 # Litestar keeps the name `state` to itself, and would name a wrong value by the argument instead: so it is read here.
@@ -59,4 +60,9 @@ async def replay_event(event: FromPath[str], services: NamedDependency[Services]
     return await events.replay(services, event)
 
 
-ROUTES = (list_events, list_tenant_events, replay_event)
+@get("/webhooks/failures", summary="Why deliveries were refused for their signature, the latest cause first")
+async def list_failures(services: NamedDependency[Services]) -> Page[FailureView]:
+    return Page(await failures.recent(services.database))
+
+
+ROUTES = (list_failures, list_events, list_tenant_events, replay_event)
