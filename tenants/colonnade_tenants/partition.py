@@ -10,7 +10,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import BigInteger, Column, MetaData, PrimaryKeyConstraint, Table, bindparam, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    bindparam,
+    column,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.engine import Result, ScalarResult
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -74,12 +85,24 @@ class Statement:
         return [values[name] if name in values else self.constants[name] for name in self.names]
 
 
+def json_rows(name: str, *columns: Column[Any]) -> Any:
+    """The JSON array bound as *name*, as rows of these columns: any number of rows in one statement's arguments."""
+    shape = (column(each.name, each.type) for each in columns)
+    return (
+        func.json_to_recordset(bindparam(name, type_=JSON))
+        .table_valued(*shape, name=name)
+        .render_derived(with_types=True)
+    )
+
+
 class TenantConnection:
     """asyncpg bound to one tenant for one transaction: the twin of `TenantSession` for hot paths."""
 
     def __init__(self, connection: asyncpg.Connection, tenant_id: int) -> None:
         self._connection = connection
         self.tenant_id = tenant_id
+        self.held: set[object] = set()
+        """Locks that the transaction has; to take one again would cost a round trip."""
 
     @classmethod
     async def bind(cls, connection: asyncpg.Connection, tenant_id: int) -> "TenantConnection":
