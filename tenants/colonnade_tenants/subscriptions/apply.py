@@ -6,6 +6,7 @@ import msgspec
 
 from colonnade_tenants import customers, locks
 from colonnade_tenants.events import Event
+from colonnade_tenants.fields import id_of
 from colonnade_tenants.order import NOTHING
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.snapshots import Held, later
@@ -20,7 +21,6 @@ from colonnade_tenants.subscriptions.snapshot import (
     SubscriptionItem,
     before,
     facts,
-    id_of,
 )
 
 _CREATED = "customer.subscription.created"
