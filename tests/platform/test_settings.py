@@ -64,7 +64,7 @@ def test_an_empty_environment_runs_on_this_machine_alone() -> None:
             ("whsec_new", "whsec_old@2026-12-01T00:00Z"),
         ),
         ("stripe_other_mode_webhook_secrets", "whsec_live", ("whsec_live",)),
-        ("event_retention_days", "30", 30),
+        ("event_retention_days", "31", 31),
         ("ready_backlog_seconds", "900", 900),
         ("worker_metrics_port", "9102", 9102),
         ("base_url", "https://billing.example:8443", "https://billing.example:8443"),
@@ -115,7 +115,7 @@ def test_a_database_url_is_kept_under_one_scheme(text: str, value: str) -> None:
             ("stripe_other_mode_webhook_secrets", f"whsec_a@{when}")
             for when in ("", "soon", "2026-12-01T00:00", "2026-13-01T00:00Z", "2026-12-01T00:00Z@")
         ],
-        *[("event_retention_days", text) for text in ("0", "-1", "ten")],
+        *[("event_retention_days", text) for text in ("30", "-1", "ten")],
         ("ready_backlog_seconds", "0"),
         *[
             ("base_url", text)

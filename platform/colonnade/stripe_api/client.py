@@ -39,6 +39,10 @@ class StripeClient:
         """The reply to `POST path`. The same *idempotency_key* with the same *params* is done once."""
         return await self._request("post", path, params, idempotency_key)
 
+    async def delete(self, path: str) -> dict[str, Any]:
+        """The reply to `DELETE path`."""
+        return await self._request("delete", path, None)
+
     async def _request(
         self, method: str, path: str, params: Mapping[str, Any] | None, idempotency_key: str | None = None
     ) -> dict[str, Any]:
