@@ -127,7 +127,7 @@ class Admin:
 
     async def clear(self) -> None:
         """Forget all events and tenants."""
-        for table in ("inbox", "stripe_objects", "api_keys where tenant_id is not null", "tenants"):
+        for table in ("inbox", "stripe_objects", "plan_objects", "api_keys where tenant_id is not null", "tenants"):
             await self.connection.execute(f"delete from {table}")
 
     async def inbox(self) -> list[dict[str, Any]]:

@@ -250,7 +250,9 @@ async def test_foreign_events_are_acknowledged_and_stored(running: Running) -> N
     ]
     assert {(await client.deliver(each, "connect")).status_code for each in sent} == {200}
     rows = await db.inbox()
-    assert [row["object_id"] for row in rows] == [sent[0]["id"], sent[1]["id"], "cus_1", "cus_1", "sub_9"]
+    assert [row["object_id"] for row in rows] == [
+        *(sent[0]["id"], sent[1]["id"], "cus_1", "acct_foreign/cus_1", "acct_thin/sub_9")
+    ]
     assert [row["account"] for row in rows] == [None, None, None, "acct_foreign", "acct_thin"]
 
 

@@ -93,7 +93,7 @@ async def create(
         error.param = _as_ours(error, new)
         raise
     async with services.database.tenant(tenant.id) as session:
-        await own(session, reply["id"])
+        await own(session, tenant, reply["id"])
     return _from_stripe(reply)
 
 

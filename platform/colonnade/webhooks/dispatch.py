@@ -18,7 +18,7 @@ from colonnade.errors import Unavailable
 from colonnade.observability import PROCESSED, redact
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import directory, inbox
-from colonnade.webhooks.attribute import Attribution, Known, Quarantine, Waiting, decide
+from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, decide, evidence
 from colonnade.webhooks.delivery import Delivery, read
 from colonnade.webhooks.event_stripe import EventStripe
 from colonnade.webhooks.inbox import Claimed, Outcome
@@ -83,7 +83,8 @@ class Dispatcher:
             if delivery.row.object_id in waiting:
                 continue  # behind an event that is to be tried again
             outcome = await self._process(connection, delivery, known)
-            outcomes.append(outcome)
+            said = evidence(delivery.clues, known)
+            outcomes.append(outcome._replace(evidence=said))
             if outcome.state == "pending":
                 waiting.add(delivery.row.object_id)
             if asyncio.get_running_loop().time() > deadline:
@@ -104,6 +105,8 @@ class Dispatcher:
             case Waiting(reason) if row.type not in self._handlers:
                 return Outcome(row, "ignored", f"{_NO_HANDLER}; {reason}")
             case Waiting(reason) if row.attempts < WAITS:
+            case Nobodys(reason):
+                return Outcome(row, "ignored", reason)
                 return Outcome(row, "pending", reason, attempt=1, pause=2.0**row.attempts)
             case Waiting(reason) | Quarantine(reason):
                 log.warning("event quarantined", event_id=row.event_id, type=row.type, reason=reason)

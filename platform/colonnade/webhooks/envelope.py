@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from colonnade.errors import Invalid
+from colonnade.stripe_api.charges import qualified
 
 # PostgreSQL's text takes no NUL, and one row that it refuses would fail the others of its batch.
 _Word = Annotated[str, Meta(pattern=r"^[!-~]{1,255}\Z")]
@@ -59,12 +60,13 @@ class Envelope(Struct):
     def key(self) -> str:
         """What the queue is serial by: the object that the event is about.
 
-        Events about an account go by the account: the id of a capability (`card_payments`) is the same on each.
+        Events about an account go by the account, and what lives on one is named with it: the id of a capability is the
+        same on each, and that of a product as its owner likes.
         """
         if self.connected_account and self.type.startswith(_PER_ACCOUNT):
             return self.connected_account
         thing = self.data.object if self.data else self.related_object
-        return (thing and thing.id) or self.id
+        return qualified(self.connected_account, thing.id) if thing and thing.id else self.id
 
     @property
     def lane(self) -> str:

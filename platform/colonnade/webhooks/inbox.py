@@ -74,11 +74,12 @@ select next.* from unnest($1::bigint[], $2::text[]) head (id, object_id), latera
 _SETTLE = """
 update inbox i set
     state = s.state, reason = s.reason, error = s.error, tenant_id = s.tenant_id, rung = s.rung,
-    attempts = i.attempts + s.attempt,
+    evidence = s.evidence::jsonb, attempts = i.attempts + s.attempt,
     done_at = case when s.state = 'pending' then i.done_at else clock_timestamp() end,
     not_before = case when s.state = 'pending' then clock_timestamp() + s.pause else i.not_before end
-from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::int[], $8::interval[])
-    s (id, state, reason, error, tenant_id, rung, attempt, pause)
+from unnest(
+    $1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::int[], $8::interval[], $9::text[]
+) s (id, state, reason, error, tenant_id, rung, attempt, pause, evidence)
 where i.id = s.id
 """
 # Out of the way of the window above until their head is due again.
@@ -107,7 +108,8 @@ class Claimed(msgspec.Struct, frozen=True):
 class Outcome(NamedTuple):
     """What becomes of an event: *state* `pending` tries it again after *pause* seconds.
 
-    *attempt* is 1 if this counts as a failed one; *error* is the traceback of the failure.
+    *attempt* is 1 if this counts as a failed one; *error* is the traceback of the failure; *evidence* is what in it
+    names a tenant.
     """
 
     event: Claimed
@@ -118,6 +120,7 @@ class Outcome(NamedTuple):
     attempt: int = 0
     pause: float = 0
 
+    evidence: list[dict[str, str | None]] | None = None
 
 async def claim(connection: asyncpg.Connection, limit: int, after: str = "") -> list[Claimed]:
     """About *limit* events that are due, of the accounts whose turn comes after that of the lane *after*.
@@ -139,6 +142,7 @@ async def settle(connection: asyncpg.Connection, outcomes: Sequence[Outcome]) ->
             *(outcome.by or (None, None)),
             *(outcome.attempt, timedelta(seconds=outcome.pause)),
         )
+            None if outcome.evidence is None else msgspec.json.encode(outcome.evidence).decode(),
         for outcome in outcomes
     ]
     if rows:
