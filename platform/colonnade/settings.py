@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of the endpoints in Stripe's other mode: never accepted, they let a refusal say what went wrong."""
     event_retention_days: int = 90
     """Days that events which are done or ignored are kept: they tell repetitions, which Stripe may send for 30 days."""
+    sweep_seconds: int = 900
+    """Pause between two sweeps of an account by the worker; 0: none, only by `colonnade sweep`."""
     ready_backlog_seconds: int | None = None
     """Readiness turns red while an event has been due for longer; none: never."""
     worker_metrics_port: int | None = None
@@ -255,6 +257,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "stripe_connect_webhook_secrets": _webhook_secrets,
     "stripe_other_mode_webhook_secrets": _webhook_secrets,
     "event_retention_days": _number(31, 3650),
+    "sweep_seconds": _number(0, 7 * 86400),
     "ready_backlog_seconds": _number(1, 7 * 86400),
     "worker_metrics_port": _number(1, 65535),
     "base_url": _origin,
