@@ -82,8 +82,8 @@ class Dispatcher:
         for delivery in _in_order(deliveries):
             if delivery.row.object_id in waiting:
                 continue  # behind an event that is to be tried again
-            outcome = await self._process(connection, delivery, known)
             said = evidence(delivery.clues, known)
+            outcome = await self._process(connection, delivery, known)
             outcomes.append(outcome._replace(evidence=said))
             if outcome.state == "pending":
                 waiting.add(delivery.row.object_id)
@@ -102,11 +102,11 @@ class Dispatcher:
         match decide(row.endpoint, row.account, delivery.clues, known):
             case Attribution() as by:
                 return await self._act(connection, delivery, known, by)
+            case Nobodys(reason):
+                return Outcome(row, "ignored", reason)
             case Waiting(reason) if row.type not in self._handlers:
                 return Outcome(row, "ignored", f"{_NO_HANDLER}; {reason}")
             case Waiting(reason) if row.attempts < WAITS:
-            case Nobodys(reason):
-                return Outcome(row, "ignored", reason)
                 return Outcome(row, "pending", reason, attempt=1, pause=2.0**row.attempts)
             case Waiting(reason) | Quarantine(reason):
                 log.warning("event quarantined", event_id=row.event_id, type=row.type, reason=reason)
