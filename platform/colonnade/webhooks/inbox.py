@@ -119,8 +119,8 @@ class Outcome(NamedTuple):
     error: str | None = None
     attempt: int = 0
     pause: float = 0
-
     evidence: list[dict[str, str | None]] | None = None
+
 
 async def claim(connection: asyncpg.Connection, limit: int, after: str = "") -> list[Claimed]:
     """About *limit* events that are due, of the accounts whose turn comes after that of the lane *after*.
@@ -141,8 +141,8 @@ async def settle(connection: asyncpg.Connection, outcomes: Sequence[Outcome]) ->
             *(outcome.event.id, outcome.state, outcome.reason, outcome.error),
             *(outcome.by or (None, None)),
             *(outcome.attempt, timedelta(seconds=outcome.pause)),
-        )
             None if outcome.evidence is None else msgspec.json.encode(outcome.evidence).decode(),
+        )
         for outcome in outcomes
     ]
     if rows:
