@@ -1,13 +1,12 @@
 """One batch of events in one transaction: attribute each, run its handler as its tenant, and settle them all.
 
 Each event has a savepoint. Its effects and its settling commit together, with the batch; a failure undoes its own
-effects alone, and is noted. A handler reaches tenant tables through what `TenantConnection.savepoint` makes, so none
+effects alone, and is noted. A handler reaches tenant tables through what `Savepoints` makes, so none
 runs unbound.
 """
 
 import asyncio
-import random
-import traceback
+import time
 from collections.abc import Mapping
 
 import asyncpg
@@ -15,15 +14,17 @@ import msgspec
 import structlog
 
 from colonnade.errors import Unavailable
-from colonnade.observability import PROCESSED, redact
+from colonnade.observability import LAG, PROCESSED
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import directory, inbox
 from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, decide, evidence
 from colonnade.webhooks.delivery import Delivery, read
 from colonnade.webhooks.event_stripe import EventStripe
+from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.inbox import Claimed, Outcome
+from colonnade.webhooks.retries import pause, sentence, trace
 from colonnade_tenants.handlers import Handler
-from colonnade_tenants.partition import TenantConnection
+from colonnade_tenants.partition import Savepoints
 
 log = structlog.get_logger()
 
@@ -34,11 +35,8 @@ EVENT_TIMEOUT = 30
 """Seconds for one event's handler."""
 ATTEMPTS = 12
 """Tries of a failing event: with the pauses, some two hours. An outage of Stripe's does not use them up."""
-LONGEST_PAUSE = 3600
 WAITS = 6
 """Looks for a mapping that is about to be committed, 1, 2, 4, … seconds apart: a minute in all."""
-TRACEBACK = 8000
-"""Characters of a failure's traceback that are kept: the end, where it happened."""
 
 _NO_HANDLER = "no handler"
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -47,9 +45,10 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 class Dispatcher:
     """Processes batches; one serves all tasks of a worker."""
 
-    def __init__(self, gateway: StripeGateway, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, gateway: StripeGateway, handlers: Mapping[str, Handler], extensions: Extensions) -> None:
         self._gateway = gateway
         self._handlers = handlers
+        self._extensions = extensions
         self._lane = ""
         """The last account that had its turn; the tasks share it, so that they do not take the same ones."""
 
@@ -78,12 +77,13 @@ class Dispatcher:
         outcomes = [each for each in found if isinstance(each, Outcome)]
         deliveries = [each for each in found if isinstance(each, Delivery)]
         known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
+        points = Savepoints(connection)
         waiting: set[str] = set()
         for delivery in _in_order(deliveries):
             if delivery.row.object_id in waiting:
                 continue  # behind an event that is to be tried again
             said = evidence(delivery.clues, known)
-            outcome = await self._process(connection, delivery, known)
+            outcome = await self._process(points, delivery, known)
             outcomes.append(outcome._replace(evidence=said))
             if outcome.state == "pending":
                 waiting.add(delivery.row.object_id)
@@ -93,18 +93,23 @@ class Dispatcher:
 
     def _count(self, outcome: Outcome) -> None:
         """Types that nobody handles share a label: their number has no bound."""
-        event_type = outcome.event.type
+        event_type = outcome.event.type if self._handled(outcome.event.type) else "other"
         word = ("failed" if outcome.error else "waiting") if outcome.state == "pending" else outcome.state
-        PROCESSED.labels(event_type if event_type in self._handlers else "other", word).inc()
+        PROCESSED.labels(event_type, word).inc()
+        if outcome.state == "done":
+            LAG.labels(event_type).observe(max(0.0, time.time() - outcome.event.received_at.timestamp()))
 
-    async def _process(self, connection: asyncpg.Connection, delivery: Delivery, known: Known) -> Outcome:
+    def _handled(self, event_type: str) -> bool:
+        return event_type in self._handlers or event_type in self._extensions
+
+    async def _process(self, points: Savepoints, delivery: Delivery, known: Known) -> Outcome:
         row = delivery.row
         match decide(row.endpoint, row.account, delivery.clues, known):
             case Attribution() as by:
-                return await self._act(connection, delivery, known, by)
+                return await self._act(points, delivery, known, by)
             case Nobodys(reason):
                 return Outcome(row, "ignored", reason)
-            case Waiting(reason) if row.type not in self._handlers:
+            case Waiting(reason) if not self._handled(row.type):
                 return Outcome(row, "ignored", f"{_NO_HANDLER}; {reason}")
             case Waiting(reason) if row.attempts < WAITS:
                 return Outcome(row, "pending", reason, attempt=1, pause=2.0**row.attempts)
@@ -112,28 +117,29 @@ class Dispatcher:
                 log.warning("event quarantined", event_id=row.event_id, type=row.type, reason=reason)
                 return Outcome(row, "quarantined", reason)
 
-    async def _act(self, connection: asyncpg.Connection, delivery: Delivery, known: Known, by: Attribution) -> Outcome:
+    async def _act(self, points: Savepoints, delivery: Delivery, known: Known, by: Attribution) -> Outcome:
         row = delivery.row
         handler = self._handlers.get(row.type)
         try:
-            async with asyncio.timeout(EVENT_TIMEOUT), TenantConnection.savepoint(connection, by.tenant_id) as tenant:
+            async with asyncio.timeout(EVENT_TIMEOUT), points.tenant(by.tenant_id) as tenant:
                 registered = await directory.register(tenant, delivery.clues, known)
                 if handler is not None:
                     await handler(delivery.event, tenant, EventStripe(self._gateway, tenant, row))
         except Exception as error:
-            if connection.is_closed():  # the database's doing, not the event's
+            if points.connection.is_closed():  # the database's doing, not the event's
                 raise
             return _failed(row, by, error)
         known.object.update(registered)
-        return Outcome(row, "ignored", _NO_HANDLER, by) if handler is None else Outcome(row, "done", by=by)
+        await self._extensions.run(points, delivery, by.tenant_id)
+        return Outcome(row, "done", by=by) if self._handled(row.type) else Outcome(row, "ignored", _NO_HANDLER, by)
 
 
 def _read(row: Claimed) -> Delivery | Outcome:
     try:
         return read(row)
     except _UNREADABLE as error:
-        log.error("event unreadable", event_id=row.event_id, type=row.type, error=_sentence(error))
-        return Outcome(row, "dead", _sentence(error), error=_traceback(error), attempt=1)
+        log.error("event unreadable", event_id=row.event_id, type=row.type, error=sentence(error))
+        return Outcome(row, "dead", sentence(error), error=trace(error), attempt=1)
 
 
 def _in_order(deliveries: list[Delivery]) -> list[Delivery]:
@@ -149,33 +155,10 @@ def _in_order(deliveries: list[Delivery]) -> list[Delivery]:
 
 def _failed(row: Claimed, by: Attribution, error: Exception) -> Outcome:
     """Try again later, unless it is hopeless: what cannot be read now never can."""
-    reason, trace = _sentence(error), _traceback(error)
+    reason, where = sentence(error), trace(error)
     attempts = row.attempts + 1
     if isinstance(error, _UNREADABLE) or (attempts >= ATTEMPTS and not isinstance(error, Unavailable)):
         log.error("event dead", event_id=row.event_id, type=row.type, attempts=attempts, exc_info=error)
-        return Outcome(row, "dead", reason, by, trace, attempt=1)
+        return Outcome(row, "dead", reason, by, where, attempt=1)
     log.warning("event failed", event_id=row.event_id, type=row.type, attempts=attempts, error=reason)
-    return Outcome(row, "pending", reason, by, trace, attempt=1, pause=pause(attempts))
-
-
-def pause(attempts: int) -> float:
-    """Seconds until the next try after *attempts* failed: doubling, and spread so that failures do not meet again."""
-    return min(2.0**attempts, LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311 - nothing to guess
-
-
-def _sentence(error: BaseException) -> str:
-    """What went wrong, short. PostgreSQL's further lines would show values."""
-    first = str(error).partition("\n")[0]
-    return redact(f"{type(error).__name__}: {first}")[:300]
-
-
-def _traceback(error: BaseException) -> str:
-    """Where it went wrong: places and sentences, without the values that PostgreSQL's further lines would show."""
-    parts: list[str] = []
-    while True:
-        where = "".join(traceback.format_tb(error.__traceback__))
-        parts.insert(0, f"{where}{_sentence(error)}")
-        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        if cause is None or len(parts) == 5:
-            return redact("\n\n".join(parts)).replace("\x00", "")[-TRACEBACK:]
-        error = cause
+    return Outcome(row, "pending", reason, by, where, attempt=1, pause=pause(attempts))

@@ -25,7 +25,7 @@ LANES = 10
 RUN = 10
 """Events of one Stripe object in one batch, at most."""
 
-_COLUMNS = "id, event_id, endpoint, account, type, object_id, created, body, attempts, lane"
+_COLUMNS = "id, event_id, endpoint, account, type, object_id, created, body, attempts, lane, received_at"
 
 # `lanes` skips from one account to the next on the index: as many steps as accounts wait, however long the backlog.
 # Of an account's backlog only a window is searched for heads: one object's burst would else be read through each time.
@@ -103,6 +103,7 @@ class Claimed(msgspec.Struct, frozen=True):
     body: bytes
     attempts: int
     lane: str
+    received_at: datetime
 
 
 class Outcome(NamedTuple):
