@@ -61,11 +61,11 @@ def upgrade() -> None:
             comment="what operators did with it: {action, at, by}",
         ),
     )
-    op.alter_column("inbox", "body", nullable=True, comment="the exact bytes that were signed, until retention")
     op.create_index("ix_inbox_held", "inbox", ["id"], postgresql_where=sa.text("state in ('quarantined', 'dead')"))
     op.create_index(
         "ix_inbox_settled", "inbox", ["received_at"], postgresql_where=sa.text("state in ('done', 'ignored')")
     )
+    op.create_index("ix_entitlement_changes_cause", "entitlement_changes", ["tenant_id", "cause"])
     for statement in _grants():
         op.execute(statement)
 
@@ -74,10 +74,9 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '5min'")
     op.execute(f"REVOKE DELETE ON inbox FROM {Duty.WORKER}")
+    op.drop_index("ix_entitlement_changes_cause", "entitlement_changes")
     op.drop_index("ix_inbox_settled", "inbox")
     op.drop_index("ix_inbox_held", "inbox")
-    op.execute("UPDATE inbox SET body = '' WHERE body IS NULL")
-    op.alter_column("inbox", "body", nullable=False, comment="the exact bytes that were signed")
     op.drop_column("inbox", "actions")
     op.drop_table("webhook_failures")
     op.drop_table("webhook_endpoints")

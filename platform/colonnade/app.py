@@ -24,8 +24,8 @@ from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks.failures import Failures
 from colonnade.webhooks.receive import Receiver, keyring
+from colonnade.webhooks.refusals import Refusals
 from colonnade.webhooks.writer import InboxWriter
 
 GUARDED = (
@@ -65,9 +65,9 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
             async with (
                 Database(database_url) as database,
                 InboxWriter(database.ingest_pool) as writer,
-                Failures(keyring(settings), database.platform_pool) as failures,
+                Refusals(keyring(settings), database.platform_pool) as refusals,
             ):
-                app.state.receiver = Receiver(settings, writer, failures)
+                app.state.receiver = Receiver(settings, writer, refusals)
                 app.state.services = Services(settings, secret_key, database, gateway)
                 yield
         finally:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import msgspec
 import rich_click as click
+import uvloop
 
 from colonnade import __version__
 from colonnade.commands.common import load, note, sentences, serving
+from colonnade.commands.events import events
+from colonnade.commands.sweep import sweep
 from colonnade.commands.webhooks import webhooks
 from colonnade.database.locate import open_database
 from colonnade.database.migrate import drift, upgrade
@@ -72,7 +75,7 @@ def worker(concurrency: int) -> None:
     from colonnade.webhooks.worker import work
 
     with serving("stripe_api_key") as (settings, database_url):
-        asyncio.run(work(settings, database_url, concurrency))
+        uvloop.run(work(settings, database_url, concurrency))
 
 
 @main.group()
@@ -99,4 +102,6 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     run(list(arguments))
 
 
+main.add_command(sweep)
+main.add_command(events)
 main.add_command(webhooks)

@@ -130,7 +130,7 @@ inbox = Table(
     Column("created", Timestamp, nullable=False),
     Column("api_version", Text),
     Column("livemode", Boolean, nullable=False),
-    Column("body", LargeBinary, comment="the exact bytes that were signed, until retention"),
+    Column("body", LargeBinary, nullable=False, comment="the exact bytes that were signed"),
     _now("received_at"),
     Column("state", Text, nullable=False, server_default="pending"),
     _tenant(),

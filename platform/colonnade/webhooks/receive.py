@@ -19,8 +19,8 @@ from colonnade.errors import Invalid, NotFound, Unavailable
 from colonnade.observability import RECEIVED, STORED, redact
 from colonnade.settings import Settings
 from colonnade.webhooks.envelope import decode, identify
-from colonnade.webhooks.failures import Failures
 from colonnade.webhooks.forensics import Keyring, Refused
+from colonnade.webhooks.refusals import Refusals
 from colonnade.webhooks.signature import BadSignature, WebhookSecret, verify
 from colonnade.webhooks.writer import InboxWriter, Received
 from colonnade_tenants.handlers import HANDLERS
@@ -59,11 +59,11 @@ def keyring(settings: Settings) -> Keyring:
 class Receiver:
     """What both endpoints of a process share."""
 
-    def __init__(self, settings: Settings, writer: InboxWriter, failures: Failures) -> None:
+    def __init__(self, settings: Settings, writer: InboxWriter, refusals: Refusals) -> None:
         self._secrets = keyring(settings).endpoints
         self._livemode = settings.livemode
         self._writer = writer
-        self._failures = failures
+        self._refusals = refusals
 
     async def deliver(self, endpoint: str, scope: HTTPScope, receive: Receive) -> str:
         """Store the request's event; what was done with it. Raises what `_ANSWERS` names, and `Gone`."""
@@ -78,7 +78,7 @@ class Receiver:
         try:
             verify(signatures, body, secrets, now)
         except BadSignature:
-            self._failures.note(Refused(endpoint, signatures, body, _announced(scope), now))
+            self._refusals.note(Refused(endpoint, signatures, body, _announced(scope), now))
             raise
         row = self._row(endpoint, body)
         await self._writer.store(row)

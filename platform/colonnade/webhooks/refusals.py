@@ -1,4 +1,4 @@
-"""Failed signature checks: examined one after another, logged, counted, and kept for operators.
+"""Deliveries refused for their signature: examined one after another, logged, counted, and kept for operators.
 
 One row is kept for each endpoint and cause, with a count and the last detail. Anyone can cause failures: a list of the
 last thousand would be a stranger's noise, and would make of each of his requests a row. Kept in the database, since the
@@ -46,7 +46,7 @@ class FailureView(msgspec.Struct):
     last_at: datetime
 
 
-class Failures:
+class Refusals:
     """Examines refused deliveries beside the requests of a process. Use as an asynchronous context manager."""
 
     def __init__(self, keyring: Keyring, pool: asyncpg.Pool) -> None:
