@@ -14,6 +14,7 @@ import stripe
 
 from colonnade.errors import NotFound
 from colonnade.stripe_api.client import StripeClient
+from colonnade.webhooks.extensions import installed
 from colonnade_tenants.handlers import HANDLERS
 
 Kind = Literal["platform", "connect"]
@@ -43,8 +44,11 @@ class Provisioned(msgspec.Struct, frozen=True):
 
 
 def handled_types() -> list[str]:
-    """The event types that Stripe is asked to send: those that have a handler."""
-    return sorted(HANDLERS)
+    """The event types that Stripe is asked to send: those that have a handler, of ours or of an installed package.
+
+    Raises `ExtensionBroken`.
+    """
+    return sorted({*HANDLERS, *(each.event_type for each in installed())})
 
 
 def endpoint_url(base_url: str, kind: Kind) -> str:

@@ -12,10 +12,13 @@ import structlog
 from colonnade.database.connections import connect, create_pool, verify
 from colonnade.database.roles import Duty
 from colonnade.heartbeat import beat
+from colonnade.observability import metrics_server
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extension, Extensions, installed
+from colonnade.webhooks.retention import prune_periodically
+from colonnade.webhooks.sweeping import sweep_periodically
 from colonnade.webhooks.writer import CHANNEL
 from colonnade_tenants.handlers import HANDLERS, Handler
 
@@ -107,7 +110,15 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency, extensions=installed())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+    beside = [prune_periodically(database_url, settings.event_retention_days)]
+    if settings.sweep_seconds:
+        beside.append(sweep_periodically(settings, database_url, gateway))
+    tasks = [asyncio.create_task(each) for each in beside]
     try:
-        await worker.run()
+        with metrics_server(settings.host, settings.worker_metrics_port):
+            await worker.run()
     finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await gateway.close()
