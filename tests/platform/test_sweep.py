@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,15 @@ async def test_a_sweep_after_a_sweep_finds_nothing_and_the_watermark_moves(
     assert all(after[account] > before[account] for account in before)
 
 
+async def test_a_tenants_readiness_says_up_to_when_no_event_is_missing(
+    database: ScratchDatabase, sandbox: Sandbox, shop: TenantApi
+) -> None:
+    assert (await shop.get("/readiness"))["events_complete_until"] is None
+    await sweep(sandbox, database)
+    said = datetime.fromisoformat((await shop.get("/readiness"))["events_complete_until"])
+    assert said == min((await watermarks(database)).values())
+
+
 async def watermarks(database: ScratchDatabase) -> dict[str, Any]:
     async with admin(database) as db:
         rows = await db.connection.fetch("select account, complete_until from sweeps")
@@ -159,7 +168,8 @@ async def test_where_stripe_lists_no_more_the_watermark_waits_for_a_resync(
         await db.connection.execute("delete from inbox")
         long_ago = timedelta(days=40)
         await db.connection.execute(
-            "update sweeps set swept_until = swept_until - $1::interval, complete_until = complete_until - $1::interval",
+            "update sweeps set swept_until = swept_until - $1::interval,"
+            " complete_until = complete_until - $1::interval",
             long_ago,
         )
     old = await watermarks(database)
