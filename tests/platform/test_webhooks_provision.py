@@ -1,7 +1,10 @@
 """Both endpoints are made once, kept as wanted, watched for drift, and replaced by overlap."""
 
+import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -19,7 +22,8 @@ from colonnade.webhooks.provision import KINDS, provision, recorded, remove_old
 from colonnade_tenants.handlers import HANDLERS
 from tests.conftest import ScratchDatabase
 from tests.platform.api import BASE_URL, Sandbox
-from tests.platform.deliveries import admin, event, headers_for, web
+from tests.platform.deliveries import admin, environment, event, headers_for, web
+from tests.platform.test_cli import colonnade
 
 
 class Stage(NamedTuple):
@@ -37,8 +41,8 @@ class Stage(NamedTuple):
 
     async def drifts(self, **settings: Any) -> set[tuple[str, str]]:
         """Kind and problem of each drift; both secrets are configured unless *settings* say otherwise."""
-        secrets = {f"stripe_{kind}_webhook_secrets": ("whsec_any",) for kind in KINDS}
-        found = await status(self.connection, self.gateway, Settings(base_url=BASE_URL, **secrets | settings))
+        configured = {f"stripe_{kind}_webhook_secrets": ("whsec_any",) for kind in KINDS}
+        found = await status(self.connection, self.gateway, Settings(base_url=BASE_URL, **configured | settings))
         return {(drift.kind, drift.problem) for drift in found.drifts}
 
 
@@ -112,10 +116,10 @@ async def test_what_was_never_made_and_what_is_not_ours_is_named(stage: Stage) -
     assert await stage.drifts() == {("connect", "it delivers here, and its secret is unknown: delete it at Stripe")}
 
 
-@pytest.mark.parametrize("secrets", [(), ("whsec_old@2020-01-01T00:00Z",)])
-async def test_a_secret_that_is_missing_or_expired_is_named(stage: Stage, secrets: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("given", [(), ("whsec_old@2020-01-01T00:00Z",)])
+async def test_a_secret_that_is_missing_or_expired_is_named(stage: Stage, given: tuple[str, ...]) -> None:
     await stage.provision()
-    ((kind, problem),) = await stage.drifts(stripe_connect_webhook_secrets=secrets)
+    ((kind, problem),) = await stage.drifts(stripe_connect_webhook_secrets=given)
     assert kind == "connect"
     assert "COLONNADE_STRIPE_CONNECT_WEBHOOK_SECRETS" in problem
 
@@ -190,3 +194,32 @@ async def test_a_roll_makes_new_secrets_and_keeps_both_endpoints(stage: Stage) -
     assert not {each.secret for each in first} & {each.secret for each in rolled}
     assert len(await stage.endpoints()) == 4
     assert [each.id for each in await stage.provision()] == [each.id for each in rolled]
+
+
+def test_the_command_line_prints_each_secret_once_and_exits_by_drift(
+    shared_database: ScratchDatabase, sandbox_url: str, tmp_path: Path
+) -> None:
+    async def forget() -> None:
+        async with admin(shared_database) as db:
+            await db.connection.execute("delete from webhook_endpoints; delete from inbox")
+
+    asyncio.run(forget())
+    environ = {name.removeprefix("COLONNADE_"): text for name, text in environment(shared_database, tmp_path).items()}
+    environ = {name: text for name, text in environ.items() if "SECRETS" not in name}
+    environ |= {"STRIPE_API_KEY": f"sk_test_{secrets.token_hex(12)}", "STRIPE_API_BASE": sandbox_url}
+    assert colonnade("webhooks", "status", **environ).returncode == 1
+    made = colonnade("webhooks", "provision", **environ)
+    assert made.returncode == 0, made.stderr
+    found = dict(line.removeprefix("COLONNADE_").split("=", 1) for line in made.stdout.splitlines())
+    assert set(found) == {"STRIPE_PLATFORM_WEBHOOK_SECRETS", "STRIPE_CONNECT_WEBHOOK_SECRETS"}
+    environ |= found
+    good = colonnade("webhooks", "status", **environ)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert colonnade("webhooks", "provision", **environ).stdout == ""
+    rolled = colonnade("webhooks", "provision", "--roll", **environ).stdout
+    assert all(secret in rolled for secret in found.values())  # the old ones after the new
+    seen = json.loads(colonnade("webhooks", "status", "--json", **environ).stdout)
+    assert {drift["kind"] for drift in seen["drifts"]} == {"platform", "connect"}
+    assert colonnade("webhooks", "provision", "--remove-old", **environ).returncode == 0
+    assert colonnade("webhooks", "status", **environ).returncode == 0
+    assert colonnade("webhooks", "provision", "--roll", "--remove-old", **environ).returncode == 2
