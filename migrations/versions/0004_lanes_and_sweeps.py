@@ -86,6 +86,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("SET LOCAL statement_timeout = '5min'")
     op.drop_table("sweeps")
     op.drop_index("ix_inbox_lane", "inbox")
     for column in ("error", "swept", "lane"):
