@@ -27,6 +27,7 @@ def _security() -> Iterator[str]:
 
 
 def upgrade() -> None:
+    # A migration that cannot have its lock soon gives up: waiting, it would hold up every reader behind it.
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '5min'")
     op.add_column(
@@ -86,6 +87,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("SET LOCAL statement_timeout = '5min'")
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '5min'")
     op.drop_table("sweeps")
