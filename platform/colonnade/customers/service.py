@@ -124,7 +124,7 @@ async def _create(services: Services, tenant: Tenant, customer: Customer) -> Cus
         raise
     async with services.database.tenant(tenant.id) as session:
         customer = await customers.bind(session, customer, reply["id"])
-        await own(session, reply["id"])
+        await own(session, tenant, reply["id"])
     return customer
 
 
