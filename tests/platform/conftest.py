@@ -7,20 +7,23 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.conftest import ScratchDatabase
+from tests.openapi_replies import recorded
 from tests.platform.api import Api, Sandbox, TenantApi, running_api
 
 
 @pytest.fixture(scope="session")
-def sandbox_url() -> Iterator[str]:
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "colonnade_sandbox", "--port", "0", "--check-replies"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        try:
-            assert "ready at " in said, said
-            yield said.split("ready at ")[1].strip()
-        finally:
-            process.terminate()
+    with recorded(tmp_path_factory.mktemp("sandbox")) as file:
+        command += ["--record-replies", str(file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            try:
+                assert "ready at " in said, said
+                yield said.split("ready at ")[1].strip()
+            finally:
+                process.terminate()
 
 
 @pytest.fixture
