@@ -50,6 +50,7 @@ _STATUS_KINDS = {
     413: "too-large",
 }
 _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+_BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)
 _DATABASE_DOWN = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
@@ -112,6 +113,10 @@ def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[P
         log.error("database unavailable", error=type(cause).__name__)
         detail = "The database cannot be reached; nothing was written."
         return _answer(request, 503, "unavailable", detail, headers={"Retry-After": "5"})
+    if isinstance(cause, _BUSY):
+        log.warning("gave way", error=type(cause).__name__)
+        detail = "Another change of the same was under way; nothing was written: try again."
+        return _answer(request, 503, "unavailable", detail, headers={"Retry-After": "1"})
     if isinstance(cause, _UNSTORABLE):
         return _answer(request, 400, "invalid", "The request has a character that cannot be stored, such as U+0000.")
     log.error("request failed", exc_info=error)
