@@ -17,7 +17,7 @@ from colonnade.database.roles import Duty, UnsafeLogin
 from colonnade.errors import StripeUnavailable
 from colonnade.heartbeat import age
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks import dispatch
+from colonnade.webhooks import dispatch, retries
 from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.worker import Worker
 from colonnade.webhooks.writer import InboxWriter, Received
@@ -330,7 +330,7 @@ async def test_an_event_that_keeps_failing_is_dead_and_lets_the_next_of_its_obje
 ) -> None:
     await db.tenant("acct_1")
     monkeypatch.setattr(dispatch, "ATTEMPTS", 3)
-    monkeypatch.setattr(dispatch, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.05)
     bad, behind = on_behalf_of("acct_1"), on_behalf_of("acct_1")
 
     async def fails(given: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
@@ -350,7 +350,7 @@ async def test_an_outage_of_stripe_never_makes_an_event_dead(
 ) -> None:
     await db.tenant("acct_1")
     monkeypatch.setattr(dispatch, "ATTEMPTS", 2)
-    monkeypatch.setattr(dispatch, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.05)
     down = True
 
     async def reads(given: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
@@ -543,7 +543,7 @@ async def test_every_round_is_a_heartbeat(db: Admin, shared_database: ScratchDat
 def test_pauses_double_up_to_an_hour_and_are_spread() -> None:
     for attempts in range(1, 40):
         longest = min(2.0**attempts, 3600)
-        found = {dispatch.pause(attempts) for _ in range(50)}
+        found = {retries.pause(attempts) for _ in range(50)}
         assert min(found) >= longest / 2
         assert max(found) <= longest
         assert len(found) > 10
