@@ -24,7 +24,8 @@ from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks.receive import Receiver
+from colonnade.webhooks.receive import Receiver, keyring
+from colonnade.webhooks.refusals import Refusals
 from colonnade.webhooks.writer import InboxWriter
 
 GUARDED = (
@@ -61,8 +62,12 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         gateway = StripeGateway(settings)
         try:
-            async with Database(database_url) as database, InboxWriter(database.ingest_pool) as writer:
-                app.state.receiver = Receiver(settings, writer)
+            async with (
+                Database(database_url) as database,
+                InboxWriter(database.ingest_pool) as writer,
+                Refusals(keyring(settings), database.platform_pool) as refusals,
+            ):
+                app.state.receiver = Receiver(settings, writer, refusals)
                 app.state.services = Services(settings, secret_key, database, gateway)
                 yield
         finally:

@@ -1,69 +1,23 @@
-"""The `colonnade` command. Each command's work lives elsewhere; here are its words, options and exit codes."""
+"""The `colonnade` command. Each command's work lives elsewhere; here and in `commands` are its words and options."""
 
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
 import msgspec
 import rich_click as click
+import uvloop
 
 from colonnade import __version__
-from colonnade.database.connections import verify
+from colonnade.commands.common import load, note, sentences, serving
+from colonnade.commands.events import events
+from colonnade.commands.sweep import sweep
+from colonnade.commands.webhooks import webhooks
 from colonnade.database.locate import open_database
 from colonnade.database.migrate import drift, upgrade
-from colonnade.database.roles import RolesMissing, UnsafeLogin
-from colonnade.database.server_user import EmbeddedPostgresError
-from colonnade.demo.errors import DemoError
 from colonnade.observability import configure_logging
-from colonnade.settings import Settings, SettingsError
-
-
-def note(line: str) -> None:
-    """One line of progress, on standard error."""
-    click.echo(line, err=True)
-
-
-@contextmanager
-def sentences() -> Iterator[None]:
-    """Known failures end the command with their sentence and exit code 1, not with a traceback."""
-    try:
-        yield
-    except RolesMissing as error:
-        note(f"{error}. Have the database administrator run this once, and give the login of the service a password")
-        note("(`\\password` in psql), then repeat the command:\n")
-        click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
-        sys.exit(1)
-    except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError) as error:
-        note(str(error))
-        sys.exit(1)
-    except OSError as error:
-        note(f"Cannot go on: {error}")
-        sys.exit(1)
-
-
-def load(*needs: str) -> Settings:
-    """The settings, with logging set up by them."""
-    settings = Settings.load(os.environ, needs=needs)
-    configure_logging(settings.log_level.upper(), settings.log_format)
-    return settings
-
-
-@contextmanager
-def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
-    """The settings, and the URL of a database that is migrated and whose login is safe to serve with."""
-    with sentences():
-        settings = load(*needs)
-        with open_database(settings, note) as urls:
-            try:
-                asyncio.run(verify(urls.service))
-            except asyncpg.PostgresError as error:
-                note(f"The database does not let the service in: {error}. If it is new, run `colonnade migrate` first.")
-                sys.exit(1)
-            yield settings, urls.service
+from colonnade.settings import Settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -121,7 +75,7 @@ def worker(concurrency: int) -> None:
     from colonnade.webhooks.worker import work
 
     with serving("stripe_api_key") as (settings, database_url):
-        asyncio.run(work(settings, database_url, concurrency))
+        uvloop.run(work(settings, database_url, concurrency))
 
 
 @main.group()
@@ -146,3 +100,8 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     from colonnade_sandbox.server import main as run
 
     run(list(arguments))
+
+
+main.add_command(sweep)
+main.add_command(events)
+main.add_command(webhooks)

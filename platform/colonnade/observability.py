@@ -3,18 +3,33 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 REQUESTS = Counter("colonnade_requests", "Requests answered", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
     "colonnade_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10)
 )
 RECEIVED = Counter("colonnade_events_received", "Webhook deliveries by answer", ["endpoint", "answer"])
+STORED = Counter("colonnade_events_stored", "Webhook deliveries stored, by type", ["endpoint", "type"])
+SIGNATURE_FAILURES = Counter(
+    "colonnade_signature_failures", "Deliveries refused for their signature, by cause", ["endpoint", "cause"]
+)
 PROCESSED = Counter("colonnade_events_processed", "Inbox events by outcome", ["type", "outcome"])
+LAG = Histogram(
+    "colonnade_event_lag_seconds",
+    "Time from an event's arrival until it was done",
+    ["type"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
+)
+WAITING = Gauge("colonnade_inbox_events", "Events that wait for a worker, or for someone to decide", ["state"])
+OLDEST = Gauge("colonnade_inbox_oldest_seconds", "For how long an event has been due")
+SWEPT = Counter("colonnade_events_swept", "Events that were never delivered, found by a sweep", ["endpoint"])
+WATERMARK = Gauge("colonnade_events_complete_until", "Unix time up to which no event of the platform's is missing")
 
 _SECRETS = re.compile(
     r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"
@@ -63,3 +78,18 @@ def configure_logging(level: str = "INFO", log_format: str = "console") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # At DEBUG the SDK writes whole bodies, personal data included.
     logging.getLogger("stripe").setLevel(logging.WARNING)
+
+
+@contextmanager
+def metrics_server(host: str, port: int | None) -> Iterator[None]:
+    """Show this process's metrics on a port of their own while the block runs; None: nowhere. Raises `OSError`."""
+    if port is None:
+        yield
+        return
+    server, thread = start_http_server(port, host)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from colonnade.webhooks.signature import WebhookSecret
+
 PREFIX = "COLONNADE_"
 SECRET_KEY_LENGTH = 32  # characters, at least
 
@@ -40,9 +42,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_api_key: str | None = None
     stripe_api_base: str = "https://api.stripe.com"
     stripe_platform_webhook_secrets: tuple[str, ...] = ()
-    """Newest first; none: the endpoint is off."""
+    """Newest first, each with an expiry if wanted (`whsec_…@2026-12-01T00:00Z`); none: the endpoint is off."""
     stripe_connect_webhook_secrets: tuple[str, ...] = ()
-    """Newest first; none: the endpoint is off."""
+    """The same for the other endpoint."""
+    stripe_other_mode_webhook_secrets: tuple[str, ...] = ()
+    """Of the endpoints in Stripe's other mode: never accepted, they let a refusal say what went wrong."""
+    event_retention_days: int = 90
+    """Days that events which are done or ignored are kept: they tell repetitions, which Stripe may send for 30 days."""
+    sweep_seconds: int = 900
+    """Pause between two sweeps of an account by the worker; 0: none, only by `colonnade sweep`."""
+    ready_backlog_seconds: int | None = None
+    """Readiness turns red while an event has been due for longer; none: never."""
+    worker_metrics_port: int | None = None
+    """Where the worker shows its own metrics; none: nowhere."""
     base_url: str = "http://127.0.0.1:8000"
     """Where browsers and Stripe reach this service: scheme and host, no slash at the end."""
     secret_key: str | None = None
@@ -164,8 +176,11 @@ def _stripe_key(text: str) -> str:
 
 def _webhook_secrets(text: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in text.split(","))
-    if not all(re.fullmatch(r"whsec_[!-~]+", part) for part in found):
-        raise ValueError("must be one or more whsec_… secrets, separated by commas")
+    for part in found:
+        try:
+            WebhookSecret.parse(part)
+        except ValueError as error:
+            raise ValueError(f"must be one or more whsec_… secrets, separated by commas; one {error}") from None
     return found
 
 
@@ -240,6 +255,11 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "stripe_api_base": _stripe_base,
     "stripe_platform_webhook_secrets": _webhook_secrets,
     "stripe_connect_webhook_secrets": _webhook_secrets,
+    "stripe_other_mode_webhook_secrets": _webhook_secrets,
+    "event_retention_days": _number(31, 3650),
+    "sweep_seconds": _number(0, 7 * 86400),
+    "ready_backlog_seconds": _number(1, 7 * 86400),
+    "worker_metrics_port": _number(1, 65535),
     "base_url": _origin,
     "secret_key": _secret_key,
     "host": _host,
@@ -255,6 +275,7 @@ _SECRET = {
     "stripe_api_key",
     "stripe_platform_webhook_secrets",
     "stripe_connect_webhook_secrets",
+    "stripe_other_mode_webhook_secrets",
     "secret_key",
 }
 _FIELDS = {variable(field): field for field in _PARSERS}

@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants.errors import Invalid
 from colonnade_tenants.events import Event
-from colonnade_tenants.order import Stamp, digest, rewind, settle, supersedes
+from colonnade_tenants.order import digest, rewind
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.snapshots import READ, Held, later
 from colonnade_tenants.stripe import TenantStripe
 from colonnade_tenants.tables import connected_accounts
 
@@ -39,17 +40,15 @@ class Access(Struct, frozen=True):
 
 
 class ConnectedAccount(Struct, frozen=True):
-    """The account as it was last heard of."""
+    """The account as it is held, and whether we may act for it."""
 
-    facts: Facts
+    held: Held[Facts]
     access: Access
-    source_created: datetime
-    source_event: str | None
-    source_before: bytes | None
 
-    def stamp(self) -> Stamp:
-        """Where these facts stand among the account's snapshots; no state of an account is final."""
-        return Stamp(self.source_created, False, digest(self.facts), self.source_before)
+    @property
+    def facts(self) -> Facts:
+        """What the account may do."""
+        return self.held.facts
 
 
 _FACTS = ("charges_enabled", "payouts_enabled", "details_submitted", "capabilities", "requirements")
@@ -82,7 +81,8 @@ async def read(tenant: TenantConnection, account: str) -> ConnectedAccount | Non
     json = {name: msgspec.json.decode(row[name]) for name in ("capabilities", "requirements")}
     facts = msgspec.convert({**row, **json, "id": account}, Facts)
     access = Access(row["disconnected_at"], row["authorized_at"])
-    return ConnectedAccount(facts, access, row["source_created"], row["source_event"], row["source_before"])
+    held = Held(facts, row["source_created"], row["source_event"] or READ, row["source_before"])
+    return ConnectedAccount(held, access)
 
 
 async def apply_account(
@@ -97,12 +97,12 @@ async def apply_account(
     facts = _facts(account)
     old = await _locked(tenant, facts.id)
     if event is None:
-        new = msgspec.structs.replace(old, facts=facts, source_event=None, source_before=None)
+        held = msgspec.structs.replace(old.held, facts=facts, event=READ, before=None)
     else:
-        new = await _weigh(old, facts, account, event, stripe)
-    if new != old:
-        await _save(tenant, new)
-    return new.facts != old.facts
+        held = await _weigh(old, facts, account, event, stripe)
+    if held != old.held:
+        await _save(tenant, msgspec.structs.replace(old, held=held))
+    return held.facts != old.facts
 
 
 async def disconnect(tenant: TenantConnection, account: str, event: Event) -> None:
@@ -135,18 +135,14 @@ async def _locked(tenant: TenantConnection, account: str) -> ConnectedAccount:
 
 async def _weigh(
     old: ConnectedAccount, facts: Facts, account: Mapping[str, Any], event: Event, stripe: TenantStripe | None
-) -> ConnectedAccount:
-    stamp = Stamp(event.created, False, digest(facts), _before(account, event.previous_attributes))
-    news = supersedes(stamp, old.stamp())
-    if news is None and stripe is not None and old.access.disconnected_at is None:
-        now = _facts(await stripe.get(f"/v1/accounts/{facts.id}"))
-        return msgspec.structs.replace(old, facts=now, source_event=event.id, source_before=None)
-    if news:
-        return ConnectedAccount(facts, old.access, event.created, event.id, stamp.before)
-    if (stamp.created, stamp.facts) != (old.source_created, old.stamp().facts):
-        return old
-    name = min(event.id, old.source_event or event.id)
-    return msgspec.structs.replace(old, source_event=name, source_before=settle(stamp, old.stamp()))
+) -> Held[Facts]:
+    async def reread() -> Facts | None:
+        if stripe is None or old.access.disconnected_at is not None:
+            return None
+        return _facts(await stripe.get(f"/v1/accounts/{facts.id}"))
+
+    said = Held(facts, event.created, event.id, _before(account, event.previous_attributes))
+    return await later(said, old.held, stage=lambda _: 0, reread=reread)
 
 
 def _facts(account: Mapping[str, Any]) -> Facts:
@@ -168,7 +164,7 @@ async def _save(tenant: TenantConnection, account: ConnectedAccount) -> None:
         _SAVE,
         **columns | json,
         stripe_account=account.facts.id,
-        source_created=account.source_created,
-        source_event=account.source_event,
-        source_before=account.source_before,
+        source_created=account.held.created,
+        source_event=None if account.held.event == READ else account.held.event,
+        source_before=account.held.before,
     )

@@ -36,6 +36,8 @@ class Customer(msgspec.Struct, frozen=True):
 
 _COLUMNS = [customers.c[name] for name in Customer.__struct_fields__]
 _OWN = customers.c.tenant_id == TENANT
+_KEPT = ("public_id", "reference", "name", "email", "metadata", "created_at")
+"""What a row that an event made takes from the reserved row whose place it takes."""
 
 
 async def reserve(
@@ -99,11 +101,10 @@ async def _become(session: TenantSession, customer: Customer, stripe_customer: s
     if found.one_or_none() is None:
         raise Conflict(f"{stripe_customer} is bound to another customer.", "reference")
     await session.execute(delete(customers).where(_OWN, customers.c.public_id == customer.public_id))
-    kept = ("public_id", "reference", "name", "email", "metadata", "created_at")
     merged = await session.execute(
         update(customers)
         .where(*twin)
-        .values({name: getattr(customer, name) for name in kept} | {"updated_at": func.now()})
+        .values({name: getattr(customer, name) for name in _KEPT} | {"updated_at": func.now()})
         .returning(*_COLUMNS)
     )
     return _customer(merged.one())
@@ -156,10 +157,47 @@ async def by_stripe_id(tenant: TenantConnection, stripe_customer: str) -> int:
     if row is None:
         raise NotFound(f"{stripe_customer} was removed meanwhile.")
     found: int = row["id"]
+    tenant.held.add(("customer", found))
     return found
 
 
 async def lock(tenant: TenantConnection, customer_id: int) -> None:
     """Be the only transaction that changes this customer's facts, until it ends. Raises `NotFound`."""
+    if ("customer", customer_id) in tenant.held:
+        return
     if await tenant.fetch_one(_LOCK, customer=customer_id) is None:
         raise NotFound("There is no such customer.")
+
+
+_PUBLIC_ID: Any = bindparam("public_id")
+_RESERVED = (_OWN, customers.c.public_id == _PUBLIC_ID)
+_LOCK_RESERVED = Statement(
+    select(customers.c.id, customers.c.reference, customers.c.stripe_customer).where(*_RESERVED).with_for_update()
+)
+_BIND = Statement(update(customers).where(*_RESERVED).values(stripe_customer=_STRIPE_CUSTOMER))
+_RELEASE = Statement(delete(customers).where(*_RESERVED).returning(*_COLUMNS))
+_TAKE_PLACE = Statement(
+    update(customers)
+    .where(_OWN, customers.c.stripe_customer == _STRIPE_CUSTOMER, customers.c.reference.is_(None))
+    .values({name: bindparam(f"kept_{name}") for name in _KEPT} | {"updated_at": func.now()})
+)
+
+
+async def adopt(tenant: TenantConnection, public_id: str, stripe_customer: str) -> int:
+    """As `bind`, where an event says that the customer *public_id* is *stripe_customer*. Raises `Conflict`.
+
+    One that is not known (it was removed, or the name is not ours) is as one that Stripe told of first.
+    """
+    row = await tenant.fetch_one(_LOCK_RESERVED, public_id=public_id)
+    if row is None or row["stripe_customer"] == stripe_customer:
+        return await by_stripe_id(tenant, stripe_customer)
+    if row["stripe_customer"] is not None:
+        raise Conflict(f"{public_id} is bound to another Stripe customer than {stripe_customer}.")
+    if await tenant.fetch_one(_LOCK_BY_STRIPE_ID, stripe_customer=stripe_customer) is None:
+        await tenant.execute(_BIND, public_id=public_id, stripe_customer=stripe_customer)
+    else:
+        reserved = await tenant.fetch_one(_RELEASE, public_id=public_id)
+        kept = {f"kept_{name}": reserved[name] for name in _KEPT} if reserved else {}
+        if not await tenant.execute(_TAKE_PLACE, stripe_customer=stripe_customer, **kept):
+            raise Conflict(f"{stripe_customer} is bound to another customer than {public_id}.")
+    return await by_stripe_id(tenant, stripe_customer)

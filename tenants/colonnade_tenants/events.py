@@ -10,7 +10,8 @@ class Event(msgspec.Struct, frozen=True):
     """A snapshot event, its signature checked, its tenant known ("The Event object", Stripe API reference).
 
     *created* has whole seconds, so that two events may share it. *account* is null for the platform's own events.
-    *previous_attributes* comes with `*.updated` alone, and holds what changed: nested objects in part, arrays whole.
+    *previous_attributes* comes with `*.updated` and the like, and holds what changed: nested objects in part, arrays
+    whole. *idempotency_key* is that of the request that caused it; null if none did, or it had none.
     """
 
     id: str
@@ -19,3 +20,4 @@ class Event(msgspec.Struct, frozen=True):
     account: str | None
     object: msgspec.Raw
     previous_attributes: dict[str, Any] | None = None
+    idempotency_key: str | None = None

@@ -15,7 +15,9 @@ _OWN = Statement(select(func.pg_advisory_xact_lock(_KEY)))
 
 async def read_catalogue(tenant: TenantConnection) -> None:
     """Keep features and plans as they are until the transaction ends."""
-    await tenant.fetch(_SHARE)
+    if "catalogue" not in tenant.held:
+        await tenant.fetch(_SHARE)
+        tenant.held.add("catalogue")
 
 
 async def change_catalogue(tenant: TenantConnection) -> None:

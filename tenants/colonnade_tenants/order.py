@@ -17,12 +17,13 @@ NOTHING = b""
 class Stamp(msgspec.Struct, frozen=True):
     """Where a snapshot stands among the snapshots of its object.
 
-    *final*: it shows a state that is never left. *facts*: digest of what the mirror keeps of it. *before*: digest of
-    what that was just before; `NOTHING` at creation; None when not known.
+    *stage*: how far the object is on a course that it never goes back, such as ended, or deleted. *facts*: digest of
+    what the mirror keeps of it. *before*: digest of what that was just before; `NOTHING` at creation; None when not
+    known.
     """
 
     created: datetime
-    final: bool
+    stage: int
     facts: bytes
     before: bytes | None
 
@@ -30,12 +31,12 @@ class Stamp(msgspec.Struct, frozen=True):
 def supersedes(new: Stamp, old: Stamp) -> bool | None:
     """Whether *new* is later news than *old*; None when the two cannot tell, and the object has to be read.
 
-    A final state wins over any other, then the later `created`, and identical facts are no news. Within one second, one
-    is the later if the other is what it says was before. That could be deceived only by a state that returns within
+    The further stage wins, then the later `created`, and identical facts are no news. Within one second, one is the
+    later if the other is what it says was before. That could be deceived only by a state that returns within
     one second after a detour through two others; the next event mends it.
     """
-    if new.final != old.final:
-        return new.final
+    if new.stage != old.stage:
+        return new.stage > old.stage
     if new.created != old.created:
         return new.created > old.created
     if new.facts == old.facts:

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+import colonnade_tenants.billing.tables  # noqa: F401 - so that `metadata` has those tables too
 from colonnade_tenants.partition import metadata, tenant_table
 
 __all__ = ["metadata"]
@@ -173,5 +174,6 @@ entitlement_changes = tenant_table(
     Column("cause", Text, nullable=False, comment="the event (evt_…), or what else caused it"),
     _now("at"),
     ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
+    Index("ix_entitlement_changes_cause", "tenant_id", "cause"),
     key=["customer_id", "sequence"],
 )

@@ -39,16 +39,34 @@ PLATFORM_TABLES = {
         Duty.WORKER: Access(SELECT | INSERT, across="SELECT"),
     },
     "api_keys": {Duty.PLATFORM: EVERYTHING},
+    "plan_objects": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT | INSERT | frozenset({"DELETE"})),
+        Duty.WORKER: Access(SELECT, across="SELECT"),
+    },
+    "extension_calls": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
+    },
     "inbox": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT),
-        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
+        Duty.WORKER: Access(SELECT | {"UPDATE", "DELETE"}, across="ALL"),
         Duty.INGEST: Access(INSERT, across="INSERT"),
+    },
+    "sweeps": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT),
+        Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
     },
 }
 
 # Tables that hold nothing of any tenant.
-COMMON_TABLES = {"alembic_version": {duty: Access(SELECT) for duty in (Duty.APP, Duty.PLATFORM, Duty.WORKER)}}
+COMMON_TABLES = {
+    "alembic_version": {duty: Access(SELECT) for duty in (Duty.APP, Duty.PLATFORM, Duty.WORKER)},
+    "webhook_endpoints": {Duty.PLATFORM: Access(CRUD)},
+    "webhook_failures": {Duty.PLATFORM: Access(CRUD)},
+}
 
 # As PostgreSQL prints it; `{column}` is what tells tenants apart.
 TENANT_IS_SET = "({column} = (NULLIF(current_setting('colonnade.tenant'::text, true), ''::text))::bigint)"

@@ -80,8 +80,9 @@ class Web:
     async def post(self, body: bytes, headers: Any, endpoint: str = "platform") -> Response:
         return await self.client.post(f"/webhooks/stripe/{endpoint}", content=body, headers=headers)
 
-    async def call(self, method: str, path: str, key: str | None = None) -> Response:
-        return await self.client.request(method, path, headers={"Authorization": f"Bearer {key or self.key}"})
+    async def call(self, method: str, path: str, key: str | None = None, body: Any = None) -> Response:
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return await self.client.request(method, path, headers=headers, **({} if body is None else {"json": body}))
 
 
 @asynccontextmanager
@@ -127,7 +128,7 @@ class Admin:
 
     async def clear(self) -> None:
         """Forget all events and tenants."""
-        for table in ("inbox", "stripe_objects", "api_keys where tenant_id is not null", "tenants"):
+        for table in ("inbox", "stripe_objects", "plan_objects", "api_keys where tenant_id is not null", "tenants"):
             await self.connection.execute(f"delete from {table}")
 
     async def inbox(self) -> list[dict[str, Any]]:

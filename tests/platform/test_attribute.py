@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colonnade.webhooks.attribute import Attribution, Known, Quarantine, Waiting, clues, decide
+from colonnade.webhooks import attribute as ladder
+from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, clues, decide, evidence
 
 ANNA, BERT = 1, 2
 KNOWN = Known(
@@ -16,9 +17,11 @@ KNOWN = Known(
         f"{kind}_{name}": tenant for kind in ("cus", "sub", "bpc") for name, tenant in (("anna", ANNA), ("bert", BERT))
     },
     tenant={"ten_anna": ANNA, "ten_bert": BERT},
+    plan={"prod_anna": {ANNA}, "price_anna": {ANNA}, "prod_both": {ANNA, BERT}},
+    names={ANNA: "ten_anna", BERT: "ten_bert"},
 )
 
-Outcome = Attribution | Waiting | Quarantine
+Outcome = Attribution | Waiting | Nobodys | Quarantine
 
 
 def attribute(
@@ -28,54 +31,185 @@ def attribute(
     return decide("connect" if account else "platform", account, clues(account, thing, previous), known)
 
 
+BY_BERT = Attribution(BERT, "account")
+DETACHED = {"customer": "cus_anna"}
 ON_PLATFORM: list[tuple[str, str, dict[str, Any]]] = [
-    ("subscription", "on_behalf_of", {"id": "sub_new", "on_behalf_of": "acct_anna"}),
+    ("subscription", "on_behalf_of", {"id": "sub_new", "object": "subscription", "on_behalf_of": "acct_anna"}),
     ("expanded account", "on_behalf_of", {"id": "sub_new", "on_behalf_of": {"id": "acct_anna", "object": "account"}}),
     ("invoice", "on_behalf_of", {"id": "in_1", "on_behalf_of": "acct_anna", "customer": "cus_new"}),
     ("setup intent", "on_behalf_of", {"id": "seti_1", "on_behalf_of": "acct_anna"}),
+    ("payment intent", "on_behalf_of", {"id": "pi_1", "on_behalf_of": "acct_anna", "customer": "cus_new"}),
     ("portal session", "on_behalf_of", {"id": "bps_1", "on_behalf_of": "acct_anna", "configuration": "bpc_new"}),
     ("schedule", "on_behalf_of", {"id": "sub_sched_1", "default_settings": {"on_behalf_of": "acct_anna"}}),
+    (
+        "schedule by a phase",
+        "on_behalf_of",
+        {"id": "sub_sched_1", "phases": [{"on_behalf_of": None}, {"on_behalf_of": "acct_anna"}]},
+    ),
     ("transfer", "transfer_data.destination", {"id": "sub_new", "transfer_data": {"destination": "acct_anna"}}),
     (
         "schedule's transfer",
         "transfer_data.destination",
         {"id": "sub_sched_1", "default_settings": {"transfer_data": {"destination": {"id": "acct_anna"}}}},
     ),
+    (
+        "transfer of a schedule's phase",
+        "transfer_data.destination",
+        {"id": "sub_sched_1", "phases": [{"transfer_data": {"destination": "acct_anna"}}]},
+    ),
     ("known subscription", "subscription", {"id": "sub_anna", "on_behalf_of": None, "transfer_data": None}),
-    ("of a subscription", "subscription", {"id": "sub_sched_1", "subscription": "sub_anna"}),
+    ("schedule of a subscription", "subscription", {"id": "sub_sched_1", "subscription": "sub_anna"}),
     (
         "invoice by its parent",
         "subscription",
         {"id": "in_1", "parent": {"subscription_details": {"subscription": "sub_anna"}}},
     ),
     ("portal configuration", "configuration", {"id": "bpc_anna", "object": "billing_portal.configuration"}),
-    ("of a configuration", "configuration", {"id": "bps_1", "configuration": {"id": "bpc_anna"}}),
+    ("session of a configuration", "configuration", {"id": "bps_1", "configuration": {"id": "bpc_anna"}}),
     ("customer", "customer", {"id": "cus_anna", "object": "customer"}),
-    ("payment method", "customer", {"id": "pm_1", "customer": "cus_anna"}),
-    ("tax id", "customer", {"id": "txi_1", "customer": {"id": "cus_anna"}}),
+    ("payment method", "customer", {"id": "pm_1", "object": "payment_method", "customer": "cus_anna"}),
+    ("tax id", "customer", {"id": "txi_1", "object": "tax_id", "customer": {"id": "cus_anna"}}),
+    ("schedule of a customer", "customer", {"id": "sub_sched_1", "customer": "cus_anna", "phases": []}),
+    ("portal session of a customer", "customer", {"id": "bps_1", "customer": "cus_anna", "configuration": "bpc_new"}),
     ("entitlements", "customer", {"object": "entitlements.active_entitlement_summary", "customer": "cus_anna"}),
-    ("metadata", "metadata", {"id": "cus_new", "metadata": {"colonnade_tenant": "ten_anna"}}),
+    ("promotion code for one", "customer", {"id": "promo_1", "object": "promotion_code", "customer": "cus_anna"}),
+    ("new customer", "metadata", {"id": "cus_new", "metadata": {"colonnade_tenant": "ten_anna"}}),
+    ("configuration", "metadata", {"id": "bpc_new", "metadata": {"colonnade_tenant": "ten_anna"}}),
     (
         "metadata of the invoice's subscription",
         "metadata",
         {"id": "in_1", "parent": {"subscription_details": {"metadata": {"colonnade_tenant": "ten_anna"}}}},
     ),
+    ("product", "catalogue", {"id": "prod_anna", "object": "product", "metadata": {}}),
+    ("price of a product", "catalogue", {"id": "price_new", "object": "price", "product": "prod_anna"}),
+    ("price", "catalogue", {"id": "price_anna", "object": "price", "product": "prod_new"}),
 ]
+IDS = [case[0] for case in ON_PLATFORM]
 
 
-@pytest.mark.parametrize(("rung", "thing"), [case[1:] for case in ON_PLATFORM], ids=[case[0] for case in ON_PLATFORM])
+@pytest.mark.parametrize(("rung", "thing"), [case[1:] for case in ON_PLATFORM], ids=IDS)
 def test_on_the_platform_the_object_names_the_tenant(rung: str, thing: dict[str, Any]) -> None:
     assert attribute(thing) == Attribution(ANNA, rung)
 
 
-@pytest.mark.parametrize("thing", [case[2] for case in ON_PLATFORM], ids=[case[0] for case in ON_PLATFORM])
+@pytest.mark.parametrize("thing", [case[2] for case in ON_PLATFORM], ids=IDS)
 def test_on_a_connected_account_the_account_names_the_tenant(thing: dict[str, Any]) -> None:
     assert attribute(thing, "acct_anna") == Attribution(ANNA, "account")
 
 
-@pytest.mark.parametrize("thing", [case[2] for case in ON_PLATFORM], ids=[case[0] for case in ON_PLATFORM])
-def test_an_object_of_another_tenant_than_the_account_is_quarantined(thing: dict[str, Any]) -> None:
+CLAIMS = [case for case in ON_PLATFORM if case[1] in {"on_behalf_of", "transfer_data.destination", "metadata"}]
+
+
+@pytest.mark.parametrize("thing", [case[2] for case in CLAIMS], ids=[case[0] for case in CLAIMS])
+def test_what_claims_another_tenant_than_the_account_is_quarantined(thing: dict[str, Any]) -> None:
     assert isinstance(attribute(thing, "acct_bert"), Quarantine)
+
+
+OTHERS = [case for case in ON_PLATFORM if case not in CLAIMS]
+
+
+@pytest.mark.parametrize("thing", [case[2] for case in OTHERS], ids=[case[0] for case in OTHERS])
+def test_an_id_on_a_connected_account_is_no_object_elsewhere(thing: dict[str, Any]) -> None:
+    assert attribute(thing, "acct_bert") == BY_BERT
+    named = {clue.key for clue in clues("acct_bert", thing) if clue.kind == "object"}
+    assert all(key.startswith("acct_bert/") for key in named)
+
+
+def test_a_product_whose_id_begins_like_a_customers_is_a_product() -> None:
+    thing = {"id": "cus_anna", "object": "product"}
+    assert isinstance(attribute(thing), Nobodys)
+    assert [clue.rung for clue in clues("acct_bert", thing)] == ["account"]
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        {"id": "prod_both", "object": "product"},
+        {"id": "price_new", "object": "price", "product": "prod_both"},
+        {"id": "prod_new", "object": "product"},
+        {"id": "SUMMER", "object": "coupon"},
+        {"id": "promo_1", "object": "promotion_code", "customer": None},
+    ],
+    ids=lambda thing: f"{thing['object']} {thing['id']}",
+)
+def test_what_no_tenants_plans_alone_sell_is_nobodys(thing: dict[str, Any]) -> None:
+    assert isinstance(attribute(thing), Nobodys)
+
+
+def of_rung(rung: str) -> set[str]:
+    return {name for name, named_by, _ in ON_PLATFORM if named_by == rung}
+
+
+def attributed() -> set[str]:
+    """The cases that the ladder as it stands gets right, in either custody."""
+    cases = [(name, Attribution(ANNA, rung), thing, None) for name, rung, thing in ON_PLATFORM]
+    cases += [
+        (f"{name} on account", Attribution(ANNA, "account"), thing, "acct_anna") for name, _, thing in ON_PLATFORM
+    ]
+    return {name for name, expected, thing, account in cases if attribute(thing, account) == expected}
+
+
+BROKEN = {
+    "on_behalf_of": of_rung("on_behalf_of"),
+    "transfer_data.destination": of_rung("transfer_data.destination"),
+    "subscription": of_rung("subscription"),
+    "configuration": of_rung("configuration"),
+    "customer": of_rung("customer"),
+    "metadata": of_rung("metadata"),
+    "catalogue": of_rung("catalogue"),
+    "account": {f"{name} on account" for name in IDS},
+}
+
+
+@pytest.mark.parametrize("rung", BROKEN)
+def test_without_a_rung_exactly_its_cases_fail(rung: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = attributed()
+    assert whole == {*IDS, *(f"{name} on account" for name in IDS)}
+    real = ladder.clues
+
+    def without(*given: Any, **named: Any) -> list[ladder.Clue]:
+        return [clue for clue in real(*given, **named) if clue.rung != rung]
+
+    monkeypatch.setitem(globals(), "clues", without)
+    assert whole - attributed() == BROKEN[rung]
+
+
+READ_BY = {
+    "on_behalf_of": {"subscription", "expanded account", "invoice", "setup intent", "payment intent", "portal session"},
+    "default_settings.on_behalf_of": {"schedule"},
+    "phases[].on_behalf_of": {"schedule by a phase"},
+    "transfer_data.destination": {"transfer"},
+    "default_settings.transfer_data.destination": {"schedule's transfer"},
+    "phases[].transfer_data.destination": {"transfer of a schedule's phase"},
+    "subscription": {"schedule of a subscription"},
+    "parent.subscription_details.subscription": {"invoice by its parent"},
+    "configuration": {"session of a configuration"},
+    "customer": {
+        *("payment method", "tax id", "schedule of a customer", "portal session of a customer"),
+        *("entitlements", "promotion code for one"),
+    },
+    "metadata.colonnade_tenant": {"new customer", "configuration"},
+    "parent.subscription_details.metadata.colonnade_tenant": {"metadata of the invoice's subscription"},
+}
+
+
+@pytest.mark.parametrize("path", [path for _, _, paths in ladder._PATHS for path in paths])
+def test_without_a_path_exactly_its_cases_fail(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = attributed()
+    left = tuple((rung, kind, tuple(each for each in paths if each != path)) for rung, kind, paths in ladder._PATHS)
+    monkeypatch.setattr(ladder, "_PATHS", left)
+    assert whole - attributed() == READ_BY[path]
+
+
+def test_the_evidence_says_what_named_whom() -> None:
+    thing = {"id": "sub_new", "on_behalf_of": "acct_anna", "customer": "cus_bert", "metadata": {}}
+    found = clues(None, thing)
+    assert isinstance(decide("platform", None, found, KNOWN), Quarantine)
+    assert evidence(found, KNOWN) == [
+        {"rung": "on_behalf_of", "key": "acct_anna", "tenant": "ten_anna"},
+        {"rung": "subscription", "key": "sub_new", "tenant": None},
+        {"rung": "customer", "key": "cus_bert", "tenant": "ten_bert"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -91,19 +225,29 @@ def test_events_about_the_account_go_by_it(event: str, thing: dict[str, Any]) ->
     assert attribute(thing, "acct_anna") == Attribution(ANNA, "account")
 
 
-def test_an_account_object_of_another_account_is_quarantined() -> None:
-    assert isinstance(attribute({"id": "acct_bert", "object": "account"}, "acct_anna"), Quarantine)
+@pytest.mark.parametrize(
+    "thing",
+    [
+        {"id": "acct_bert", "object": "account"},
+        {"id": "card_payments", "object": "capability", "account": "acct_bert"},
+        {"id": "person_1", "object": "person", "account": "acct_bert"},
+    ],
+    ids=lambda thing: thing["object"],
+)
+def test_a_part_of_another_account_is_quarantined(thing: dict[str, Any]) -> None:
+    assert isinstance(attribute(thing, "acct_anna"), Quarantine)
 
 
 def test_a_detached_payment_method_goes_by_its_previous_customer() -> None:
-    thing = {"id": "pm_1", "customer": None}
-    assert attribute(thing, previous={"customer": "cus_anna"}) == Attribution(ANNA, "customer")
+    thing = {"id": "pm_1", "object": "payment_method", "customer": None}
+    assert attribute(thing, previous=DETACHED) == Attribution(ANNA, "customer")
     assert isinstance(attribute(thing), Waiting)
+    assert attribute(thing, "acct_anna", previous=DETACHED) == Attribution(ANNA, "account")
 
 
 def test_a_thin_event_goes_by_its_related_object() -> None:
     assert decide("platform", None, clues(None, {}, related="sub_anna"), KNOWN) == Attribution(ANNA, "subscription")
-    assert isinstance(decide("connect", "acct_bert", clues("acct_bert", {}, related="sub_anna"), KNOWN), Quarantine)
+    assert decide("connect", "acct_bert", clues("acct_bert", {}, related="sub_anna"), KNOWN) == BY_BERT
 
 
 WORDS = ("on_behalf_of", "transfer_data.destination", "subscription", "configuration", "customer", "metadata")
@@ -201,7 +345,9 @@ def test_no_event_goes_to_a_tenant_that_none_or_not_all_of_its_rungs_name(
 ) -> None:
     known = Known(KNOWN.account, KNOWN.object, KNOWN.tenant, creating)
     outcome = decide(endpoint, account, clues(account, thing, previous), known)
-    said = set(re.findall("(?:acct|sub|cus|bpc|ten)_(anna|bert)", repr((account, thing, previous))))
+    # On a connected account the ids of other objects are that account's own.
+    everywhere = "acct|ten" if account else "acct|sub|cus|bpc|ten"
+    said = set(re.findall(f"(?:{everywhere})_(anna|bert)", repr((account, thing, previous))))
     if isinstance(outcome, Attribution):
         assert said == {{ANNA: "anna", BERT: "bert"}[outcome.tenant_id]}
         assert (endpoint == "connect") == (account is not None)

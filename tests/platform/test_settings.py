@@ -58,6 +58,15 @@ def test_an_empty_environment_runs_on_this_machine_alone() -> None:
         ("stripe_api_base", "https://stripe.example", "https://stripe.example"),
         ("stripe_platform_webhook_secrets", "whsec_new, whsec_old", ("whsec_new", "whsec_old")),
         ("stripe_connect_webhook_secrets", "", ()),
+        (
+            "stripe_connect_webhook_secrets",
+            "whsec_new,whsec_old@2026-12-01T00:00Z",
+            ("whsec_new", "whsec_old@2026-12-01T00:00Z"),
+        ),
+        ("stripe_other_mode_webhook_secrets", "whsec_live", ("whsec_live",)),
+        ("event_retention_days", "31", 31),
+        ("ready_backlog_seconds", "900", 900),
+        ("worker_metrics_port", "9102", 9102),
         ("base_url", "https://billing.example:8443", "https://billing.example:8443"),
         ("secret_key", KEY, KEY),
         ("host", "::", "::"),
@@ -102,6 +111,12 @@ def test_a_database_url_is_kept_under_one_scheme(text: str, value: str) -> None:
             for text in (",", "whsec_", "whsec_a,", "secret", "whsec_a whsec_b")
         ],
         ("stripe_connect_webhook_secrets", "whsec_a,sk_test_b"),
+        *[
+            ("stripe_other_mode_webhook_secrets", f"whsec_a@{when}")
+            for when in ("", "soon", "2026-12-01T00:00", "2026-13-01T00:00Z", "2026-12-01T00:00Z@")
+        ],
+        *[("event_retention_days", text) for text in ("30", "-1", "ten")],
+        ("ready_backlog_seconds", "0"),
         *[
             ("base_url", text)
             for text in ("billing.example", "https://h/", "https://h?x", "ftp://h", "http://h:0", "http://[::g]")
@@ -172,6 +187,7 @@ HOLDERS = {
     "stripe_api_key": "sk_test_{}",
     "stripe_platform_webhook_secrets": "whsec_{}",
     "stripe_connect_webhook_secrets": "whsec_{},whsec_old",
+    "stripe_other_mode_webhook_secrets": "whsec_{}@2026-12-01T00:00Z",
     "secret_key": "{}",
 }
 

@@ -179,7 +179,7 @@ def without(name: str) -> dict[str, Any]:
     return sent
 
 
-SHAPELESS: dict[str, Any] = {
+NO_EVENTS: dict[str, Any] = {
     "empty": b"",
     "not JSON": b"{",
     "not UTF-8": b'{"id": "\xff"}',
@@ -187,35 +187,48 @@ SHAPELESS: dict[str, Any] = {
     "a number": 5,
     "deeply nested": json.dumps(event(pad="here")).replace('"here"', "[" * 20_000 + "]" * 20_000).encode(),
     "no id": without("id"),
-    "no type": without("type"),
-    "no created": without("created"),
-    "no data": without("data"),
-    "no livemode": without("livemode"),
-    "another object": event(object="charge"),
     "id with NUL": event(id="evt_\x00"),
     "id with newline": event(id="evt_1\n"),
     "type with surrogate": json.dumps(event(type="\ud800")).encode(),
     "long id": event(id="e" * 256),
-    "created as text": event(created="today"),
-    "created too late": event(created=10**15),
-    "created negative": event(created=-1),
     "id a number": event(id=5),
-    "object id a number": event(thing={"id": 5}),
-    "account a number": event(account=5),
-    "livemode as text": event(livemode="true"),
+}
+ODD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "no type": (without("type"), "`type`"),
+    "no created": (without("created"), "`created`"),
+    "no data": (without("data"), "`data.object`"),
+    "no livemode": (without("livemode"), "`livemode`"),
+    "another object": (event(object="charge"), "`$.object`"),
+    "created as text": (event(created="today"), "`$.created`"),
+    "created too late": (event(created=10**15), "`$.created`"),
+    "created negative": (event(created=-1), "`$.created`"),
+    "object id a number": (event(thing={"id": 5}), "`$.data.object.id`"),
+    "account a number": (event(account=5), "`$.account`"),
+    "livemode as text": (event(livemode="true"), "`$.livemode`"),
 }
 
 
-@pytest.mark.parametrize("name", SHAPELESS)
+@pytest.mark.parametrize("name", NO_EVENTS)
 async def test_what_is_signed_but_no_event_is_refused_and_not_stored(running: Running, name: str) -> None:
     client, db = running
-    sent = SHAPELESS[name]
+    sent = NO_EVENTS[name]
     body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     header = f"t={NOW},v1={mac(body, NOW)}"
     answer = await client.post(body, {"Stripe-Signature": header})
     assert answer.status_code == 400
     assert answer.json()["param"] == "body"
     assert await db.inbox() == []
+
+
+@pytest.mark.parametrize("name", ODD_EVENTS)
+async def test_an_event_of_unknown_shape_is_a_dead_letter_that_names_the_path(running: Running, name: str) -> None:
+    client, db = running
+    sent, path = ODD_EVENTS[name]
+    assert (await client.deliver(sent)).status_code == 200
+    (row,) = await db.inbox()
+    assert (row["event_id"], row["state"], row["account"]) == (sent["id"], "dead", None)
+    assert path in row["reason"]
+    assert json.loads(row["body"]) == sent
 
 
 async def test_foreign_events_are_acknowledged_and_stored(running: Running) -> None:
@@ -237,7 +250,9 @@ async def test_foreign_events_are_acknowledged_and_stored(running: Running) -> N
     ]
     assert {(await client.deliver(each, "connect")).status_code for each in sent} == {200}
     rows = await db.inbox()
-    assert [row["object_id"] for row in rows] == [sent[0]["id"], sent[1]["id"], "cus_1", "cus_1", "sub_9"]
+    assert [row["object_id"] for row in rows] == [
+        *(sent[0]["id"], sent[1]["id"], "cus_1", "acct_foreign/cus_1", "acct_thin/sub_9")
+    ]
     assert [row["account"] for row in rows] == [None, None, None, "acct_foreign", "acct_thin"]
 
 

@@ -17,7 +17,7 @@ from colonnade.database.roles import Duty, UnsafeLogin
 from colonnade.errors import StripeUnavailable
 from colonnade.heartbeat import age
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks import dispatch
+from colonnade.webhooks import dispatch, retries
 from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.worker import Worker
 from colonnade.webhooks.writer import InboxWriter, Received
@@ -147,7 +147,7 @@ async def test_an_object_that_was_seen_once_attributes_what_says_less(
     tenant = await db.tenant("acct_1")
     full = event(thing={"id": "sub_1", "on_behalf_of": "acct_1", "customer": "cus_1"})
     less = [
-        event("payment_method.attached", {"id": "pm_1", "customer": "cus_1"}),
+        event("setup_intent.succeeded", {"id": "seti_1", "customer": "cus_1"}),
         event(thing={"id": "sub_1"}),
         event(thing={"id": "sub_2", "customer": {"id": "cus_1"}}),
     ]
@@ -165,13 +165,73 @@ async def test_an_object_that_was_seen_once_attributes_what_says_less(
     assert [tuple(row) for row in known] == [(name, tenant) for name in ("cus_1", "sub_1", "sub_2")]
 
 
+async def test_what_named_the_tenant_is_kept_with_the_event(
+    db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path
+) -> None:
+    await db.own(await db.tenant("acct_1"), "cus_1")
+    await db.tenant("acct_2")
+    one = event(thing={"id": "sub_1", "on_behalf_of": "acct_1"})
+    two = event(thing={"id": "sub_2", "on_behalf_of": "acct_2", "customer": "cus_1"})
+    await store(one, two)
+    async with working(shared_database, tmp_path, {"customer.subscription.updated": note}):
+        rows = await db.settled(one["id"], two["id"])
+    assert [json.loads(row["evidence"]) for row in rows] == [
+        [
+            {"rung": "on_behalf_of", "key": "acct_1", "tenant": "ten_acct_1"},
+            {"rung": "subscription", "key": "sub_1", "tenant": None},
+        ],
+        [
+            {"rung": "on_behalf_of", "key": "acct_2", "tenant": "ten_acct_2"},
+            {"rung": "subscription", "key": "sub_2", "tenant": None},
+            {"rung": "customer", "key": "cus_1", "tenant": "ten_acct_1"},
+        ],
+    ]
+
+
+async def test_a_product_is_the_tenants_whose_plans_alone_sell_it_and_else_nobodys(
+    db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path
+) -> None:
+    first, second = await db.tenant("acct_1"), await db.tenant("acct_2")
+    await db.connection.executemany(
+        "insert into plan_objects (id, tenant_id) values ($1, $2)",
+        [("prod_1", first), ("prod_2", first), ("prod_2", second)],
+    )
+    sent = [event("product.updated", {"id": f"prod_{number}", "object": "product"}) for number in (1, 2, 3)]
+    sent.append(event("price.updated", {"id": "price_1", "object": "price", "product": "prod_1"}))
+    await store(*sent)
+    async with working(shared_database, tmp_path):
+        rows = await db.settled(*(each["id"] for each in sent))
+    assert [(row["state"], row["tenant_id"], row["rung"]) for row in rows] == [
+        ("done", first, "catalogue"),
+        ("ignored", None, None),
+        ("ignored", None, None),
+        ("done", first, "catalogue"),
+    ]
+
+
+async def test_ids_that_a_connected_account_chose_are_no_objects_elsewhere(
+    db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path
+) -> None:
+    victim, other = await db.tenant("acct_1"), await db.tenant("acct_2", "direct")
+    chosen = event("product.updated", {"id": "sub_1", "object": "product"}, account="acct_2")
+    copied = event(thing={"id": "sub_1", "object": "subscription"}, account="acct_2")
+    genuine = event(thing={"id": "sub_1", "object": "subscription", "on_behalf_of": "acct_1"})
+    await store(chosen, copied, genuine)
+    assert {row["object_id"] for row in await db.inbox()} == {"acct_2/sub_1", "sub_1"}
+    async with working(shared_database, tmp_path, dict.fromkeys(HANDLERS, note)):
+        rows = await db.settled(chosen["id"], copied["id"], genuine["id"])
+    assert [(row["state"], row["tenant_id"]) for row in rows] == [("done", other), ("done", other), ("done", victim)]
+    known = await db.connection.fetch("select id, tenant_id from stripe_objects order by id")
+    assert [tuple(row) for row in known] == [("acct_2/sub_1", other), ("sub_1", victim)]
+
+
 async def test_types_without_handler_are_ignored_with_the_reason(
     db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path
 ) -> None:
     tenant = await db.tenant("acct_1")
     ours, nobodys = (
-        event("invoice.paid", {"id": "in_1", "on_behalf_of": "acct_1"}),
-        event("product.created", {"id": "p"}),
+        event("invoice.upcoming", {"object": "invoice", "on_behalf_of": "acct_1"}),
+        event("radar.early_fraud_warning.created", {"id": "issfr_1"}),
     )
     await store(ours, nobodys)
     async with working(shared_database, tmp_path):
@@ -270,7 +330,7 @@ async def test_an_event_that_keeps_failing_is_dead_and_lets_the_next_of_its_obje
 ) -> None:
     await db.tenant("acct_1")
     monkeypatch.setattr(dispatch, "ATTEMPTS", 3)
-    monkeypatch.setattr(dispatch, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.05)
     bad, behind = on_behalf_of("acct_1"), on_behalf_of("acct_1")
 
     async def fails(given: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
@@ -290,7 +350,7 @@ async def test_an_outage_of_stripe_never_makes_an_event_dead(
 ) -> None:
     await db.tenant("acct_1")
     monkeypatch.setattr(dispatch, "ATTEMPTS", 2)
-    monkeypatch.setattr(dispatch, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.05)
     down = True
 
     async def reads(given: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
@@ -483,7 +543,7 @@ async def test_every_round_is_a_heartbeat(db: Admin, shared_database: ScratchDat
 def test_pauses_double_up_to_an_hour_and_are_spread() -> None:
     for attempts in range(1, 40):
         longest = min(2.0**attempts, 3600)
-        found = {dispatch.pause(attempts) for _ in range(50)}
+        found = {retries.pause(attempts) for _ in range(50)}
         assert min(found) >= longest / 2
         assert max(found) <= longest
         assert len(found) > 10

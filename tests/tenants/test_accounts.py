@@ -9,6 +9,7 @@ import pytest
 from colonnade_tenants import accounts
 from colonnade_tenants.errors import Invalid
 from colonnade_tenants.events import Event
+from tests.tenants.billing import tell
 from tests.tenants.conftest import Tenant
 from tests.tenants.payloads import START, moment
 
@@ -56,7 +57,7 @@ async def test_a_read_is_mirrored_and_any_event_is_newer(mine: Tenant) -> None:
     assert held.facts == accounts.Facts(
         "acct_1", False, False, True, {"card_payments": "pending"}, {"currently_due": [], "disabled_reason": None}
     )
-    assert (held.access, held.source_event) == (accounts.Access(), None)
+    assert (held.access, held.held.event) == (accounts.Access(), "read")
     await mine.handle(updated(START, account(True)))
     assert (await mirrored(mine)).facts.charges_enabled
 
@@ -70,7 +71,7 @@ async def test_the_newest_event_wins_in_any_order(mine: Tenant) -> None:
         await tenant.handle(*order, order[0])
         ends.append(await mirrored(tenant))
     assert all(end == ends[0] for end in ends)
-    assert (ends[0].facts.charges_enabled, ends[0].source_event) == (True, f"evt_{START + 2}")
+    assert (ends[0].facts.charges_enabled, ends[0].held.event) == (True, f"evt_{START + 2}")
 
 
 async def test_events_of_one_second_are_settled_by_what_was_before_else_by_a_read(mine: Tenant) -> None:
@@ -131,3 +132,18 @@ async def test_what_is_not_as_documented_changes_nothing(mine: Tenant) -> None:
         with pytest.raises(Invalid, match="which account"):
             await mine.handle(application(kind, START, None))
     assert await mine.rows("connected_accounts") == []
+
+
+def capability(status: str, created: int) -> Event:
+    body = {"id": "card_payments", "object": "capability", "account": "acct_1", "requested": True, "status": status}
+    return tell("capability.updated", created, body, {}, account="acct_1")
+
+
+async def test_a_capability_that_no_newer_snapshot_told_of_has_the_account_read_once(mine: Tenant) -> None:
+    now = account(capabilities={"card_payments": "active"})
+    mine.stripe.replies["/v1/accounts/acct_1"] = now
+    await mine.handle(capability("active", START))
+    await mine.handle(capability("active", START), capability("inactive", START - 1))
+    held = await mirrored(mine)
+    assert held.facts.capabilities == {"card_payments": "active"}
+    assert len(mine.stripe.asked) == 2, "what is older than any snapshot cannot be told from news"

@@ -14,8 +14,8 @@ NOW = moment(START)
 LATER = NOW + timedelta(seconds=1)
 
 
-def stamp(facts: str, before: bytes | None = None, *, later: bool = False, final: bool = False) -> Stamp:
-    return Stamp(LATER if later else NOW, final, facts.encode(), before)
+def stamp(facts: str, before: bytes | None = None, *, later: bool = False, stage: int = 0) -> Stamp:
+    return Stamp(LATER if later else NOW, stage, facts.encode(), before)
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,11 @@ def stamp(facts: str, before: bytes | None = None, *, later: bool = False, final
         (stamp("b", later=True), stamp("a"), True),
         (stamp("a"), stamp("b", later=True), False),
         (stamp("a", later=True), stamp("a"), True),
-        (stamp("end", final=True), stamp("b", later=True), True),
-        (stamp("b", later=True), stamp("end", final=True), False),
-        (stamp("end2", final=True, later=True), stamp("end", final=True), True),
+        (stamp("end", stage=1), stamp("b", later=True), True),
+        (stamp("b", later=True), stamp("end", stage=1), False),
+        (stamp("end2", stage=1, later=True), stamp("end", stage=1), True),
+        (stamp("paid", stage=3), stamp("open", stage=1), True),
+        (stamp("open", stage=1, later=True), stamp("paid", stage=3), False),
         (stamp("a", b"z"), stamp("a", b"y"), False),
         (stamp("b", b"a"), stamp("a", b"z"), True),
         (stamp("a", b"z"), stamp("b", b"a"), False),
@@ -47,7 +49,7 @@ def test_the_rules(new: Stamp, old: Stamp, expected: bool | None) -> None:
 stamps = st.builds(
     Stamp,
     st.sampled_from([NOW, LATER]),
-    st.booleans(),
+    st.integers(0, 3),
     st.sampled_from([b"a", b"b", b"c"]),
     st.sampled_from([None, NOTHING, b"a", b"b", b"c"]),
 )
@@ -56,7 +58,7 @@ stamps = st.builds(
 @given(stamps, stamps)
 def test_two_snapshots_are_never_both_the_later(one: Stamp, two: Stamp) -> None:
     forward, backward = supersedes(one, two), supersedes(two, one)
-    same = (one.created, one.final, one.facts) == (two.created, two.final, two.facts)
+    same = (one.created, one.stage, one.facts) == (two.created, two.stage, two.facts)
     assert (forward, backward) == (False, False) if same else (forward is None) == (backward is None)
     assert not (forward and backward)
     assert same or forward is not False or backward is True

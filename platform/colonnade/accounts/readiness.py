@@ -1,5 +1,6 @@
 """What a tenant's account may do, and what is still due, in words."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -29,6 +30,15 @@ class Readiness(Struct):
     details_submitted: bool
     disabled_reason: str | None
     requirements: list[Requirement]
+    events_complete_until: datetime | None = None
+    """No event of the tenant's is missing up to then, by Stripe's clock; null: no sweep has looked yet."""
+
+
+# The accounts that a tenant's events come from: its own and, unless it charges directly, the platform's.
+_COMPLETE = """
+select min(complete_until) from sweeps
+where account = any ($1) having count(*) = cardinality($1)
+"""
 
 
 async def readiness(services: Services, tenant: Tenant) -> Readiness:
@@ -37,7 +47,16 @@ async def readiness(services: Services, tenant: Tenant) -> Readiness:
         account = await services.stripe.platform.get(f"/v1/accounts/{account_of(tenant)}")
     except (NotFound, StripeRefused):
         return Readiness("disconnected", False, False, False, None, [])
-    return assess(account)
+    found = assess(account)
+    found.events_complete_until = await _complete_until(services, tenant)
+    return found
+
+
+async def _complete_until(services: Services, tenant: Tenant) -> datetime | None:
+    sources = [account_of(tenant), *([] if tenant.charge_type == "direct" else [""])]
+    async with services.database.platform_pool.acquire() as connection:
+        at: datetime | None = await connection.fetchval(_COMPLETE, sources)
+    return at
 
 
 def assess(account: dict[str, Any]) -> Readiness:

@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct, structs
 
 from colonnade.access.guard import Tenant
+from colonnade.catalogue.selling import note_sold
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page, cursor, from_cursor
 from colonnade_tenants import catalogue
@@ -97,6 +98,7 @@ async def put_plan(
 ) -> Plan:
     async with services.database.tenant(current.id) as session:
         await catalogue.put_plan(session, Plan(key, **structs.asdict(data)))
+        await note_sold(session, current)
         return await catalogue.get_plan(session, key)
 
 
@@ -106,6 +108,7 @@ async def delete_plan(
 ) -> None:
     async with services.database.tenant(current.id) as session:
         await catalogue.delete_plan(session, key)
+        await note_sold(session, current)
 
 
 ROUTES = (

@@ -8,7 +8,8 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from colonnade.access.guard import Tenant
-from colonnade.customers import service, subscriptions
+from colonnade.customers import billing, service, subscriptions
+from colonnade.customers.billing import BillingView, InvoiceView, PaymentMethodView
 from colonnade.customers.service import CustomerView, PutCustomer, shown
 from colonnade.customers.subscriptions import NewSubscription, SubscriptionView
 from colonnade.errors import NotFound
@@ -74,6 +75,31 @@ async def list_subscriptions(
     return Page(await subscriptions.mirrored(services, current, reference))
 
 
+@get(f"{_CUSTOMER}/invoices", summary="A customer's invoices, newest first", tags=["Customers"])
+async def list_invoices(
+    reference: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    limit: Limit = 20,
+    after: After = None,
+) -> Page[InvoiceView]:
+    return await billing.list_invoices(services, current, reference, limit, after)
+
+
+@get(f"{_CUSTOMER}/payment-methods", summary="A customer's payment methods", tags=["Customers"])
+async def list_payment_methods(
+    reference: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+) -> Page[PaymentMethodView]:
+    return Page(await billing.list_payment_methods(services, current, reference))
+
+
+@get(f"{_CUSTOMER}/billing", summary="How Stripe bills a customer", tags=["Customers"])
+async def get_billing(
+    reference: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+) -> BillingView:
+    return await billing.billing(services, current, reference)
+
+
 @get(f"{_CUSTOMER}/entitlements", summary="What a customer may use now", tags=["Entitlements"])
 async def list_entitlements(
     reference: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
@@ -108,6 +134,9 @@ ROUTES = (
     get_customer,
     create_subscription,
     list_subscriptions,
+    list_invoices,
+    list_payment_methods,
+    get_billing,
     list_entitlements,
     check_entitlement,
 )

@@ -123,8 +123,8 @@ async def _create(services: Services, tenant: Tenant, customer: Customer) -> Cus
         await _release(services, tenant, customer)
         raise
     async with services.database.tenant(tenant.id) as session:
-        # In the worker's order, which may have an event of this customer by now: else each could wait for the other.
-        await own(session, reply["id"])
+        # In the worker's order, which has the event of this customer by now: else each could wait for the other.
+        await own(session, tenant, reply["id"])
         return await customers.bind(session, customer, reply["id"])
 
 

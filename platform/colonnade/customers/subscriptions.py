@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct
 from sqlalchemy import select
 
@@ -15,7 +16,9 @@ from colonnade.stripe_api.charges import client_for, subscription_params
 from colonnade.stripe_api.client import StripeClient
 from colonnade.web import stripe_key
 from colonnade_tenants import customers
-from colonnade_tenants.partition import TENANT
+from colonnade_tenants.billing.schedules import PendingItem
+from colonnade_tenants.billing.tables import subscription_schedules
+from colonnade_tenants.partition import TENANT, TenantSession
 from colonnade_tenants.tables import subscription_items, subscriptions
 
 Price = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,255}$")]
@@ -54,8 +57,19 @@ class ItemView(Struct):
     current_period_end: datetime
 
 
+class PendingChange(Struct):
+    """What a subscription changes to at *starts_at*, unless its schedule is released before."""
+
+    schedule: str
+    starts_at: datetime
+    items: list[PendingItem]
+
+
 class SubscriptionView(Struct):
-    """A subscription as Stripe said last. It will end where *cancel_at* or *cancel_at_period_end* says so."""
+    """A subscription as Stripe said last. It will end where *cancel_at* or *cancel_at_period_end* says so.
+
+    *items* is what it is now; *pending* what a deferred change, such as a downgrade in the portal, will make of it.
+    """
 
     id: str
     status: str
@@ -65,6 +79,7 @@ class SubscriptionView(Struct):
     ended_at: datetime | None
     trial_end: datetime | None
     items: list[ItemView]
+    pending: PendingChange | None = None
 
 
 async def create(
@@ -93,7 +108,7 @@ async def create(
         error.param = _as_ours(error, new)
         raise
     async with services.database.tenant(tenant.id) as session:
-        await own(session, reply["id"])
+        await own(session, tenant, reply["id"])
     return _from_stripe(reply)
 
 
@@ -143,7 +158,10 @@ def _from_stripe(reply: dict[str, Any]) -> SubscriptionView:
         id=reply["id"],
         status=reply["status"],
         cancel_at_period_end=reply["cancel_at_period_end"],
-        **{name: _moment(reply.get(name)) for name in ("cancel_at", "canceled_at", "ended_at", "trial_end")},
+        cancel_at=_moment(reply.get("cancel_at")),
+        canceled_at=_moment(reply.get("canceled_at")),
+        ended_at=_moment(reply.get("ended_at")),
+        trial_end=_moment(reply.get("trial_end")),
         items=[
             ItemView(
                 id=item["id"],
@@ -171,10 +189,32 @@ async def mirrored(services: Services, tenant: Tenant, reference: str) -> list[S
             subscription_items.c.subscription.in_([row["id"] for row in rows]),
         )
         items = (await session.execute(parts.order_by(subscription_items.c.id))).mappings().all()
-    return [_from_mirror(row, [item for item in items if item["subscription"] == row["id"]]) for row in rows]
+        pending = await _pending(session, customer.id)
+    return [
+        _from_mirror(row, [item for item in items if item["subscription"] == row["id"]], pending.get(row["id"]))
+        for row in rows
+    ]
 
 
-def _from_mirror(row: Any, items: list[Any]) -> SubscriptionView:
-    names = [name for name in SubscriptionView.__struct_fields__ if name != "items"]
+async def _pending(session: TenantSession, customer_id: int) -> dict[str, PendingChange]:
+    """The next phases of the customer's schedules, by subscription."""
+    table = subscription_schedules.c
+    found = select(table.id, table.subscription, table.pending_start, table.pending_items).where(
+        table.tenant_id == TENANT,
+        table.customer_id == customer_id,
+        table.subscription.is_not(None),
+        table.pending_start.is_not(None),
+    )
+    rows = (await session.execute(found.order_by(table.id))).mappings()
+    return {
+        row["subscription"]: PendingChange(
+            row["id"], row["pending_start"], msgspec.convert(row["pending_items"], list[PendingItem])
+        )
+        for row in rows
+    }
+
+
+def _from_mirror(row: Any, items: list[Any], pending: PendingChange | None) -> SubscriptionView:
+    names = [name for name in SubscriptionView.__struct_fields__ if name not in {"items", "pending"}]
     parts = [ItemView(**{name: item[name] for name in ItemView.__struct_fields__}) for item in items]
-    return SubscriptionView(**{name: row[name] for name in names}, items=parts)
+    return SubscriptionView(**{name: row[name] for name in names}, items=parts, pending=pending)

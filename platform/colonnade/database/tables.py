@@ -53,9 +53,17 @@ tenants = Table(
     Column("return_origins", ARRAY(Text), nullable=False, server_default="{}"),
     Column("idempotency_key", Text, unique=True, comment="of the request that created it"),
     Column("fingerprint", LargeBinary, nullable=False, comment="SHA-256 of that request's body"),
+    Column(
+        "event_weight",
+        Integer,
+        nullable=False,
+        server_default="1",
+        comment="events handled per turn, against 1 of others",
+    ),
     _now("created_at"),
     _now("updated_at"),
     CheckConstraint("charge_type in ('direct', 'destination', 'separate')", name="charge_type"),
+    CheckConstraint("event_weight between 1 and 100", name="event_weight"),
 )
 
 branding = Table(
@@ -127,13 +135,97 @@ inbox = Table(
     Column("state", Text, nullable=False, server_default="pending"),
     _tenant(),
     Column("rung", Text, comment="what named the tenant"),
+    Column("evidence", JSONB, comment="everything in it that names a tenant: [{rung, key, tenant}]"),
     Column("reason", Text, comment="why it is ignored, quarantined or dead"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("not_before", Timestamp, nullable=False, server_default=func.now()),
     Column("done_at", Timestamp),
+    Column(
+        "actions",
+        JSONB,
+        nullable=False,
+        server_default="[]",
+        comment="what operators did with it: {action, at, by}",
+    ),
+    Column(
+        "lane",
+        Text,
+        nullable=False,
+        server_default="-",
+        comment='whose turn it is handled in: the account that it names, or "-"',
+    ),
+    Column("swept", Boolean, nullable=False, server_default="false", comment="found by a sweep, never delivered"),
+    Column("error", Text, comment="traceback of the last failure"),
     CheckConstraint("endpoint in ('platform', 'connect')", name="endpoint"),
     CheckConstraint("state in ('pending', 'done', 'ignored', 'quarantined', 'dead')", name="state"),
     Index("ix_inbox_pending", "id", postgresql_where=text("state = 'pending'")),
     Index("ix_inbox_pending_object", "object_id", "id", postgresql_where=text("state = 'pending'")),
+    Index("ix_inbox_lane", "lane", "not_before", "id", postgresql_where=text("state = 'pending'")),
     Index("ix_inbox_tenant", "tenant_id", "id"),
+    Index("ix_inbox_held", "id", postgresql_where=text("state in ('quarantined', 'dead')")),
+    Index("ix_inbox_settled", "received_at", postgresql_where=text("state in ('done', 'ignored')")),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", Text, primary_key=True, comment="we_…"),
+    Column("kind", Text, nullable=False),
+    Column("api_version", Text, nullable=False, comment="Stripe never changes it"),
+    _now("created_at"),
+    CheckConstraint("kind in ('platform', 'connect')", name="kind"),
+    comment="the endpoints that Colonnade made at Stripe; their secrets are nowhere here",
+)
+
+webhook_failures = Table(
+    "webhook_failures",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    Column("cause", Text, primary_key=True),
+    Column("detail", Text, nullable=False, comment="of the last one"),
+    Column("count", BigInteger, nullable=False),
+    _now("first_at"),
+    _now("last_at"),
+    comment="failed signature checks, one row for each cause: bounded, whoever calls",
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("account", Text, primary_key=True, comment="acct_…; empty: the platform's own"),
+    _tenant(),
+    Column("swept_until", Timestamp, nullable=False, comment="Stripe's time; the next sweep's start"),
+    Column("complete_until", Timestamp, nullable=False, comment="nothing is missing up to this time"),
+    Column("found", BigInteger, nullable=False, server_default="0", comment="events never delivered"),
+    Column("finished_at", Timestamp),
+    Column("problem", Text, comment="why the last sweep did not finish"),
+    Index(None, "tenant_id"),
+)
+
+plan_objects = Table(
+    "plan_objects",
+    metadata,
+    Column("id", Text, primary_key=True, comment="price_… or prod_…, on the platform's own account"),
+    _tenant(primary_key=True, autoincrement=False),
+    Index(None, "tenant_id"),
+    comment="what tenants' plans sell, for events of prices and products: they name no tenant",
+)
+
+extension_calls = Table(
+    "extension_calls",
+    metadata,
+    _id(),
+    Column("inbox_id", BigInteger, ForeignKey("inbox.id", ondelete="CASCADE"), nullable=False),
+    _tenant(nullable=False),
+    Column("extension", Text, nullable=False, comment="its entry point: package.module:function"),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text, comment="what it raised last"),
+    Column("not_before", Timestamp, nullable=False),
+    Column("done_at", Timestamp),
+    CheckConstraint("state in ('pending', 'done', 'dead')", name="state"),
+    UniqueConstraint("inbox_id", "extension"),
+    Index("ix_extension_calls_pending", "not_before", postgresql_where=text("state = 'pending'")),
+    Index(None, "tenant_id"),
+    comment="calls of operators' own handlers that failed at first",
 )

@@ -5,7 +5,6 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
-import stripe
 from yarl import URL
 
 from colonnade.demo import story
@@ -88,16 +87,6 @@ class Shopkeeper:
         ) as reply:
             if reply.status != 303:
                 raise CallFailed(f"The onboarding page answered {reply.status}")
-
-    async def webhook_endpoint(self, url: str, *, connect: bool) -> tuple[str, str]:
-        """A new webhook endpoint; its id and its secret, which is shown this once."""
-        wanted = {"url": url, "enabled_events": ["*"], "connect": connect, "api_version": stripe.api_version}
-        endpoint = await self._stripe.post("/v1/webhook_endpoints", wanted)
-        return endpoint["id"], endpoint["secret"]
-
-    async def move_webhook_endpoint(self, endpoint: str, url: str) -> None:
-        """Let an endpoint call *url* from now on."""
-        await self._stripe.post(f"/v1/webhook_endpoints/{endpoint}", {"url": url})
 
 
 class _Form(HTMLParser):

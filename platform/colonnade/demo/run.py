@@ -26,6 +26,7 @@ from colonnade.demo.seed import SeededTenant, seed
 from colonnade.demo.site import Shop, Site
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks.provision import provision
 
 SANDBOX_KEY = "sk_test_colonnade_demo"
 _KEPT = ("sandbox.sqlite3", "sandbox.sqlite3-wal", "sandbox.sqlite3-shm", "demo.json", "site.json", "logs")
@@ -46,7 +47,7 @@ class WebhookEndpoint(msgspec.Struct):
     kind: str
     id: str
     secret: str
-    url: str = ""
+    url: str
 
 
 class Running(msgspec.Struct):
@@ -142,7 +143,7 @@ async def _serve(
             gateway = StripeGateway(Settings.load(environ))
             stack.push_async_callback(gateway.close)
             shopkeeper = Shopkeeper(http, gateway.platform, ports.sandbox_url, SANDBOX_KEY)
-            endpoints = await _endpoints(shopkeeper, options.data_dir / "demo.json", ports.web_url)
+            endpoints = await _endpoints(urls.service, gateway, options.data_dir / "demo.json", ports.web_url)
             for endpoint in endpoints:
                 environ[f"COLONNADE_STRIPE_{endpoint.kind.upper()}_WEBHOOK_SECRETS"] = endpoint.secret
             note("Starting the web process, the worker and the tenants' sites")
@@ -181,22 +182,18 @@ async def _platform_key(database_url: str, secret_key: str) -> str:
         await connection.close()
 
 
-async def _endpoints(shopkeeper: Shopkeeper, kept: Path, base_url: str) -> list[WebhookEndpoint]:
-    """Both webhook endpoints, made once. Stripe shows a secret only then, so it is kept beside the data."""
-    endpoints = msgspec.json.decode(kept.read_bytes(), type=list[WebhookEndpoint]) if kept.exists() else []
-    if not endpoints:
-        for kind in ("platform", "connect"):
-            made = await shopkeeper.webhook_endpoint(_webhook_url(base_url, kind), connect=kind == "connect")
-            endpoints.append(WebhookEndpoint(kind, *made))
-        _write_private(kept, msgspec.json.encode(endpoints))
-    for endpoint in endpoints:
-        endpoint.url = _webhook_url(base_url, endpoint.kind)
-        await shopkeeper.move_webhook_endpoint(endpoint.id, endpoint.url)
+async def _endpoints(database_url: str, gateway: StripeGateway, kept: Path, base_url: str) -> list[WebhookEndpoint]:
+    """Both webhook endpoints. Stripe shows a secret only when it makes one, so it is kept beside the data."""
+    earlier = msgspec.json.decode(kept.read_bytes(), type=list[WebhookEndpoint]) if kept.exists() else []
+    secrets = {endpoint.id: endpoint.secret for endpoint in earlier}
+    connection = await connect(database_url, Duty.PLATFORM)
+    try:
+        found = await provision(connection, gateway.platform, base_url)
+    finally:
+        await connection.close()
+    endpoints = [WebhookEndpoint(each.kind, each.id, each.secret or secrets[each.id], each.url) for each in found]
+    _write_private(kept, msgspec.json.encode(endpoints))
     return endpoints
-
-
-def _webhook_url(base_url: str, kind: str) -> str:
-    return f"{base_url}/webhooks/stripe/{kind}"
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -86,7 +86,7 @@ async def put(
         if former and all(getattr(former, field) == value for field, value in fields.items()):
             return shown(former)
         if fields["stripe_configuration"]:
-            await own(session, fields["stripe_configuration"])
+            await own(session, tenant, fields["stripe_configuration"])
         return shown(await store.save(session, name, **fields))
 
 

@@ -121,5 +121,5 @@ async def _check_flow(session: TenantSession, tenant: Tenant, customer_id: int, 
     )
     owner = await session.scalar(mirrored)
     # One just created has no mirror before its event; Stripe then checks the customer.
-    if owner != customer_id and (owner is not None or not await owns(session, subscription)):
+    if owner != customer_id and (owner is not None or not await owns(session, tenant, subscription)):
         raise NotFound(f"This customer has no subscription {subscription!r}.", "flow.subscription")

@@ -38,8 +38,25 @@ def account_of(payee: Payee) -> str:
 
 def client_for(gateway: StripeGateway, payee: Payee) -> StripeClient:
     """A client on the account that holds the tenant's customers, subscriptions and portal configurations."""
-    account = account_of(payee)
-    return gateway.account(account) if payee.charge_type is ChargeType.DIRECT else gateway.platform
+    account_of(payee)
+    account = custody(payee)
+    return gateway.account(account) if account else gateway.platform
+
+
+def custody(payee: Payee) -> str | None:
+    """The connected account that holds the tenant's customers, subscriptions and portal configurations.
+
+    None: the platform's own.
+    """
+    return account_of(payee) if payee.charge_type is ChargeType.DIRECT else None
+
+
+def qualified(account: str | None, stripe_id: str) -> str:
+    """What an object is known by here: on a connected account with that in front.
+
+    Whoever has an account chooses its ids of products and coupons, which must not pass for an object elsewhere.
+    """
+    return f"{account}/{stripe_id}" if account else stripe_id
 
 
 def subscription_params(payee: Payee) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -33,29 +35,43 @@ class StripeClient:
         """The reply to `GET path`, decoded."""
         return await self._request("get", path, params)
 
+    async def dated(self, path: str, params: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], datetime]:
+        """As `get`, and what time it was for Stripe."""
+        reply = await self._reply("get", path, params)
+        data: dict[str, Any] = reply.data
+        return data, parsedate_to_datetime(reply.headers["Date"])
+
     async def post(
         self, path: str, params: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
     ) -> dict[str, Any]:
         """The reply to `POST path`. The same *idempotency_key* with the same *params* is done once."""
         return await self._request("post", path, params, idempotency_key)
 
+    async def delete(self, path: str) -> dict[str, Any]:
+        """The reply to `DELETE path`."""
+        return await self._request("delete", path, None)
+
     async def _request(
         self, method: str, path: str, params: Mapping[str, Any] | None, idempotency_key: str | None = None
     ) -> dict[str, Any]:
+        data: dict[str, Any] = (await self._reply(method, path, params, idempotency_key)).data
+        return data
+
+    async def _reply(
+        self, method: str, path: str, params: Mapping[str, Any] | None, idempotency_key: str | None = None
+    ) -> Any:
         options: dict[str, Any] = {}
         if self.account:
             options["stripe_account"] = self.account
         if idempotency_key:
             options["idempotency_key"] = idempotency_key
         try:
-            reply = await self._sdk.raw_request_async(method, path, **(params or {}), **options)
+            return await self._sdk.raw_request_async(method, path, **(params or {}), **options)
         except stripe.StripeError as error:
             raise _translated(error) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             # The SDK's aiohttp transport lets a body that was cut off through as it is.
             raise StripeUnavailable("Stripe's answer was cut off; try again.") from error
-        data: dict[str, Any] = reply.data
-        return data
 
 
 def as_path(param: str) -> str:

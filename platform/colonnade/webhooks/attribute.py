@@ -3,6 +3,8 @@
 `clues` reads what the event itself names, `decide` compares that with what we know; both are pure. The rungs, strongest
 first: the event's `account`, the object's `on_behalf_of`, its `transfer_data.destination`, then the subscription,
 portal configuration or customer that is known to be a tenant's, and last our own metadata, which is only a hint.
+
+Products, prices and coupons name no tenant: they are the tenant's whose plans alone sell them, or nobody's.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,32 +12,50 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
-Kind = Literal["account", "object", "tenant"]
+from colonnade.stripe_api.charges import qualified
 
-_ROOMS = ("", "default_settings.", "parent.subscription_details.")
-"""Where below an object the same fields are found: subscription schedules, invoices."""
+Kind = Literal["account", "object", "tenant", "plan"]
 
 _PATHS: tuple[tuple[str, Kind, tuple[str, ...]], ...] = (
-    ("on_behalf_of", "account", tuple(f"{room}on_behalf_of" for room in _ROOMS)),
-    ("transfer_data.destination", "account", tuple(f"{room}transfer_data.destination" for room in _ROOMS)),
-    ("subscription", "object", tuple(f"{room}subscription" for room in _ROOMS)),
+    ("on_behalf_of", "account", ("on_behalf_of", "default_settings.on_behalf_of", "phases[].on_behalf_of")),
+    (
+        "transfer_data.destination",
+        "account",
+        (
+            "transfer_data.destination",
+            "default_settings.transfer_data.destination",
+            "phases[].transfer_data.destination",
+        ),
+    ),
+    ("subscription", "object", ("subscription", "parent.subscription_details.subscription")),
     ("configuration", "object", ("configuration",)),
     ("customer", "object", ("customer",)),
-    ("metadata", "tenant", tuple(f"{room}metadata.colonnade_tenant" for room in _ROOMS)),
+    (
+        "metadata",
+        "tenant",
+        ("metadata.colonnade_tenant", "parent.subscription_details.metadata.colonnade_tenant"),
+    ),
 )
-_OWN_ID: dict[str, tuple[str, Kind]] = {
-    "acct": ("account", "account"),
-    "sub": ("subscription", "object"),
-    "bpc": ("configuration", "object"),
-    "cus": ("customer", "object"),
+"""Where an object names something: a subscription or invoice itself, a schedule's settings, an invoice's parent."""
+_OWN_ID: dict[str, tuple[str, Kind, str]] = {
+    "acct": ("account", "account", "account"),
+    "sub": ("subscription", "object", "subscription"),
+    "bpc": ("configuration", "object", "billing_portal.configuration"),
+    "cus": ("customer", "object", "customer"),
 }
-"""What the object itself is, by the prefix of its id."""
+"""What the object itself is, by the prefix of its id. A product's id may begin like that too: its `object` tells."""
+_OF_ACCOUNT = frozenset({"capability", "person"})
+"""Objects that are part of an account, which they name as `account`."""
+_CATALOGUE = frozenset({"product", "price", "plan", "coupon", "promotion_code"})
 
-_ORDER = ("account", *(rung for rung, _, _ in _PATHS))
+_ORDER = ("account", *(rung for rung, _, _ in _PATHS), "catalogue")
 
 
 class Clue(NamedTuple):
-    """*key* names a tenant, if *kind* of thing with that key is known: `acct_…`, `sub_…`, `ten_…`."""
+    """*key* names a tenant, if *kind* of thing with that key is known: `acct_…`, `sub_…`, `ten_…`.
+
+    An object on a connected account is named with it (`acct_…/sub_…`).
+    """
 
     rung: str
     kind: Kind
@@ -43,16 +63,24 @@ class Clue(NamedTuple):
 
 
 class Known(Struct):
-    """What is known of the clues: the tenants' ids by account, by Stripe object, and by their own public id."""
+    """What is known of the clues: the tenants' ids by account, by Stripe object, and by their own public id.
+
+    *plan* holds those whose plans sell a price or product, *names* the tenants' public ids.
+    """
 
     account: dict[str, int]
     object: dict[str, int]
     tenant: dict[str, int]
     creating: bool = False
     """Whether a tenant is just being created, so that an account may be known in a moment."""
+    plan: dict[str, set[int]] = {}
+    names: dict[int, str] = {}
 
     def named_by(self, clue: Clue) -> int | None:
-        """The tenant that *clue* names."""
+        """The tenant that *clue* names; several that sell the same are none."""
+        if clue.kind == "plan":
+            sellers = self.plan.get(clue.key, set())
+            return min(sellers) if len(sellers) == 1 else None
         places = {"account": self.account, "object": self.object, "tenant": self.tenant}
         return places[clue.kind].get(clue.key)
 
@@ -66,6 +94,12 @@ class Attribution(NamedTuple):
 
 class Waiting(NamedTuple):
     """Nothing names a tenant yet."""
+
+    reason: str
+
+
+class Nobodys(NamedTuple):
+    """The event is about the platform's catalogue, and not about one tenant's part of it."""
 
     reason: str
 
@@ -84,31 +118,50 @@ def clues(
     *thing* is its `data.object`, *previous* its `previous_attributes`, *related* the id that a thin event has instead.
     """
     found = {Clue("account", "account", account)} if account else set()
-    found.update(_of_itself(_id(thing) or related))
+    found.update(_of_itself(thing, related))
     found.update(_of_fields(thing))
     # A payment method that was detached names its customer only there.
     if customer := _id((previous or {}).get("customer")):
         found.add(Clue("customer", "object", customer))
-    return sorted(found, key=lambda clue: (_ORDER.index(clue.rung), clue.key))
+    if not account:
+        found.update(_of_catalogue(thing))
+    named = {clue._replace(key=qualified(account, clue.key)) if clue.kind == "object" else clue for clue in found}
+    return sorted(named, key=lambda clue: (_ORDER.index(clue.rung), clue.key))
 
 
-def _of_itself(own: str | None) -> Iterator[Clue]:
-    prefix = (own or "").partition("_")[0]
-    if own and prefix in _OWN_ID:
-        yield Clue(*_OWN_ID[prefix], own)
+def _of_itself(thing: Mapping[str, Any], related: str | None) -> Iterator[Clue]:
+    own = _id(thing) or related
+    rung, kind, name = _OWN_ID.get((own or "").partition("_")[0], ("", "object", ""))
+    if own and rung and thing.get("object", name) == name:
+        yield Clue(rung, kind, own)
+    if thing.get("object") in _OF_ACCOUNT and (account := _id(thing.get("account"))):
+        yield Clue("account", "account", account)
 
 
 def _of_fields(thing: Mapping[str, Any]) -> Iterator[Clue]:
     for rung, kind, paths in _PATHS:
         for path in paths:
-            if key := _id(_at(thing, path)):
-                yield Clue(rung, kind, key)
+            for value in _at(thing, path.split(".")):
+                if key := _id(value):
+                    yield Clue(rung, kind, key)
 
 
-def _at(thing: Any, path: str) -> Any:
-    for name in path.split("."):
-        thing = thing.get(name) if isinstance(thing, Mapping) else None
-    return thing
+def _of_catalogue(thing: Mapping[str, Any]) -> Iterator[Clue]:
+    if thing.get("object") in _CATALOGUE:
+        for value in (thing, thing.get("product")):
+            if key := _id(value):
+                yield Clue("catalogue", "plan", key)
+
+
+def _at(thing: Any, names: list[str]) -> Iterator[Any]:
+    """What is at the end of the path; `name[]` goes through every entry of a list."""
+    if not names:
+        yield thing
+    elif isinstance(thing, Mapping):
+        found = thing.get(names[0].removesuffix("[]"))
+        entries = (found if isinstance(found, list) else []) if names[0].endswith("[]") else [found]
+        for entry in entries:
+            yield from _at(entry, names[1:])
 
 
 def _id(value: Any) -> str | None:
@@ -120,7 +173,7 @@ def _id(value: Any) -> str | None:
 
 def decide(
     endpoint: str, account: str | None, found: Iterable[Clue], known: Known
-) -> Attribution | Waiting | Quarantine:
+) -> Attribution | Waiting | Nobodys | Quarantine:
     """The tenant that all rungs agree on."""
     if endpoint == "platform" and account:
         return Quarantine(f"{account} is a connected account, and the event came to the platform endpoint")
@@ -133,9 +186,18 @@ def decide(
         reason = f"{unknown[0].rung} names {unknown[0].key}, which is no tenant's account"
         return Waiting(reason) if known.creating and not named else Quarantine(reason)
     if not named:
+        if any(clue.kind == "plan" for clue, _ in tenants):
+            return Nobodys("the plans of no tenant, or of several, sell this")
         return Waiting("nothing in the event names a tenant")
     (first, tenant), *others = named
     for clue, other in others:
         if other != tenant:
             return Quarantine(f"{first.rung} ({first.key}) and {clue.rung} ({clue.key}) name different tenants")
     return Attribution(tenant, first.rung)
+
+
+def evidence(found: Iterable[Clue], known: Known) -> list[dict[str, str | None]]:
+    """Everything in the event that could name a tenant, and whom it named: what `decide` went by."""
+    return [
+        {"rung": clue.rung, "key": clue.key, "tenant": known.names.get(known.named_by(clue) or 0)} for clue in found
+    ]

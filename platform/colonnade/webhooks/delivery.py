@@ -18,9 +18,14 @@ class _Related(msgspec.Struct):
     id: str | None = None
 
 
+class _Request(msgspec.Struct):
+    idempotency_key: str | None = None
+
+
 class _Payload(msgspec.Struct):
     data: _Data = msgspec.field(default_factory=_Data)
     related_object: _Related | None = None
+    request: _Request | str | None = None  # before 2017 an id
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -42,5 +47,6 @@ def read(row: Claimed) -> Delivery:
     data = payload.data
     related = payload.related_object.id if payload.related_object else None
     thing = msgspec.json.decode(data.object, type=dict[str, Any])
-    event = Event(row.event_id, row.type, row.created, row.account, data.object, data.previous_attributes)
+    key = payload.request.idempotency_key if isinstance(payload.request, _Request) else None
+    event = Event(row.event_id, row.type, row.created, row.account, data.object, data.previous_attributes, key)
     return Delivery(row, event, clues(row.account, thing, data.previous_attributes, related))

@@ -13,13 +13,18 @@ from colonnade_tenants.partition import TENANT, Statement, TenantConnection
 
 # One round trip for a whole batch of events.
 _LOOK_UP = """
-select 'account', stripe_account, id from tenants where stripe_account = any($1)
-union all
-select 'object', id, tenant_id from stripe_objects where id = any($2)
-union all
-select 'tenant', public_id, id from tenants where public_id = any($3)
-union all
-select 'creating', null, min(id) from tenants where stripe_account is null having count(*) > 0
+with found as (
+    select 'account' as kind, stripe_account as key, id as tenant_id from tenants where stripe_account = any($1)
+    union all
+    select 'object', id, tenant_id from stripe_objects where id = any($2)
+    union all
+    select 'tenant', public_id, id from tenants where public_id = any($3)
+    union all
+    select 'plan', id, tenant_id from plan_objects where id = any($4)
+    union all
+    select 'creating', null, min(id) from tenants where stripe_account is null having count(*) > 0
+)
+select kind, key, tenant_id, public_id from found join tenants on id = tenant_id
 """
 _REGISTER = Statement(
     insert(stripe_objects)
@@ -33,13 +38,19 @@ _REGISTER = Statement(
 
 async def look_up(connection: asyncpg.Connection, clues: Iterable[Clue]) -> Known:
     """What is known of *clues* now."""
-    keys: dict[str, set[str]] = {"account": set(), "object": set(), "tenant": set()}
+    keys: dict[str, set[str]] = {"account": set(), "object": set(), "tenant": set(), "plan": set()}
     for clue in clues:
         keys[clue.kind].add(clue.key)
-    found: dict[str, dict[str, int]] = {"account": {}, "object": {}, "tenant": {}, "creating": {}}
-    for kind, key, tenant_id in await connection.fetch(_LOOK_UP, *map(list, keys.values())):
-        found[kind][key] = tenant_id
-    return Known(found["account"], found["object"], found["tenant"], creating=bool(found["creating"]))
+    known = Known({}, {}, {})
+    for kind, key, tenant_id, name in await connection.fetch(_LOOK_UP, *map(list, keys.values())):
+        known.names[tenant_id] = name
+        if kind == "creating":
+            known.creating = True
+        elif kind == "plan":
+            known.plan.setdefault(key, set()).add(tenant_id)
+        else:
+            getattr(known, kind)[key] = tenant_id
+    return known
 
 
 async def register(tenant: TenantConnection, clues: Iterable[Clue], known: Known) -> dict[str, int]:

@@ -1,12 +1,12 @@
-"""One batch of events in one transaction: attribute each, run its handler as its tenant, and settle it.
+"""One batch of events in one transaction: attribute each, run its handler as its tenant, and settle them all.
 
 Each event has a savepoint. Its effects and its settling commit together, with the batch; a failure undoes its own
-effects alone, and is noted. A handler reaches tenant tables through what `TenantConnection.bind` makes, so none runs
-unbound.
+effects alone, and is noted. A handler reaches tenant tables through what `Savepoints` makes, so none
+runs unbound.
 """
 
 import asyncio
-import random
+import time
 from collections.abc import Mapping
 
 import asyncpg
@@ -14,26 +14,27 @@ import msgspec
 import structlog
 
 from colonnade.errors import Unavailable
-from colonnade.observability import PROCESSED, redact
+from colonnade.observability import LAG, PROCESSED
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import directory, inbox
-from colonnade.webhooks.attribute import Attribution, Known, Quarantine, Waiting, decide
+from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, decide, evidence
 from colonnade.webhooks.delivery import Delivery, read
 from colonnade.webhooks.event_stripe import EventStripe
-from colonnade.webhooks.inbox import Claimed
+from colonnade.webhooks.extensions import Extensions
+from colonnade.webhooks.inbox import Claimed, Outcome
+from colonnade.webhooks.retries import pause, sentence, trace
 from colonnade_tenants.handlers import Handler
-from colonnade_tenants.partition import TenantConnection
+from colonnade_tenants.partition import Savepoints
 
 log = structlog.get_logger()
 
-BATCH = 50
+BATCH = 100
 ROUND = 10
 """Seconds after which a batch takes no further event; what it claimed and left is free again when it commits."""
 EVENT_TIMEOUT = 30
 """Seconds for one event's handler."""
 ATTEMPTS = 12
 """Tries of a failing event: with the pauses, some two hours. An outage of Stripe's does not use them up."""
-LONGEST_PAUSE = 3600
 WAITS = 6
 """Looks for a mapping that is about to be committed, 1, 2, 4, … seconds apart: a minute in all."""
 
@@ -44,97 +45,120 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 class Dispatcher:
     """Processes batches; one serves all tasks of a worker."""
 
-    def __init__(self, gateway: StripeGateway, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, gateway: StripeGateway, handlers: Mapping[str, Handler], extensions: Extensions) -> None:
         self._gateway = gateway
         self._handlers = handlers
+        self._extensions = extensions
+        self._lane = ""
+        """The last account that had its turn; the tasks share it, so that they do not take the same ones."""
 
     async def batch(self, pool: asyncpg.Pool) -> int:
         """Process what is due; how many events were. Raises what the database raises."""
-        outcomes: list[tuple[str, str]] = []
         async with pool.acquire() as connection, connection.transaction():
-            rows = await inbox.claim(connection, BATCH)
-            if not rows:
-                return 0
-            deadline = asyncio.get_running_loop().time() + ROUND
-            deliveries = [found for row in rows if (found := await self._read(connection, row))]
-            known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
-            # All workers take customers in one order: two batches with several in common would else wait in a circle.
-            for delivery in sorted(deliveries, key=lambda delivery: (delivery.customer, delivery.row.id)):
-                outcomes.append((delivery.row.type, await self._process(connection, delivery, known)))
-                if asyncio.get_running_loop().time() > deadline:
-                    break
-        for event_type, outcome in outcomes:
-            self._count(event_type, outcome)
+            rows = await self._claim(connection)
+            outcomes = await self._process_all(connection, rows) if rows else []
+            await inbox.settle(connection, outcomes)
+        for outcome in outcomes:
+            self._count(outcome)
         return len(rows)
 
-    def _count(self, event_type: str, outcome: str) -> None:
+    async def _claim(self, connection: asyncpg.Connection) -> list[Claimed]:
+        """Of the accounts that follow those that had their turn; after the last one the round begins again."""
+        start = self._lane
+        rows = await inbox.claim(connection, BATCH, start)
+        if not rows and start:
+            rows = await inbox.claim(connection, BATCH)
+        self._lane = max((row.lane for row in rows), default="")
+        return rows
+
+    async def _process_all(self, connection: asyncpg.Connection, rows: list[Claimed]) -> list[Outcome]:
+        deadline = asyncio.get_running_loop().time() + ROUND
+        found = [_read(row) for row in rows]
+        outcomes = [each for each in found if isinstance(each, Outcome)]
+        deliveries = [each for each in found if isinstance(each, Delivery)]
+        known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
+        points = Savepoints(connection)
+        waiting: set[str] = set()
+        for delivery in _in_order(deliveries):
+            if delivery.row.object_id in waiting:
+                continue  # behind an event that is to be tried again
+            said = evidence(delivery.clues, known)
+            outcome = await self._process(points, delivery, known)
+            outcomes.append(outcome._replace(evidence=said))
+            if outcome.state == "pending":
+                waiting.add(delivery.row.object_id)
+            if asyncio.get_running_loop().time() > deadline:
+                break
+        return outcomes
+
+    def _count(self, outcome: Outcome) -> None:
         """Types that nobody handles share a label: their number has no bound."""
-        PROCESSED.labels(event_type if event_type in self._handlers else "other", outcome).inc()
+        event_type = outcome.event.type if self._handled(outcome.event.type) else "other"
+        word = ("failed" if outcome.error else "waiting") if outcome.state == "pending" else outcome.state
+        PROCESSED.labels(event_type, word).inc()
+        if outcome.state == "done":
+            LAG.labels(event_type).observe(max(0.0, time.time() - outcome.event.received_at.timestamp()))
 
-    async def _read(self, connection: asyncpg.Connection, row: Claimed) -> Delivery | None:
-        try:
-            return read(row)
-        except _UNREADABLE as error:
-            log.error("event unreadable", event_id=row.event_id, type=row.type, error=_sentence(error))
-            await inbox.settle(connection, row, "dead", reason=_sentence(error), failed=True)
-            self._count(row.type, "dead")
-            return None
+    def _handled(self, event_type: str) -> bool:
+        return event_type in self._handlers or event_type in self._extensions
 
-    async def _process(self, connection: asyncpg.Connection, delivery: Delivery, known: Known) -> str:
+    async def _process(self, points: Savepoints, delivery: Delivery, known: Known) -> Outcome:
         row = delivery.row
         match decide(row.endpoint, row.account, delivery.clues, known):
             case Attribution() as by:
-                return await self._act(connection, delivery, known, by)
-            case Waiting(reason) if row.type not in self._handlers:
-                await inbox.settle(connection, row, "ignored", reason=f"{_NO_HANDLER}; {reason}")
-                return "ignored"
+                return await self._act(points, delivery, known, by)
+            case Nobodys(reason):
+                return Outcome(row, "ignored", reason)
+            case Waiting(reason) if not self._handled(row.type):
+                return Outcome(row, "ignored", f"{_NO_HANDLER}; {reason}")
             case Waiting(reason) if row.attempts < WAITS:
-                await inbox.postpone(connection, row, 2.0**row.attempts, reason=reason)
-                return "waiting"
+                return Outcome(row, "pending", reason, attempt=1, pause=2.0**row.attempts)
             case Waiting(reason) | Quarantine(reason):
                 log.warning("event quarantined", event_id=row.event_id, type=row.type, reason=reason)
-                await inbox.settle(connection, row, "quarantined", reason=reason)
-                return "quarantined"
+                return Outcome(row, "quarantined", reason)
 
-    async def _act(self, connection: asyncpg.Connection, delivery: Delivery, known: Known, by: Attribution) -> str:
+    async def _act(self, points: Savepoints, delivery: Delivery, known: Known, by: Attribution) -> Outcome:
         row = delivery.row
         handler = self._handlers.get(row.type)
         try:
-            async with asyncio.timeout(EVENT_TIMEOUT), connection.transaction():
-                tenant = await TenantConnection.bind(connection, by.tenant_id)
+            async with asyncio.timeout(EVENT_TIMEOUT), points.tenant(by.tenant_id) as tenant:
                 registered = await directory.register(tenant, delivery.clues, known)
                 if handler is not None:
                     await handler(delivery.event, tenant, EventStripe(self._gateway, tenant, row))
         except Exception as error:
-            if connection.is_closed():  # the database's doing, not the event's
+            if points.connection.is_closed():  # the database's doing, not the event's
                 raise
-            return await self._failed(connection, row, by, error)
+            return _failed(row, by, error)
         known.object.update(registered)
-        if handler is None:
-            await inbox.settle(connection, row, "ignored", by=by, reason=_NO_HANDLER)
-            return "ignored"
-        await inbox.settle(connection, row, "done", by=by)
-        return "done"
-
-    async def _failed(self, connection: asyncpg.Connection, row: Claimed, by: Attribution, error: Exception) -> str:
-        """Try again later, unless it is hopeless: what cannot be read now never can."""
-        reason = _sentence(error)
-        attempts = row.attempts + 1
-        if isinstance(error, _UNREADABLE) or (attempts >= ATTEMPTS and not isinstance(error, Unavailable)):
-            log.error("event dead", event_id=row.event_id, type=row.type, attempts=attempts, exc_info=error)
-            await inbox.settle(connection, row, "dead", by=by, reason=reason, failed=True)
-            return "dead"
-        log.warning("event failed", event_id=row.event_id, type=row.type, attempts=attempts, error=reason)
-        await inbox.postpone(connection, row, pause(attempts), by=by, reason=reason)
-        return "failed"
+        await self._extensions.run(points, delivery, by.tenant_id)
+        return Outcome(row, "done", by=by) if self._handled(row.type) else Outcome(row, "ignored", _NO_HANDLER, by)
 
 
-def pause(attempts: int) -> float:
-    """Seconds until the next try after *attempts* failed: doubling, and spread so that failures do not meet again."""
-    return min(2.0**attempts, LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311 - nothing to guess
+def _read(row: Claimed) -> Delivery | Outcome:
+    try:
+        return read(row)
+    except _UNREADABLE as error:
+        log.error("event unreadable", event_id=row.event_id, type=row.type, error=sentence(error))
+        return Outcome(row, "dead", sentence(error), error=trace(error), attempt=1)
 
 
-def _sentence(error: Exception) -> str:
-    """What went wrong, short. PostgreSQL's further lines would show values."""
-    first = str(error).partition("\n")[0]
-    return redact(f"{type(error).__name__}: {first}")[:300]
+def _in_order(deliveries: list[Delivery]) -> list[Delivery]:
+    """By customer, then Stripe object, oldest first.
+
+    All workers take customers in one order: two batches with several in common would else wait in a circle.
+    """
+    customers: dict[str, str] = {}
+    for delivery in deliveries:
+        customers.setdefault(delivery.row.object_id, delivery.customer)
+    return sorted(deliveries, key=lambda each: (customers[each.row.object_id], each.row.object_id, each.row.id))
+
+
+def _failed(row: Claimed, by: Attribution, error: Exception) -> Outcome:
+    """Try again later, unless it is hopeless: what cannot be read now never can."""
+    reason, where = sentence(error), trace(error)
+    attempts = row.attempts + 1
+    if isinstance(error, _UNREADABLE) or (attempts >= ATTEMPTS and not isinstance(error, Unavailable)):
+        log.error("event dead", event_id=row.event_id, type=row.type, attempts=attempts, exc_info=error)
+        return Outcome(row, "dead", reason, by, where, attempt=1)
+    log.warning("event failed", event_id=row.event_id, type=row.type, attempts=attempts, error=reason)
+    return Outcome(row, "pending", reason, by, where, attempt=1, pause=pause(attempts))

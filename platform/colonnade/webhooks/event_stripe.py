@@ -19,7 +19,7 @@ class EventStripe:
     def __init__(self, gateway: StripeGateway, tenant: TenantConnection, event: Claimed) -> None:
         self._tenant = tenant
         self._account = event.account
-        on_account = event.account is not None and not event.type.startswith("account.")
+        on_account = event.account is not None and not event.type.startswith(("account.", "capability."))
         self._client = gateway.account(event.account) if event.account and on_account else gateway.platform
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -1,21 +1,21 @@
-"""The inbox as operators see it: lists without payloads, and replay."""
+"""The inbox as operators and tenants see it: lists without payloads, and one event with its payload and journey."""
 
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from colonnade.database.connections import Database
 from colonnade.database.tables import inbox, tenants
-from colonnade.errors import Conflict, Invalid, NotFound
-from colonnade.services import Services
+from colonnade.errors import Invalid
 from colonnade.web import Page, cursor, from_cursor
 from colonnade.webhooks.inbox import State
-from colonnade.webhooks.writer import CHANNEL
 from colonnade_tenants.partition import TENANT
 
 
-class EventView(msgspec.Struct):
+class EventView(msgspec.Struct, kw_only=True):
     """An event of the inbox, without its payload.
 
     *attributed_by* names what said whose it is; *reason* says why it is ignored, quarantined, dead, or still pending.
@@ -39,15 +39,28 @@ class EventView(msgspec.Struct):
     done_at: datetime | None
 
 
-class Filter(msgspec.Struct, frozen=True):
-    """Which events; a field that is None filters nothing."""
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events; a field that is None filters nothing. *created_from* is included, *created_to* is not."""
 
     state: State | None = None
     type: str | None = None
     tenant: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Of a statement on `inbox`, outer-joined to `tenants` if there is a *tenant*."""
+        found = [
+            None if self.state is None else inbox.c.state == self.state,
+            None if self.type is None else inbox.c.type == self.type,
+            None if self.tenant is None else tenants.c.public_id == self.tenant,
+            None if self.created_from is None else inbox.c.created >= self.created_from,
+            None if self.created_to is None else inbox.c.created < self.created_to,
+        ]
+        return [condition for condition in found if condition is not None]
 
 
-_EVENTS = select(
+EVENTS = select(
     inbox.c.id.label("place"),
     inbox.c.event_id.label("id"),
     inbox.c.object_id.label("object"),
@@ -65,12 +78,10 @@ _EVENTS = select(
 ).select_from(inbox.outerjoin(tenants, tenants.c.id == inbox.c.tenant_id))
 
 
-def _view(row: Any) -> EventView:
-    fields = dict(row)
-    fields.pop("place", None)
-    if fields["state"] != "pending":
-        fields["next_attempt_at"] = None
-    return EventView(**fields)
+def fields(row: Any) -> dict[str, Any]:
+    """The fields of an `EventView`, of a row of `EVENTS`."""
+    found = {name: row[name] for name in EventView.__struct_fields__}
+    return found if row["state"] == "pending" else found | {"next_attempt_at": None}
 
 
 def _place(after: str | None) -> int | None:
@@ -81,59 +92,37 @@ def _place(after: str | None) -> int | None:
 
 
 def _select(wanted: Filter, after: str | None, limit: int) -> Select[Any]:
-    found = _EVENTS.order_by(inbox.c.id.desc()).limit(limit + 1)
-    columns = ((inbox.c.state, wanted.state), (inbox.c.type, wanted.type), (tenants.c.public_id, wanted.tenant))
-    for column, value in columns:
-        if value is not None:
-            found = found.where(column == value)
+    found = EVENTS.order_by(inbox.c.id.desc()).limit(limit + 1).where(*wanted.conditions())
     place = _place(after)
     return found if place is None else found.where(inbox.c.id < place)
 
 
 def _page(rows: list[Any], limit: int) -> Page[EventView]:
     more = len(rows) > limit
-    return Page([_view(row) for row in rows[:limit]], cursor(str(rows[limit - 1]["place"])) if more else None)
+    views = [EventView(**fields(row)) for row in rows[:limit]]
+    return Page(views, cursor(str(rows[limit - 1]["place"])) if more else None)
 
 
-async def page(services: Services, wanted: Filter, after: str | None, limit: int) -> Page[EventView]:
+async def check_tenant(connection: AsyncConnection, wanted: Filter) -> None:
+    """Refuse the filter for a tenant that does not exist. Raises `Invalid`."""
+    known = select(tenants.c.id).where(tenants.c.public_id == wanted.tenant)
+    if wanted.tenant is not None and await connection.scalar(known) is None:
+        raise Invalid(f"No such tenant: {wanted.tenant!r}.", "tenant")
+
+
+async def page(database: Database, wanted: Filter, after: str | None, limit: int) -> Page[EventView]:
     """Events of all tenants and of none, newest first. Raises `Invalid`."""
-    async with services.database.platform() as connection:
-        if wanted.tenant is not None:
-            known = select(tenants.c.id).where(tenants.c.public_id == wanted.tenant)
-            if await connection.scalar(known) is None:
-                raise Invalid(f"No such tenant: {wanted.tenant!r}.", "tenant")
+    async with database.platform() as connection:
+        await check_tenant(connection, wanted)
         rows = (await connection.execute(_select(wanted, after, limit))).mappings().all()
     return _page(list(rows), limit)
 
 
 async def tenant_page(
-    services: Services, tenant_id: int, wanted: Filter, after: str | None, limit: int
+    database: Database, tenant_id: int, wanted: Filter, after: str | None, limit: int
 ) -> Page[EventView]:
     """One tenant's events, newest first. Raises `Invalid`."""
     found = _select(wanted, after, limit).where(inbox.c.tenant_id == TENANT)
-    async with services.database.tenant(tenant_id) as session:
+    async with database.tenant(tenant_id) as session:
         rows = (await session.execute(found)).mappings().all()
     return _page(list(rows), limit)
-
-
-# An event of Stripe's other mode is never applied. One that waits for its next try may be tried now.
-_REPLAY = (
-    update(inbox)
-    .where(or_(inbox.c.state != "pending", inbox.c.not_before > func.now()))
-    .where(or_(inbox.c.state != "ignored", inbox.c.reason != "livemode"))
-    .values(state="pending", attempts=0, not_before=func.now(), done_at=None, reason=None, tenant_id=None, rung=None)
-)
-
-
-async def replay(services: Services, event_id: str) -> EventView:
-    """Put the event back into the queue, to be attributed and handled anew. Raises `NotFound`, `Conflict`."""
-    async with services.database.platform() as connection:
-        done = await connection.execute(_REPLAY.where(inbox.c.event_id == event_id))
-        row = (await connection.execute(_EVENTS.where(inbox.c.event_id == event_id))).mappings().one_or_none()
-        if row is None:
-            raise NotFound(f"No such event: {event_id!r}.", "event")
-        if done.rowcount == 0:
-            waiting = row["state"] == "pending"
-            raise Conflict("It is in the queue already." if waiting else "It is of Stripe's other mode.", "event")
-        await connection.execute(text(f"notify {CHANNEL}"))
-    return _view(row)

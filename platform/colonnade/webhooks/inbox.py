@@ -1,12 +1,17 @@
 """The inbox as a queue.
 
-A worker claims the oldest waiting event of each Stripe object and keeps the rows locked until it commits, so there are
-no leases: what a killed worker held is free again, and unchanged. The advisory lock covers what a row lock cannot: an
-older event of the object that appears (replayed, or committed late) while a newer one is being handled.
+A worker claims events and keeps them locked until it commits, so there are no leases: what a killed worker held is free
+again, and unchanged. Work on one Stripe object is serial: the oldest waiting event of an object is its head, and who
+claims it has the object's advisory lock. That lock covers what a row lock cannot: an older event of the object that
+appears (replayed, or committed late) while a newer one is being handled.
+
+Accounts take turns. Whose an event is, only the worker finds out, so the turn goes by the account that the event itself
+names, which is read when it is received (`inbox.lane`). A turn brings as many events as the tenant's weight says.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import asyncpg
 import msgspec
@@ -15,25 +20,73 @@ from colonnade.webhooks.attribute import Attribution
 
 State = Literal["pending", "done", "ignored", "quarantined", "dead"]
 
-_CLAIM = """
-with heads as materialized (
-    select id, event_id, endpoint, account, type, object_id, created, body, attempts
-    from inbox i
-    where state = 'pending' and not_before <= now() and not exists (
-        select from inbox earlier
-        where earlier.object_id = i.object_id and earlier.state = 'pending' and earlier.id < i.id
-    )
-    order by id limit $1 for update of i skip locked
+LANES = 10
+"""Accounts that take their turn in one batch."""
+RUN = 10
+"""Events of one Stripe object in one batch, at most."""
+
+_COLUMNS = "id, event_id, endpoint, account, type, object_id, created, body, attempts, lane, received_at"
+
+# `lanes` skips from one account to the next on the index: as many steps as accounts wait, however long the backlog.
+# Of an account's backlog only a window is searched for heads: one object's burst would else be read through each time.
+_CLAIM = f"""
+with recursive lanes as (
+    (select lane, not_before from inbox where state = 'pending' and lane > $2 order by lane, not_before limit 1)
+    union all
+    select next.* from lanes, lateral (
+        select lane, not_before from inbox
+        where state = 'pending' and lane > lanes.lane order by lane, not_before limit 1
+    ) next
+), turns as materialized (
+    select lane, coalesce(event_weight, 1) as weight
+    from (select lane from lanes where not_before <= now() limit {LANES}) ready
+    left join tenants on stripe_account = lane
+), shares as materialized (
+    select lane, ceil($1 * weight::float8 / sum(weight) over ())::bigint as share from turns
+), heads as materialized (
+    select head.* from shares, lateral (
+        select {_COLUMNS} from inbox i
+        where id = any (array(
+            select id from inbox where state = 'pending' and lane = shares.lane and not_before <= now()
+            order by not_before, id limit 20 * share
+        )) and state = 'pending' and not exists (
+            select from inbox earlier
+            where earlier.object_id = i.object_id and earlier.state = 'pending' and earlier.id < i.id
+        )
+        order by id limit share for update of i skip locked
+    ) head
+), ours as materialized (
+    select * from heads where pg_try_advisory_xact_lock(hashtextextended(object_id, 7))
 )
-select * from heads where pg_try_advisory_xact_lock(hashtextextended(object_id, 7))
-"""
+select * from ours
+"""  # noqa: S608 - only our own names are put in
+# What waits behind a head: it may be handled in the same batch, after it.
+_FOLLOWERS = f"""
+select next.* from unnest($1::bigint[], $2::text[]) head (id, object_id), lateral (
+    select {_COLUMNS} from inbox i
+    where i.object_id = head.object_id and state = 'pending' and i.id > head.id and not exists (
+        select from inbox later where later.object_id = i.object_id and later.state = 'pending'
+            and later.id <= i.id and later.not_before > now()
+    )
+    order by id limit {RUN - 1} for update
+) next
+"""  # noqa: S608
 _SETTLE = """
-update inbox set state = $2, reason = $3, attempts = $4, done_at = clock_timestamp(), tenant_id = $5, rung = $6
-where id = $1
+update inbox i set
+    state = s.state, reason = s.reason, error = s.error, tenant_id = s.tenant_id, rung = s.rung,
+    evidence = s.evidence::jsonb, attempts = i.attempts + s.attempt,
+    done_at = case when s.state = 'pending' then i.done_at else clock_timestamp() end,
+    not_before = case when s.state = 'pending' then clock_timestamp() + s.pause else i.not_before end
+from unnest(
+    $1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::int[], $8::interval[], $9::text[]
+) s (id, state, reason, error, tenant_id, rung, attempt, pause, evidence)
+where i.id = s.id
 """
-_POSTPONE = """
-update inbox set attempts = attempts + 1, not_before = clock_timestamp() + $2, reason = $3, tenant_id = $4, rung = $5
-where id = $1
+# Out of the way of the window above until their head is due again.
+_HOLD = """
+update inbox i set not_before = head.not_before from inbox head
+where head.id = any ($1) and i.object_id = head.object_id and i.state = 'pending'
+    and i.id > head.id and i.not_before < head.not_before
 """
 
 
@@ -49,29 +102,51 @@ class Claimed(msgspec.Struct, frozen=True):
     created: datetime
     body: bytes
     attempts: int
+    lane: str
+    received_at: datetime
 
 
-async def claim(connection: asyncpg.Connection, limit: int) -> list[Claimed]:
-    """At most *limit* events that are due, each of another Stripe object."""
-    return [Claimed(*row) for row in await connection.fetch(_CLAIM, limit)]
+class Outcome(NamedTuple):
+    """What becomes of an event: *state* `pending` tries it again after *pause* seconds.
+
+    *attempt* is 1 if this counts as a failed one; *error* is the traceback of the failure; *evidence* is what in it
+    names a tenant.
+    """
+
+    event: Claimed
+    state: State
+    reason: str | None = None
+    by: Attribution | None = None
+    error: str | None = None
+    attempt: int = 0
+    pause: float = 0
+    evidence: list[dict[str, str | None]] | None = None
 
 
-async def settle(
-    connection: asyncpg.Connection,
-    event: Claimed,
-    state: State,
-    *,
-    by: Attribution | None = None,
-    reason: str | None = None,
-    failed: bool = False,
-) -> None:
-    """Take the event out of the queue, for the tenant that it was attributed to; *failed* counts one more attempt."""
-    attempts = event.attempts + failed
-    await connection.execute(_SETTLE, event.id, state, reason, attempts, *(by or (None, None)))
+async def claim(connection: asyncpg.Connection, limit: int, after: str = "") -> list[Claimed]:
+    """About *limit* events that are due, of the accounts whose turn comes after that of the lane *after*.
+
+    Several of one Stripe object are in their order. Every lane is greater than "".
+    """
+    heads = [Claimed(*row) for row in await connection.fetch(_CLAIM, limit, after)]
+    if not heads or len(heads) >= limit:
+        return heads
+    keys = [head.id for head in heads], [head.object_id for head in heads]
+    return heads + [Claimed(*row) for row in await connection.fetch(_FOLLOWERS, *keys)]
 
 
-async def postpone(
-    connection: asyncpg.Connection, event: Claimed, seconds: float, *, by: Attribution | None = None, reason: str
-) -> None:
-    """Count an attempt, and leave the event in the queue; its Stripe object waits with it."""
-    await connection.execute(_POSTPONE, event.id, timedelta(seconds=seconds), reason, *(by or (None, None)))
+async def settle(connection: asyncpg.Connection, outcomes: Sequence[Outcome]) -> None:
+    """Note what became of a batch's events, in one statement."""
+    rows = [
+        (
+            *(outcome.event.id, outcome.state, outcome.reason, outcome.error),
+            *(outcome.by or (None, None)),
+            *(outcome.attempt, timedelta(seconds=outcome.pause)),
+            None if outcome.evidence is None else msgspec.json.encode(outcome.evidence).decode(),
+        )
+        for outcome in outcomes
+    ]
+    if rows:
+        await connection.execute(_SETTLE, *map(list, zip(*rows, strict=True)))
+    if held := [outcome.event.id for outcome in outcomes if outcome.state == "pending"]:
+        await connection.execute(_HOLD, held)

@@ -6,19 +6,26 @@ failing. The body, the signature and the secrets are never logged.
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Any, cast
 
+import structlog
 from litestar import asgi
 from litestar.exceptions import MethodNotAllowedException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import HTTPScope, Receive, Scope, Send
 
 from colonnade.errors import Invalid, NotFound, Unavailable
-from colonnade.observability import RECEIVED
+from colonnade.observability import RECEIVED, STORED, redact
 from colonnade.settings import Settings
-from colonnade.webhooks.envelope import decode
-from colonnade.webhooks.signature import BadSignature, verify
+from colonnade.webhooks.envelope import decode, identify
+from colonnade.webhooks.forensics import Keyring, Refused
+from colonnade.webhooks.refusals import Refusals
+from colonnade.webhooks.signature import BadSignature, WebhookSecret, verify
 from colonnade.webhooks.writer import InboxWriter, Received
+from colonnade_tenants.handlers import HANDLERS
+
+log = structlog.get_logger()
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of an event, at most."""
@@ -37,16 +44,26 @@ class Gone(Exception):
     """The client went away before its request was whole."""
 
 
+def keyring(settings: Settings) -> Keyring:
+    """The secrets of *settings*."""
+
+    def parsed(texts: tuple[str, ...]) -> tuple[WebhookSecret, ...]:
+        return tuple(map(WebhookSecret.parse, texts))
+
+    platform_secrets = parsed(settings.stripe_platform_webhook_secrets)
+    connect_secrets = parsed(settings.stripe_connect_webhook_secrets)
+    other_mode = parsed(settings.stripe_other_mode_webhook_secrets)
+    return Keyring({"platform": platform_secrets, "connect": connect_secrets}, other_mode)
+
+
 class Receiver:
     """What both endpoints of a process share."""
 
-    def __init__(self, settings: Settings, writer: InboxWriter) -> None:
-        self._secrets = {
-            "platform": settings.stripe_platform_webhook_secrets,
-            "connect": settings.stripe_connect_webhook_secrets,
-        }
+    def __init__(self, settings: Settings, writer: InboxWriter, refusals: Refusals) -> None:
+        self._secrets = keyring(settings).endpoints
         self._livemode = settings.livemode
         self._writer = writer
+        self._refusals = refusals
 
     async def deliver(self, endpoint: str, scope: HTTPScope, receive: Receive) -> str:
         """Store the request's event; what was done with it. Raises what `_ANSWERS` names, and `Gone`."""
@@ -57,13 +74,22 @@ class Receiver:
             raise NotFound("This endpoint is off: it has no secret.")
         body = await _body(scope, receive)
         signatures = [value for name, value in scope["headers"] if name == b"stripe-signature"]
-        verify(signatures, body, secrets, time.time())
+        now = time.time()
+        try:
+            verify(signatures, body, secrets, now)
+        except BadSignature:
+            self._refusals.note(Refused(endpoint, signatures, body, _announced(scope), now))
+            raise
         row = self._row(endpoint, body)
         await self._writer.store(row)
+        STORED.labels(endpoint, row.type if row.type in HANDLERS else "other").inc()
         return "stored" if row.state == "pending" else row.state
 
     def _row(self, endpoint: str, body: bytes) -> Received:
-        envelope = decode(body)
+        try:
+            envelope = decode(body)
+        except Invalid as error:
+            return self._unreadable(endpoint, body, error)
         ours = envelope.livemode == self._livemode
         return Received(
             event_id=envelope.id,
@@ -77,14 +103,41 @@ class Receiver:
             body=body,
             state="pending" if ours else "ignored",
             reason=None if ours else "livemode",
+            lane=envelope.lane,
         )
+
+    def _unreadable(self, endpoint: str, body: bytes, error: Invalid) -> Received:
+        """A dead letter: Stripe signed it, and would disable an endpoint that refuses it. Raises `Invalid`.
+
+        It can be replayed once a version of this program can read it.
+        """
+        least = identify(body, error)
+        log.error("event unreadable", event_id=least.id, type=least.type, error=str(error))
+        return Received(
+            event_id=least.id,
+            endpoint=endpoint,
+            account=None,
+            type=least.type,
+            object_id=least.id,
+            created=datetime.now(UTC),
+            api_version=None,
+            livemode=self._livemode,
+            body=body,
+            state="dead",
+            reason=redact(str(error))[:300],
+        )
+
+
+def _announced(scope: HTTPScope) -> int | None:
+    """The Content-Length."""
+    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(value[:20]) if value.isdigit() else None
 
 
 async def _body(scope: HTTPScope, receive: Receive) -> bytes:
     """The exact bytes that were sent."""
-    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     too_large = RequestEntityTooLarge(detail=f"An event has at most {BODY_LIMIT} bytes.")
-    if announced.isdigit() and int(announced[:20]) > BODY_LIMIT:
+    if (_announced(scope) or 0) > BODY_LIMIT:
         raise too_large
     body = bytearray()
     while True:

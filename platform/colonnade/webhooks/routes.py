@@ -1,18 +1,23 @@
-"""Routes of received events: the platform team sees all, a tenant its own."""
+"""Routes of received events: the platform team sees all and acts on them, a tenant sees its own."""
 
-from typing import Annotated, cast, get_args
+from datetime import datetime
+from typing import Annotated, Any, cast, get_args
 
-from litestar import get, post
+import msgspec
+from litestar import Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from colonnade.access.guard import Tenant
 from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page
-from colonnade.webhooks import events
+from colonnade.webhooks import actions, events, journey, refusals
+from colonnade.webhooks.actions import Replayed
 from colonnade.webhooks.events import EventView, Filter
 from colonnade.webhooks.inbox import State
+from colonnade.webhooks.journey import EventDetail
+from colonnade.webhooks.refusals import FailureView
 
 # Litestar keeps the name `state` to itself, and would name a wrong value by the argument instead: so it is read here.
 _STATES = get_args(State)
@@ -22,12 +27,64 @@ StateFilter = Annotated[
 ]
 TypeFilter = Annotated[str | None, QueryParameter(name="type", description="Only events of this type.")]
 TenantFilter = Annotated[str | None, QueryParameter(description="Only events of this tenant (`ten_…`).")]
+FromFilter = Annotated[
+    str | None, QueryParameter(name="from", description="Only events that Stripe made then or later (ISO 8601).")
+]
+ToFilter = Annotated[
+    str | None, QueryParameter(name="to", description="Only events that Stripe made before then (ISO 8601).")
+]
 
 
-def _state(text: str | None) -> State | None:
+class ReplayRequest(msgspec.Struct, rename={"created_from": "from", "created_to": "to"}, forbid_unknown_fields=True):
+    """Which events; at least one field. With *dry_run* they are only counted."""
+
+    type: str | None = None
+    tenant: str | None = None
+    state: State | None = None
+    created_from: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    created_to: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    dry_run: bool = False
+
+
+def parse_state(text: str | None) -> State | None:
+    """A state of events. Raises `Invalid`."""
     if text is not None and text not in _STATES:
         raise Invalid(f"One of {', '.join(_STATES)}.", "state")
     return cast("State | None", text)
+
+
+def parse_time(text: str | None, param: str) -> datetime | None:
+    """A time with its zone. Raises `Invalid`."""
+    try:
+        # In a query a plus sign is a space.
+        found = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError as error:
+        raise Invalid("Give a time such as 2026-12-01T00:00:00Z.", param) from error
+    if found is not None and found.tzinfo is None:
+        raise Invalid("Give the time's zone; Z for UTC.", param)
+    return found
+
+
+def _filter(
+    state: str | None,
+    event_type: str | None,
+    created_from: str | None,
+    created_to: str | None,
+    tenant: str | None = None,
+) -> Filter:
+    return Filter(
+        state=parse_state(state),
+        type=event_type,
+        tenant=tenant,
+        created_from=parse_time(created_from, "from"),
+        created_to=parse_time(created_to, "to"),
+    )
+
+
+def _by(request: Request[Any, Any, Any]) -> str:
+    """Whose key came with the request."""
+    key: str = request.state.principal.key
+    return key
 
 
 @get("/events", summary="List received events of all tenants, newest first")
@@ -38,8 +95,11 @@ async def list_events(
     event_state: StateFilter = None,
     event_type: TypeFilter = None,
     tenant: TenantFilter = None,
+    created_from: FromFilter = None,
+    created_to: ToFilter = None,
 ) -> Page[EventView]:
-    return await events.page(services, Filter(_state(event_state), event_type, tenant), after, limit)
+    wanted = _filter(event_state, event_type, created_from, created_to, tenant)
+    return await events.page(services.database, wanted, after, limit)
 
 
 @get("/tenants/{tenant:str}/events", summary="List the tenant's events, newest first")
@@ -50,13 +110,73 @@ async def list_tenant_events(
     after: After = None,
     event_state: StateFilter = None,
     event_type: TypeFilter = None,
+    created_from: FromFilter = None,
+    created_to: ToFilter = None,
 ) -> Page[EventView]:
-    return await events.tenant_page(services, current.id, Filter(_state(event_state), event_type), after, limit)
+    wanted = _filter(event_state, event_type, created_from, created_to)
+    return await events.tenant_page(services.database, current.id, wanted, after, limit)
+
+
+@get("/events/{event:str}", summary="Show an event with its payload and journey")
+async def show_event(event: FromPath[str], services: NamedDependency[Services]) -> EventDetail:
+    return await journey.show(services.database, event)
+
+
+@get("/tenants/{tenant:str}/events/{event:str}", summary="Show one of the tenant's events with its payload and journey")
+async def show_tenant_event(
+    event: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+) -> EventDetail:
+    return await journey.show_to_tenant(services.database, current.id, event)
 
 
 @post("/events/{event:str}/replay", summary="Attribute and handle an event anew", status_code=202)
-async def replay_event(event: FromPath[str], services: NamedDependency[Services]) -> EventView:
-    return await events.replay(services, event)
+async def replay_event(
+    event: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+) -> EventView:
+    return await actions.replay(services.database, event, _by(request))
 
 
-ROUTES = (list_events, list_tenant_events, replay_event)
+@post("/events/{event:str}/release", summary="Attribute a quarantined event anew", status_code=202)
+async def release_event(
+    event: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+) -> EventView:
+    return await actions.release(services.database, event, _by(request))
+
+
+@post("/events/{event:str}/ignore", summary="Take an event out for good", status_code=200)
+async def ignore_event(
+    event: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+) -> EventView:
+    return await actions.ignore(services.database, event, _by(request))
+
+
+@post("/events/replay", summary="Attribute and handle many events anew, or count them", status_code=202)
+async def replay_events(
+    data: JSONBody[ReplayRequest], services: NamedDependency[Services], request: Request[Any, Any, Any]
+) -> Replayed:
+    wanted = Filter(
+        state=data.state,
+        type=data.type,
+        tenant=data.tenant,
+        created_from=data.created_from,
+        created_to=data.created_to,
+    )
+    return await actions.replay_many(services.database, wanted, _by(request), dry_run=data.dry_run)
+
+
+@get("/webhooks/failures", summary="Why deliveries were refused for their signature, the latest cause first")
+async def list_failures(services: NamedDependency[Services]) -> Page[FailureView]:
+    return Page(await refusals.recent(services.database))
+
+
+ROUTES = (
+    list_failures,
+    list_events,
+    list_tenant_events,
+    show_event,
+    show_tenant_event,
+    replay_events,
+    replay_event,
+    release_event,
+    ignore_event,
+)

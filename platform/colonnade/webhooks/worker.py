@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,9 +12,13 @@ import structlog
 from colonnade.database.connections import connect, create_pool, verify
 from colonnade.database.roles import Duty
 from colonnade.heartbeat import beat
+from colonnade.observability import metrics_server
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.dispatch import Dispatcher
+from colonnade.webhooks.extensions import Extension, Extensions, installed
+from colonnade.webhooks.retention import prune_periodically
+from colonnade.webhooks.sweeping import sweep_periodically
 from colonnade.webhooks.writer import CHANNEL
 from colonnade_tenants.handlers import HANDLERS, Handler
 
@@ -37,11 +41,13 @@ class Worker:
         data_dir: Path,
         concurrency: int = 2,
         handlers: Mapping[str, Handler] = HANDLERS,
+        extensions: Sequence[Extension] = (),
     ) -> None:
         self._url = database_url
         self._data_dir = data_dir
         self._concurrency = concurrency
-        self._dispatcher = Dispatcher(gateway, handlers)
+        self._extensions = Extensions(gateway, extensions)
+        self._dispatcher = Dispatcher(gateway, handlers, self._extensions)
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -68,6 +74,7 @@ class Worker:
             found = 0
             try:
                 found = await self._dispatcher.batch(pool)
+                found += await self._extensions.retry(pool)
             except _LOST as error:
                 log.warning("batch given up", error=type(error).__name__, reason=str(error).partition("\n")[0])
             except Exception as error:
@@ -98,12 +105,20 @@ class Worker:
 
 
 async def work(settings: Settings, database_url: str, concurrency: int) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises `UnsafeLogin`, and what connecting raises."""
+    """Run a worker until SIGTERM or SIGINT. Raises `UnsafeLogin`, `ExtensionBroken`, and what connecting raises."""
     gateway = StripeGateway(settings)
-    worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency)
+    worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency, extensions=installed())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+    beside = [prune_periodically(database_url, settings.event_retention_days)]
+    if settings.sweep_seconds:
+        beside.append(sweep_periodically(settings, database_url, gateway))
+    tasks = [asyncio.create_task(each) for each in beside]
     try:
-        await worker.run()
+        with metrics_server(settings.host, settings.worker_metrics_port):
+            await worker.run()
     finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await gateway.close()

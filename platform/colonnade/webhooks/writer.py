@@ -42,6 +42,8 @@ class Received(NamedTuple):
     body: bytes
     state: str
     reason: str | None
+    lane: str = "-"
+    swept: bool = False
 
 
 _ARRAYS = ", ".join(
@@ -49,12 +51,10 @@ _ARRAYS = ", ".join(
     for number, name in enumerate(Received._fields, 1)
 )
 # Without a conflict target, since naming one would take the right to read the table.
-_INSERT = f"""
-with stored as (
-    insert into inbox ({", ".join(Received._fields)}) select * from unnest({_ARRAYS}) on conflict do nothing
-)
-select pg_notify('{CHANNEL}', '')
+INSERT = f"""
+insert into inbox ({", ".join(Received._fields)}) select * from unnest({_ARRAYS}) on conflict do nothing
 """  # noqa: S608 - only our own names are put in
+_INSERT = f"with stored as ({INSERT}) select pg_notify('{CHANNEL}', '')"
 
 
 class InboxWriter:

@@ -1,11 +1,11 @@
-"""The statements of `store`: a customer's facts in, its entitlements and their history out."""
+"""The statements of `store`: a customer's facts in, its entitlements and their history out; one round trip each."""
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Text, any_, bindparam, delete, func, or_, select
+from sqlalchemy import BigInteger, FromClause, Text, bindparam, cast, delete, func, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from colonnade_tenants.partition import TENANT, Statement
+from colonnade_tenants.partition import TENANT, Statement, json_rows
 from colonnade_tenants.tables import (
     entitlement_changes,
     entitlements,
@@ -16,10 +16,13 @@ from colonnade_tenants.tables import (
     subscriptions,
 )
 
+ENTITLEMENT = ("feature", "kind", "value", "valid_from", "valid_until", "sources")
+CHANGE = ("sequence", "feature", "before", "after")
+
 _CUSTOMER: Any = bindparam("customer", type_=BigInteger)
 _OF_CUSTOMER = (entitlements.c.tenant_id == TENANT, entitlements.c.customer_id == _CUSTOMER)
 
-SUBSCRIPTION_ITEMS = Statement(
+_ITEMS = (
     select(
         subscriptions.c.id.label("subscription"),
         subscriptions.c.status,
@@ -41,10 +44,10 @@ SUBSCRIPTION_ITEMS = Statement(
         )
     )
     .where(subscriptions.c.tenant_id == TENANT, subscriptions.c.customer_id == _CUSTOMER)
-    .order_by(subscriptions.c.id)
+    .cte("items")
 )
 
-PLAN_GRANTS = Statement(
+_GRANTS = (
     select(
         plans.c.key,
         plans.c.price,
@@ -65,51 +68,53 @@ PLAN_GRANTS = Statement(
     )
     .where(
         plans.c.tenant_id == TENANT,
-        or_(
-            plans.c.price == any_(bindparam("prices", type_=ARRAY(Text))),
-            plans.c.product == any_(bindparam("products", type_=ARRAY(Text))),
-        ),
+        or_(plans.c.price.in_(select(_ITEMS.c.price)), plans.c.product.in_(select(_ITEMS.c.product))),
     )
-    .order_by(plans.c.key)
+    .subquery("grants")
 )
 
-ENTITLEMENTS = Statement(
+_PRESENT = select(*(entitlements.c[name] for name in ENTITLEMENT)).where(*_OF_CUSTOMER).subquery("present")
+
+
+def _all(rows: FromClause, name: str) -> Any:
+    # As text: SQLAlchemy's connections decode JSON, asyncpg's own do not.
+    return select(cast(func.json_agg(literal_column(name)), Text)).select_from(rows).scalar_subquery()
+
+
+FACTS = Statement(
     select(
-        entitlements.c.feature,
-        entitlements.c.kind,
-        entitlements.c.value,
-        entitlements.c.valid_from,
-        entitlements.c.valid_until,
-        entitlements.c.sources,
-    ).where(*_OF_CUSTOMER)
-)
-
-DELETE_ENTITLEMENT = Statement(
-    delete(entitlements).where(
-        *_OF_CUSTOMER,
-        entitlements.c.feature == bindparam("of_feature"),
-        entitlements.c.valid_from == bindparam("since", type_=DateTime(timezone=True)),
+        _all(_ITEMS, "items").label("items"),
+        _all(_GRANTS, "grants").label("grants"),
+        _all(_PRESENT, "present").label("present"),
+        select(func.coalesce(func.max(entitlement_changes.c.sequence), 0))
+        .where(entitlement_changes.c.tenant_id == TENANT, entitlement_changes.c.customer_id == _CUSTOMER)
+        .scalar_subquery()
+        .label("sequence"),
     )
 )
 
-ADD_ENTITLEMENT = Statement(
-    insert(entitlements).values(
-        tenant_id=TENANT,
-        customer_id=_CUSTOMER,
-        **{name: bindparam(name) for name in ("feature", "kind", "value", "valid_from", "valid_until", "sources")},
-    )
+_GONE = json_rows("gone", entitlements.c.feature, entitlements.c.valid_from)
+_WANTED = json_rows("wanted", *(entitlements.c[name] for name in ENTITLEMENT))
+_CHANGES = json_rows("changes", *(entitlement_changes.c[name] for name in CHANGE))
+
+_DELETE = delete(entitlements).where(
+    *_OF_CUSTOMER,
+    tuple_(entitlements.c.feature, entitlements.c.valid_from).in_(select(_GONE.c.feature, _GONE.c.valid_from)),
+)
+_ADD = insert(entitlements).from_select(
+    ["tenant_id", "customer_id", *ENTITLEMENT], select(TENANT, _CUSTOMER, *(_WANTED.c[name] for name in ENTITLEMENT))
+)
+# An upsert: what is replaced under its own key must not be deleted by the same statement.
+_PUT = _ADD.on_conflict_do_update(
+    index_elements=["tenant_id", "customer_id", "feature", "valid_from"],
+    set_={name: _ADD.excluded[name] for name in ENTITLEMENT if name not in ("feature", "valid_from")},
 )
 
-LAST_SEQUENCE = Statement(
-    select(func.coalesce(func.max(entitlement_changes.c.sequence), 0).label("sequence")).where(
-        entitlement_changes.c.tenant_id == TENANT, entitlement_changes.c.customer_id == _CUSTOMER
+WRITE = Statement(
+    insert(entitlement_changes)
+    .from_select(
+        ["tenant_id", "customer_id", "cause", *CHANGE],
+        select(TENANT, _CUSTOMER, bindparam("cause", type_=Text), *(_CHANGES.c[name] for name in CHANGE)),
     )
-)
-
-ADD_CHANGE = Statement(
-    insert(entitlement_changes).values(
-        tenant_id=TENANT,
-        customer_id=_CUSTOMER,
-        **{name: bindparam(name) for name in ("sequence", "feature", "before", "after", "cause")},
-    )
+    .add_cte(_DELETE.cte("deleted"), _PUT.cte("put"))
 )

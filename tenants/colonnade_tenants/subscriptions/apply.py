@@ -6,8 +6,10 @@ import msgspec
 
 from colonnade_tenants import customers, locks
 from colonnade_tenants.events import Event
-from colonnade_tenants.order import NOTHING, Stamp, digest, settle, supersedes
+from colonnade_tenants.fields import id_of
+from colonnade_tenants.order import NOTHING
 from colonnade_tenants.partition import TenantConnection
+from colonnade_tenants.snapshots import Held, later
 from colonnade_tenants.stripe import TenantStripe
 from colonnade_tenants.subscriptions import mirror
 from colonnade_tenants.subscriptions.mirror import TERMINAL, Mirrored
@@ -19,13 +21,10 @@ from colonnade_tenants.subscriptions.snapshot import (
     SubscriptionItem,
     before,
     facts,
-    id_of,
 )
 
 _CREATED = "customer.subscription.created"
 _PAGE = 100  # Stripe's largest
-READ = "read"
-"""`source_event` of what no event said so far: it was read."""
 
 
 async def apply(tenant: TenantConnection, stripe: TenantStripe, snapshot: Subscription, event: Event) -> int | None:
@@ -37,45 +36,28 @@ async def apply(tenant: TenantConnection, stripe: TenantStripe, snapshot: Subscr
     await locks.read_catalogue(tenant)
     customer_id = await customers.by_stripe_id(tenant, id_of(snapshot.customer))
     old = await mirror.load(tenant, snapshot.id)
-    new = await _weigh(stripe, snapshot, event, customer_id, old)
-    new = msgspec.structs.replace(new, past_due=_past_due(old, new.facts, snapshot, event))
+    held = await _weigh(stripe, snapshot, event, old.held if old else None)
+    new = Mirrored(snapshot.id, customer_id, held, _past_due(old, held.facts, snapshot, event))
     if new == old:
         return None
     await mirror.save(tenant, new, old)
-    return None if old and (old.facts, old.past_due) == (new.facts, new.past_due) else new.customer_id
+    return None if old and (old.held.facts, old.past_due) == (held.facts, new.past_due) else customer_id
 
 
-async def _weigh(
-    stripe: TenantStripe, snapshot: Subscription, event: Event, customer_id: int, old: Mirrored | None
-) -> Mirrored:
-    """The later of *snapshot* and *old*; `past_due` is still to be told."""
-    stamp = Stamp(event.created, snapshot.status in TERMINAL, digest(facts(snapshot)), _before(snapshot, event))
-    news = old is None or _is_news(stamp, old.stamp(), partial=snapshot.items.has_more)
-    if old is None or news:
-        found = await _complete(stripe, snapshot)
-        return Mirrored(snapshot.id, customer_id, found, PastDue(), event.created, event.id, stamp.before)
-    if news is None:
-        return await _reread(stripe, event, stamp, old)
-    if (stamp.created, stamp.facts) != (old.source_created, old.stamp().facts):
-        return old
-    name = event.id if old.source_event == READ else min(event.id, old.source_event)
-    return msgspec.structs.replace(old, source_event=name, source_before=settle(stamp, old.stamp()))
+async def _weigh(stripe: TenantStripe, snapshot: Subscription, event: Event, old: Held[Facts] | None) -> Held[Facts]:
+    """The later of *snapshot* and *old*."""
+
+    async def reread() -> Facts:
+        now = msgspec.convert(await stripe.get(f"/v1/subscriptions/{snapshot.id}"), Subscription)
+        return await _complete(stripe, now)
+
+    said = Held(facts(snapshot), event.created, event.id, _before(snapshot, event))
+    held = await later(said, old, stage=_stage, reread=reread, partial=snapshot.items.has_more)
+    return held if held is not said else msgspec.structs.replace(said, facts=await _complete(stripe, snapshot))
 
 
-def _is_news(new: Stamp, old: Stamp, *, partial: bool) -> bool | None:
-    """As `supersedes`; but what shows only some of the items cannot be compared."""
-    tie = (new.final, new.created) == (old.final, old.created)
-    return None if partial and tie else supersedes(new, old)
-
-
-async def _reread(stripe: TenantStripe, event: Event, stamp: Stamp, old: Mirrored) -> Mirrored:
-    """What Stripe says now, under the `created` that the two have in common: anything later still is news."""
-    now = msgspec.convert(await stripe.get(f"/v1/subscriptions/{old.id}"), Subscription)
-    found = await _complete(stripe, now)
-    if found == old.facts or (old.facts.status in TERMINAL and found.status not in TERMINAL):
-        return msgspec.structs.replace(old, source_before=None)
-    name = event.id if digest(found) == stamp.facts else READ
-    return msgspec.structs.replace(old, facts=found, source_event=name, source_before=None)
+def _stage(found: Facts) -> int:
+    return int(found.status in TERMINAL)
 
 
 async def _complete(stripe: TenantStripe, snapshot: Subscription) -> Facts:

@@ -5,29 +5,21 @@ periods for instance are not on the items, fails with the field's path instead o
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
+from colonnade_tenants.fields import Reference, Seconds, id_of, moment, optional_id, optional_moment
 from colonnade_tenants.order import digest, rewind
-
-Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
-"""Unix seconds, up to the year 9999."""
-
-
-class Expanded(Struct, frozen=True):
-    """An object in place of its id: events carry ids, replies to a read may have been expanded."""
-
-    id: str
 
 
 class Price(Struct, frozen=True):
     """The price of an item; its product is what the plan may mean."""
 
     id: str
-    product: str | Expanded
+    product: Reference
 
 
 class SubscriptionItem(Struct, frozen=True, kw_only=True):
@@ -51,7 +43,7 @@ class Subscription(Struct, frozen=True):
     """A subscription as an event or a read shows it."""
 
     id: str
-    customer: str | Expanded
+    customer: Reference
     status: str
     start_date: Seconds
     cancel_at: Seconds | None
@@ -59,8 +51,8 @@ class Subscription(Struct, frozen=True):
     canceled_at: Seconds | None
     ended_at: Seconds | None
     trial_end: Seconds | None
-    schedule: str | Expanded | None
-    on_behalf_of: str | Expanded | None
+    schedule: Reference | None
+    on_behalf_of: Reference | None
     items: ItemList
 
 
@@ -99,14 +91,14 @@ def facts(subscription: Subscription, items: list[SubscriptionItem] | None = Non
     """What the mirror keeps; *items* if they are more than the first page."""
     return Facts(
         status=subscription.status,
-        started_at=_time(subscription.start_date),
-        cancel_at=_optional_time(subscription.cancel_at),
+        started_at=moment(subscription.start_date),
+        cancel_at=optional_moment(subscription.cancel_at),
         cancel_at_period_end=subscription.cancel_at_period_end,
-        canceled_at=_optional_time(subscription.canceled_at),
-        ended_at=_optional_time(subscription.ended_at),
-        trial_end=_optional_time(subscription.trial_end),
-        schedule=_optional_id(subscription.schedule),
-        on_behalf_of=_optional_id(subscription.on_behalf_of),
+        canceled_at=optional_moment(subscription.canceled_at),
+        ended_at=optional_moment(subscription.ended_at),
+        trial_end=optional_moment(subscription.trial_end),
+        schedule=optional_id(subscription.schedule),
+        on_behalf_of=optional_id(subscription.on_behalf_of),
         items=tuple(sorted(map(_item, subscription.items.data if items is None else items), key=lambda item: item.id)),
     )
 
@@ -120,29 +112,12 @@ def before(raw: bytes | msgspec.Raw, previous: Mapping[str, Any]) -> bytes | Non
     return None if subscription.items.has_more else digest(facts(subscription))
 
 
-def id_of(value: str | Expanded) -> str:
-    """The id of an object that may have been expanded."""
-    return value if isinstance(value, str) else value.id
-
-
-def _optional_id(value: str | Expanded | None) -> str | None:
-    return None if value is None else id_of(value)
-
-
-def _time(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _optional_time(seconds: int | None) -> datetime | None:
-    return None if seconds is None else _time(seconds)
-
-
 def _item(item: SubscriptionItem) -> Item:
     return Item(
         id=item.id,
         price=item.price.id,
         product=id_of(item.price.product),
         quantity=1 if item.quantity is None else item.quantity,
-        current_period_start=_time(item.current_period_start),
-        current_period_end=_time(item.current_period_end),
+        current_period_start=moment(item.current_period_start),
+        current_period_end=moment(item.current_period_end),
     )

@@ -1,0 +1,1 @@
+"""The words, options and exit codes of groups of commands."""

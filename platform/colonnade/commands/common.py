@@ -1,0 +1,63 @@
+"""What commands share: settings, the database, and failures as sentences."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+import rich_click as click
+
+from colonnade.database.connections import verify
+from colonnade.database.locate import open_database
+from colonnade.database.roles import RolesMissing, UnsafeLogin
+from colonnade.database.server_user import EmbeddedPostgresError
+from colonnade.demo.errors import DemoError
+from colonnade.errors import DomainError
+from colonnade.observability import configure_logging
+from colonnade.settings import Settings, SettingsError
+
+
+def note(line: str) -> None:
+    """One line of progress, on standard error."""
+    click.echo(line, err=True)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Known failures end the command with their sentence and exit code 1, not with a traceback."""
+    try:
+        yield
+    except RolesMissing as error:
+        note(f"{error}. Have the database administrator run this once, and give the login of the service a password")
+        note("(`\\password` in psql), then repeat the command:\n")
+        click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
+        sys.exit(1)
+    except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError, DomainError) as error:
+        note(str(error))
+        sys.exit(1)
+    except OSError as error:
+        note(f"Cannot go on: {error}")
+        sys.exit(1)
+
+
+def load(*needs: str) -> Settings:
+    """The settings, with logging set up by them."""
+    settings = Settings.load(os.environ, needs=needs)
+    configure_logging(settings.log_level.upper(), settings.log_format)
+    return settings
+
+
+@contextmanager
+def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
+    """The settings, and the URL of a database that is migrated and whose login is safe to serve with."""
+    with sentences():
+        settings = load(*needs)
+        with open_database(settings, note) as urls:
+            try:
+                asyncio.run(verify(urls.service))
+            except asyncpg.PostgresError as error:
+                note(f"The database does not let the service in: {error}. If it is new, run `colonnade migrate` first.")
+                sys.exit(1)
+            yield settings, urls.service

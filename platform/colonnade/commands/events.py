@@ -1,0 +1,177 @@
+"""`colonnade events`: the inbox on the command line."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar, get_args
+
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+
+from colonnade.commands.common import note, serving
+from colonnade.database.connections import Database, connect
+from colonnade.database.roles import Duty
+from colonnade.webhooks import actions, journey, retention
+from colonnade.webhooks import events as inbox_events
+from colonnade.webhooks.events import EventView, Filter
+from colonnade.webhooks.inbox import State
+
+T = TypeVar("T")
+BY = "command line"
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+_TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"])
+_FILTERS = (
+    click.option("--state", type=click.Choice(get_args(State)), help="Only events in this state."),
+    click.option("--type", "event_type", help="Only events of this type."),
+    click.option("--tenant", help="Only events of this tenant (ten_…)."),
+    click.option("--from", "created_from", type=_TIMES, help="Only events that Stripe made then or later, UTC."),
+    click.option("--to", "created_to", type=_TIMES, help="Only events that Stripe made before then, UTC."),
+)
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* the options that choose events."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def _filter(
+    state: State | None,
+    event_type: str | None,
+    tenant: str | None,
+    created_from: datetime | None,
+    created_to: datetime | None,
+) -> Filter:
+    return Filter(
+        state=state,
+        type=event_type,
+        tenant=tenant,
+        created_from=created_from and created_from.replace(tzinfo=UTC),
+        created_to=created_to and created_to.replace(tzinfo=UTC),
+    )
+
+
+def _run(work: Callable[[Database], Awaitable[T]]) -> T:
+    async def run(database_url: str) -> T:
+        async with Database(database_url) as database:
+            return await work(database)
+
+    with serving() as (_settings, database_url):
+        return asyncio.run(run(database_url))
+
+
+def _json(value: Any) -> None:
+    click.echo(msgspec.json.encode(value).decode())
+
+
+@click.group()
+def events() -> None:
+    """Received events: look, replay, release from quarantine, ignore."""
+
+
+@events.command("list")
+@filtered
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100), help="Events, at most.")
+@as_json_option
+def list_events(limit: int, as_json: bool, **wanted: Any) -> None:
+    """List received events, newest first."""
+    page = _run(lambda database: inbox_events.page(database, _filter(**wanted), None, limit))
+    if as_json:
+        _json(page)
+        return
+    table = Table("Event", "Type", "State", "Tenant", "Created", "Tries", "Reason", box=None)
+    for each in page.data:
+        created = f"{each.created_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(each.id, each.type, each.state, each.tenant or "", created, str(each.attempts), each.reason or "")
+    Console().print(table)
+    if page.next is not None:
+        note("There are more: narrow the filters, or raise --limit.")
+
+
+@events.command("show")
+@click.argument("event")
+@as_json_option
+def show_event(event: str, as_json: bool) -> None:
+    """Show an event with its payload and its journey."""
+    found = _run(lambda database: journey.show(database, event))
+    if as_json:
+        _json(found)
+        return
+    console = Console()
+    console.print(f"{found.id}  {found.type}  {found.state}", highlight=False)
+    table = Table("When", "What", "By", "Detail", box=None)
+    for step in found.journey:
+        when = f"{step.at:%Y-%m-%d %H:%M:%S}" if step.at else ""
+        table.add_row(when, step.what, step.by or "", step.detail or "")
+    for effect in found.effects:
+        table.add_row(f"{effect.at:%Y-%m-%d %H:%M:%S}", "changed", effect.customer, effect.feature)
+    console.print(table)
+    if found.error:
+        console.print(found.error, markup=False, highlight=False)
+    console.print_json(bytes(found.payload).decode())
+
+
+@events.command("replay")
+@click.argument("event", required=False)
+@filtered
+@click.option("--dry-run", is_flag=True, help="Change nothing; say how many events it would be.")
+@as_json_option
+def replay(event: str | None, dry_run: bool, as_json: bool, **wanted: Any) -> None:
+    """Attribute and handle anew: one EVENT, or all that the options name."""
+    chosen = _filter(**wanted)
+    if (event is None) == (chosen == Filter()):
+        raise click.UsageError("Name one event, or choose many by options.")
+    if event is not None:
+        if dry_run:
+            raise click.UsageError("--dry-run goes with the options that choose many.")
+        _changed(_run(lambda database: actions.replay(database, event, BY)), as_json)
+        return
+    done = _run(lambda database: actions.replay_many(database, chosen, BY, dry_run=dry_run))
+    if as_json:
+        _json(done)
+        return
+    table = Table("Type", "Events", box=None)
+    for event_type, count in sorted(done.by_type.items()):
+        table.add_row(event_type, str(count))
+    Console().print(table)
+    note(f"{done.events} events {'would be' if dry_run else 'were'} put back into the queue.")
+
+
+@events.command("release")
+@click.argument("event")
+@as_json_option
+def release(event: str, as_json: bool) -> None:
+    """Attribute a quarantined event anew."""
+    _changed(_run(lambda database: actions.release(database, event, BY)), as_json)
+
+
+@events.command("ignore")
+@click.argument("event")
+@as_json_option
+def ignore(event: str, as_json: bool) -> None:
+    """Take an event out for good."""
+    _changed(_run(lambda database: actions.ignore(database, event, BY)), as_json)
+
+
+@events.command("prune")
+def prune() -> None:
+    """Delete events that are done or ignored and older than COLONNADE_EVENT_RETENTION_DAYS, as the worker does."""
+
+    async def run(database_url: str, days: int) -> int:
+        connection = await connect(database_url, Duty.WORKER)
+        try:
+            return await retention.prune(connection, days)
+        finally:
+            await connection.close()
+
+    with serving() as (settings, database_url):
+        deleted = asyncio.run(run(database_url, settings.event_retention_days))
+        note(f"{deleted} events older than {settings.event_retention_days} days were deleted.")
+
+
+def _changed(event: EventView, as_json: bool) -> None:
+    _json(event) if as_json else note(f"{event.id} is {event.state}.")

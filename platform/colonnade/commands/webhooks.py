@@ -1,0 +1,84 @@
+"""`colonnade webhooks`: the endpoints at Stripe."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+
+from colonnade.commands.common import note, serving
+from colonnade.database.connections import connect
+from colonnade.database.roles import Duty
+from colonnade.settings import Settings, variable
+from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks import endpoint_status
+from colonnade.webhooks.provision import Provisioned, provision, remove_old
+
+
+@click.group()
+def webhooks() -> None:
+    """The webhook endpoints at Stripe."""
+
+
+@asynccontextmanager
+async def _open(settings: Settings, database_url: str) -> AsyncIterator[tuple[asyncpg.Connection, StripeGateway]]:
+    gateway = StripeGateway(settings)
+    try:
+        connection = await connect(database_url, Duty.PLATFORM)
+        try:
+            yield connection, gateway
+        finally:
+            await connection.close()
+    finally:
+        await gateway.close()
+
+
+@webhooks.command("provision")
+@click.option("--roll", is_flag=True, help="Make another endpoint of each kind: new secrets, delivered beside the old.")
+@click.option("--remove-old", "remove", is_flag=True, help="Delete all but the newest endpoint of each kind.")
+def provision_endpoints(roll: bool, remove: bool) -> None:
+    """Make or mend both endpoints at Stripe, and print the secrets of new ones, this once."""
+    if roll and remove:
+        raise click.UsageError("First --roll; then, with the new secrets in use, --remove-old.")
+
+    async def run(settings: Settings, database_url: str) -> list[Provisioned]:
+        async with _open(settings, database_url) as (connection, gateway):
+            if remove:
+                return await remove_old(connection, gateway.platform)
+            return await provision(connection, gateway.platform, settings.base_url, roll=roll)
+
+    with serving("stripe_api_key") as (settings, database_url):
+        for each in asyncio.run(run(settings, database_url)):
+            note(f"{each.kind}: {each.id} {each.done} ({each.url})")
+            if each.secret:
+                field = f"stripe_{each.kind}_webhook_secrets"
+                click.echo(f"{variable(field)}={','.join((each.secret, *getattr(settings, field)))}")
+
+
+@webhooks.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def show_status(as_json: bool) -> None:
+    """Compare the endpoints at Stripe with what is needed; exit 1 if they differ."""
+
+    async def run(settings: Settings, database_url: str) -> endpoint_status.Status:
+        async with _open(settings, database_url) as (connection, gateway):
+            return await endpoint_status.status(connection, gateway, settings)
+
+    with serving("stripe_api_key") as (settings, database_url):
+        found = asyncio.run(run(settings, database_url))
+        click.echo(msgspec.json.encode(found).decode()) if as_json else _print(found)
+        sys.exit(1 if found.drifts else 0)
+
+
+def _print(found: endpoint_status.Status) -> None:
+    table = Table("Kind", "Endpoint", "API version", "Last event came", box=None)
+    for each in found.endpoints:
+        table.add_row(each.kind, each.id, each.api_version, found.last_received[each.kind] or "never")
+    Console().print(table)
+    for drift in found.drifts:
+        click.echo(f"{drift.kind}{f' {drift.endpoint}' if drift.endpoint else ''}: {drift.problem}")

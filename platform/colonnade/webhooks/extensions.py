@@ -1,0 +1,137 @@
+"""Operators' own handlers: entry points of the group `colonnade.handlers`, each named by the event type it handles.
+
+One runs after the core handler, as the event's tenant, in a savepoint of its own. What it raises undoes its own effects
+and nothing else; the call is noted and tried again by itself, while later events of the object go on. So an extension
+may see events of one object out of order, and has to compare their `created`, as Stripe's own advice is.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib.metadata import entry_points
+from typing import NamedTuple
+
+import asyncpg
+import structlog
+
+from colonnade.settings import SettingsError
+from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks.delivery import Delivery, read
+from colonnade.webhooks.event_stripe import EventStripe
+from colonnade.webhooks.inbox import Claimed
+from colonnade.webhooks.retries import pause, sentence
+from colonnade_tenants.handlers import Handler
+from colonnade_tenants.partition import Savepoints
+
+log = structlog.get_logger()
+
+GROUP = "colonnade.handlers"
+BATCH = 20
+ATTEMPTS = 12
+"""Tries of a failing call: with the pauses, some two hours."""
+TIMEOUT = 30
+"""Seconds for one call."""
+
+_NOTE = """
+insert into extension_calls (inbox_id, tenant_id, extension, attempts, reason, not_before)
+values ($1, $2, $3, 1, $4, clock_timestamp() + $5)
+on conflict (inbox_id, extension) do update set
+    state = 'pending', attempts = 1, reason = excluded.reason, not_before = excluded.not_before, done_at = null
+"""
+_CLAIM = f"""
+select c.id, c.extension, c.tenant_id, c.attempts, {", ".join(f"i.{name}" for name in Claimed.__struct_fields__)}
+from extension_calls c join inbox i on i.id = c.inbox_id
+where c.state = 'pending' and c.not_before <= now()
+order by c.not_before limit {BATCH} for update of c skip locked
+"""  # noqa: S608 - only our own names are put in
+_SETTLE = """
+update extension_calls set state = $2, attempts = attempts + 1, reason = $3, not_before = clock_timestamp() + $4,
+    done_at = case when $2 = 'pending' then null else clock_timestamp() end
+where id = $1
+"""
+
+
+class ExtensionBroken(SettingsError):
+    """An entry point cannot be loaded, or is no handler."""
+
+
+class Extension(NamedTuple):
+    """A handler that an installed package adds; *name* is its entry point's `package.module:function`."""
+
+    name: str
+    event_type: str
+    handler: Handler
+
+
+def installed() -> list[Extension]:
+    """What the installed packages add. Raises `ExtensionBroken`: better no worker than one that leaves them out."""
+    found = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        try:
+            handler = entry.load()
+        except Exception as error:
+            raise ExtensionBroken([f"The handler {entry.value} of {entry.name} cannot be loaded: {error}"]) from error
+        if not inspect.iscoroutinefunction(handler):
+            raise ExtensionBroken([f"The handler {entry.value} of {entry.name} is not an async function"])
+        found.append(Extension(entry.value, entry.name, handler))
+    return found
+
+
+class Extensions:
+    """Calls the extensions of an event, and those again that failed."""
+
+    def __init__(self, gateway: StripeGateway, extensions: Sequence[Extension] = ()) -> None:
+        self._gateway = gateway
+        self._by_type: dict[str, list[Extension]] = {}
+        for extension in extensions:
+            self._by_type.setdefault(extension.event_type, []).append(extension)
+
+    def __contains__(self, event_type: str) -> bool:
+        return event_type in self._by_type
+
+    async def run(self, points: Savepoints, delivery: Delivery, tenant_id: int) -> None:
+        """Call each extension of the event, whose core handler has succeeded in this transaction."""
+        for extension in self._by_type.get(delivery.row.type, ()):
+            error = await self._call(points, delivery, tenant_id, extension)
+            if error is not None:
+                values = delivery.row.id, tenant_id, extension.name, sentence(error), timedelta(seconds=pause(1))
+                async with points.tenant(tenant_id):
+                    await points.connection.execute(_NOTE, *values)
+
+    async def retry(self, pool: asyncpg.Pool) -> int:
+        """Call those again that failed and are due; how many calls that were."""
+        if not self._by_type:
+            return 0
+        async with pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(_CLAIM)
+            points = Savepoints(connection)
+            for call, name, tenant_id, attempts, *columns in rows:
+                delivery = read(Claimed(*columns))
+                extension = self._named(delivery.row.type, name)
+                if extension is None:
+                    await connection.execute(_SETTLE, call, "dead", "It is not installed any more.", timedelta())
+                    continue
+                error = await self._call(points, delivery, tenant_id, extension)
+                state = "done" if error is None else "dead" if attempts + 1 >= ATTEMPTS else "pending"
+                reason = None if error is None else sentence(error)
+                await connection.execute(_SETTLE, call, state, reason, timedelta(seconds=pause(attempts + 1)))
+        return len(rows)
+
+    def _named(self, event_type: str, name: str) -> Extension | None:
+        return next((each for each in self._by_type.get(event_type, ()) if each.name == name), None)
+
+    async def _call(
+        self, points: Savepoints, delivery: Delivery, tenant_id: int, extension: Extension
+    ) -> Exception | None:
+        """What it raised, its effects undone; None: nothing."""
+        row = delivery.row
+        try:
+            async with asyncio.timeout(TIMEOUT), points.tenant(tenant_id) as tenant:
+                await extension.handler(delivery.event, tenant, EventStripe(self._gateway, tenant, row))
+        except Exception as error:
+            if points.connection.is_closed():  # the database's doing, not the extension's
+                raise
+            log.warning("extension failed", event_id=row.event_id, extension=extension.name, error=sentence(error))
+            return error
+        return None

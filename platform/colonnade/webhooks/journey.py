@@ -1,0 +1,114 @@
+"""One event from Stripe's delivery to its effects."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import select
+
+from colonnade.database.connections import Database
+from colonnade.database.tables import inbox
+from colonnade.errors import NotFound
+from colonnade.webhooks.events import EVENTS, EventView, fields
+from colonnade_tenants.handlers import HANDLERS
+from colonnade_tenants.partition import TENANT
+from colonnade_tenants.tables import customers, entitlement_changes
+
+EFFECTS = 100
+"""Changes of entitlements that are shown, at most."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What happened to an event; *by* is the endpoint, rung, handler or API key that did it."""
+
+    what: Literal["received", "swept", "released", "replayed", "ignored", "attributed", "handled", "stopped", "waiting"]
+    at: datetime | None
+    by: str | None = None
+    detail: str | None = None
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """A customer's feature that the event changed."""
+
+    customer: str
+    feature: str
+    before: Any
+    after: Any
+    at: datetime
+
+
+class EventDetail(EventView, kw_only=True):
+    """An event with everything that is known of it; *payload* is what Stripe signed, *error* the last traceback."""
+
+    payload: msgspec.Raw
+    journey: list[Step]
+    effects: list[Effect]
+    error: str | None = None
+
+
+_DETAIL = EVENTS.add_columns(inbox.c.body, inbox.c.actions, inbox.c.swept, inbox.c.error, inbox.c.tenant_id)
+_EFFECTS = (
+    select(
+        customers.c.reference.label("customer"),
+        *(entitlement_changes.c[name] for name in ("feature", "before", "after", "at")),
+    )
+    .join_from(
+        entitlement_changes,
+        customers,
+        (customers.c.tenant_id == entitlement_changes.c.tenant_id)
+        & (customers.c.id == entitlement_changes.c.customer_id),
+    )
+    .where(entitlement_changes.c.tenant_id == TENANT)
+    .order_by(entitlement_changes.c.at, entitlement_changes.c.customer_id, entitlement_changes.c.sequence)
+    .limit(EFFECTS)
+)
+
+
+async def show(database: Database, event_id: str) -> EventDetail:
+    """Any event, for the platform team. Raises `NotFound`."""
+    async with database.platform() as connection:
+        row = (await connection.execute(_DETAIL.where(inbox.c.event_id == event_id))).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"No such event: {event_id!r}.", "event")
+    effects = await _effects(database, row["tenant_id"], event_id) if row["tenant_id"] is not None else []
+    return _detail(row, effects, error=row["error"])
+
+
+async def show_to_tenant(database: Database, tenant_id: int, event_id: str) -> EventDetail:
+    """One of the tenant's own events, without our traceback. Raises `NotFound`."""
+    found = _DETAIL.where(inbox.c.event_id == event_id, inbox.c.tenant_id == TENANT)
+    async with database.tenant(tenant_id) as session:
+        row = (await session.execute(found)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"No such event: {event_id!r}.", "event")
+    return _detail(row, await _effects(database, tenant_id, event_id), error=None)
+
+
+async def _effects(database: Database, tenant_id: int, event_id: str) -> list[Effect]:
+    async with database.tenant(tenant_id) as session:
+        rows = await session.execute(_EFFECTS.where(entitlement_changes.c.cause == event_id))
+    return [Effect(**row) for row in rows.mappings()]
+
+
+def _detail(row: Any, effects: list[Effect], *, error: str | None) -> EventDetail:
+    payload = msgspec.Raw(row["body"])
+    return EventDetail(**fields(row), payload=payload, journey=_journey(row), effects=effects, error=error)
+
+
+def _journey(row: Any) -> list[Step]:
+    steps = [Step("swept" if row["swept"] else "received", row["received_at"], row["endpoint"])]
+    steps += [Step(each["action"], each["at"], each["by"]) for each in row["actions"]]
+    if row["attributed_by"] is not None:
+        steps.append(Step("attributed", None, row["attributed_by"], row["tenant"]))
+    handler = HANDLERS.get(row["type"])
+    name = getattr(handler, "__name__", None)
+    match row["state"]:
+        case "done":
+            steps.append(Step("handled", row["done_at"], name))
+        case "pending":
+            steps.append(Step("waiting", row["next_attempt_at"], name, row["reason"]))
+        case "ignored" if row["actions"] and row["actions"][-1]["action"] == "ignored":
+            pass
+        case state:
+            steps.append(Step("stopped", row["done_at"], name if state == "dead" else None, row["reason"]))
+    return steps

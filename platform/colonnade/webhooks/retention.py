@@ -1,0 +1,57 @@
+"""Deleting events that are done or ignored, in small batches, once nobody needs them.
+
+The id of a stored event is what tells a repetition, so none goes before Stripe has stopped sending it: 15 days by the
+Dashboard, 30 by its command line ("Process undelivered webhook events", Stripe docs). Settings allow no less than 31.
+Quarantined events and dead letters stay until someone has decided.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import structlog
+
+from colonnade.database.connections import connect
+from colonnade.database.roles import Duty
+
+log = structlog.get_logger()
+
+BATCH = 1000
+PERIOD = 3600.0
+"""Seconds between runs in the worker."""
+
+# Two workers share the work: neither waits for rows of the other.
+_DELETE = """
+delete from inbox where id = any (array(
+    select id from inbox where state in ('done', 'ignored') and received_at < now() - $1::interval
+    order by received_at limit $2 for update skip locked
+))
+"""
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+async def prune(connection: asyncpg.Connection, days: int, *, batch: int = BATCH) -> int:
+    """Delete what is older than *days*; how many events were. Raises what the database raises."""
+    deleted = 0
+    while True:
+        done = await connection.execute(_DELETE, timedelta(days=days), batch)
+        count = int(done.rpartition(" ")[2])
+        deleted += count
+        if count < batch:
+            return deleted
+        await asyncio.sleep(0)
+
+
+async def prune_periodically(database_url: str, days: int) -> None:
+    """Prune now and every `PERIOD`, for as long as the worker runs."""
+    while True:
+        try:
+            connection = await connect(database_url, Duty.WORKER)
+            try:
+                if deleted := await prune(connection, days):
+                    log.info("events deleted", events=deleted, older_than_days=days)
+            finally:
+                await connection.close(timeout=2)
+        except _LOST as error:
+            log.warning("events not deleted", error=type(error).__name__)
+        await asyncio.sleep(PERIOD)

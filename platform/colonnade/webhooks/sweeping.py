@@ -1,0 +1,80 @@
+"""Running sweeps: from time to time in the worker, and by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+import structlog
+
+from colonnade.database.connections import create_pool
+from colonnade.database.roles import Duty
+from colonnade.errors import NotFound
+from colonnade.settings import Settings
+from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks.sweep import Progress, Sweeper
+from colonnade.webhooks.sweeps import Account, accounts
+from colonnade_tenants.handlers import HANDLERS
+
+log = structlog.get_logger()
+
+LOOK = 30.0
+"""Seconds between looks for accounts that are due."""
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+@asynccontextmanager
+async def _sweeper(
+    settings: Settings, database_url: str, gateway: StripeGateway
+) -> AsyncIterator[tuple[Sweeper, asyncpg.Pool]]:
+    # Two connections: one holds the account's lock while the other works.
+    async with (
+        await create_pool(database_url, Duty.WORKER, size=2) as worker,
+        await create_pool(database_url, Duty.INGEST, size=1) as ingest,
+    ):
+        yield Sweeper(gateway, worker, ingest, HANDLERS, live=settings.livemode), worker
+
+
+async def sweep_periodically(settings: Settings, database_url: str, gateway: StripeGateway) -> None:
+    """Sweep each account every `sweep_seconds`, until cancelled; the database and Stripe may come and go."""
+    every = timedelta(seconds=settings.sweep_seconds)
+    while True:
+        try:
+            async with _sweeper(settings, database_url, gateway) as (sweeper, _):
+                while True:
+                    await sweeper.due(every)
+                    await asyncio.sleep(min(LOOK, settings.sweep_seconds))
+        except _LOST as error:
+            log.warning("sweep given up", error=type(error).__name__)
+        except Exception as error:
+            log.error("sweep failed", exc_info=error)
+        await asyncio.sleep(LOOK)
+
+
+async def sweep_now(
+    settings: Settings, database_url: str, tenant: str | None, *, resync: bool, progress: Progress
+) -> int:
+    """Sweep the accounts that the events of *tenant* (`ten_…`), or of all, come from; how many were missing.
+
+    Raises `NotFound` for an unknown tenant, and Stripe's errors.
+    """
+    gateway = StripeGateway(settings)
+    try:
+        async with _sweeper(settings, database_url, gateway) as (sweeper, pool):
+            wanted = await _accounts(pool, tenant)
+            return sum([await sweeper.account(account, resync=resync, progress=progress) for account in wanted])
+    finally:
+        await gateway.close()
+
+
+async def _accounts(pool: asyncpg.Pool, tenant: str | None) -> list[Account]:
+    """A tenant's events come from its own account and, unless it charges directly, from the platform's."""
+    found = await accounts(pool)
+    if tenant is None:
+        return found
+    row = await pool.fetchrow("select id, charge_type from tenants where public_id = $1", tenant)
+    if row is None:
+        raise NotFound(f"No such tenant: {tenant!r}.", "tenant")
+    shared = row["charge_type"] != "direct"
+    return [account for account in found if account.tenant_id == row["id"] or (shared and not account.id)]

@@ -1,0 +1,1 @@
+"""What Stripe's events tell of billing: details, tax ids, payment methods, schedules, invoices, and the portal."""

@@ -1,0 +1,67 @@
+"""What is held of a Stripe object, and what becomes of it when a further snapshot is heard.
+
+One mechanism for every mirror: the newest snapshot wins, whatever order they arrive in (see `order`); what the events
+cannot decide, one read of the object does.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+from colonnade_tenants.order import Stamp, digest, settle, supersedes
+
+READ = "read"
+"""The event of what no event said so far: it was read."""
+
+F = TypeVar("F", bound=msgspec.Struct)
+
+
+class Held(msgspec.Struct, Generic[F], frozen=True):
+    """The facts of an object, the event that they are from, that event's `created`, and what was so before."""
+
+    facts: F
+    created: datetime
+    event: str
+    before: bytes | None
+
+    def stamp(self, stage: int) -> Stamp:
+        """Where these facts stand among the object's snapshots."""
+        return Stamp(self.created, stage, digest(self.facts), self.before)
+
+
+async def later(
+    new: Held[F],
+    old: Held[F] | None,
+    *,
+    stage: Callable[[F], int],
+    reread: Callable[[], Awaitable[F | None]],
+    partial: bool = False,
+) -> Held[F]:
+    """What is held from now on: *new*, *old*, or where the two cannot tell, what *reread* answers.
+
+    *reread* answers None where the object cannot be read any more. *partial*: *new* shows only some of the facts, and
+    cannot be compared with others of its second. What was read stands under the `created` that the two have in common:
+    anything later still is news.
+    """
+    if old is None:
+        return new
+    mine, theirs = new.stamp(stage(new.facts)), old.stamp(stage(old.facts))
+    tie = (mine.stage, mine.created) == (theirs.stage, theirs.created)
+    news = None if partial and tie else supersedes(mine, theirs)
+    if news:
+        return new
+    if news is None:
+        return _read(await reread(), new, old, stage)
+    if not tie or mine.facts != theirs.facts:
+        return old
+    name = new.event if old.event == READ else min(new.event, old.event)
+    return msgspec.structs.replace(old, event=name, before=settle(mine, theirs))
+
+
+def _read(found: F | None, new: Held[F], old: Held[F], stage: Callable[[F], int]) -> Held[F]:
+    if found is None or found == old.facts or stage(found) < stage(old.facts):
+        return msgspec.structs.replace(old, before=None)
+    name = new.event if found == new.facts else READ
+    return msgspec.structs.replace(old, facts=found, event=name, before=None)
