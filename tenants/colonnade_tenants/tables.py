@@ -6,27 +6,20 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKeyConstraint,
     Identity,
     Index,
     LargeBinary,
     Text,
     UniqueConstraint,
-    func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 import colonnade_tenants.billing.tables  # noqa: F401 - so that `metadata` has those tables too
+from colonnade_tenants.columns import Timestamp, now_column
 from colonnade_tenants.partition import metadata, tenant_table
 
 __all__ = ["metadata"]
-
-Timestamp = DateTime(timezone=True)
-
-
-def _now(name: str) -> Column[object]:
-    return Column(name, Timestamp, nullable=False, server_default=func.now())
 
 
 def _before() -> Column[bytes]:
@@ -58,8 +51,8 @@ customers = tenant_table(
     Column("name", Text),
     Column("email", Text, comment="for billing; never an identity"),
     Column("metadata", JSONB, nullable=False, server_default="{}"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     UniqueConstraint("tenant_id", "public_id"),
     UniqueConstraint("tenant_id", "reference"),
     UniqueConstraint("tenant_id", "stripe_customer"),
@@ -73,8 +66,8 @@ features = tenant_table(
     Column("name", Text, nullable=False),
     Column("unit", Text),
     Column("description", Text),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     CheckConstraint("kind in ('flag', 'limit', 'quantity')", name="kind"),
     key=["key"],
 )
@@ -85,8 +78,8 @@ plans = tenant_table(
     Column("name", Text, nullable=False),
     Column("price", Text, comment="price_…; a price wins over its product"),
     Column("product", Text, comment="prod_…"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     CheckConstraint("num_nonnulls(price, product) = 1", name="price_or_product"),
     UniqueConstraint("tenant_id", "price"),
     UniqueConstraint("tenant_id", "product"),
@@ -172,7 +165,7 @@ entitlement_changes = tenant_table(
     Column("before", JSONB, comment="the feature's rows before; null: none"),
     Column("after", JSONB, comment="the feature's rows after; null: none"),
     Column("cause", Text, nullable=False, comment="the event (evt_…), or what else caused it"),
-    _now("at"),
+    now_column("at"),
     ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
     Index("ix_entitlement_changes_cause", "tenant_id", "cause"),
     key=["customer_id", "sequence"],
