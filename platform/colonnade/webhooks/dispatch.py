@@ -23,6 +23,7 @@ from colonnade.webhooks.event_stripe import EventStripe
 from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.inbox import Claimed, Outcome
 from colonnade.webhooks.retries import pause, sentence, trace
+from colonnade.webhooks.thin import ThinReader
 from colonnade_tenants.handlers import Handler
 from colonnade_tenants.partition import Savepoints
 
@@ -49,6 +50,7 @@ class Dispatcher:
         self._gateway = gateway
         self._handlers = handlers
         self._extensions = extensions
+        self._thin = ThinReader(gateway, {*handlers, *extensions.types})
         self._lane = ""
         """The last account that had its turn; the tasks share it, so that they do not take the same ones."""
 
@@ -73,7 +75,7 @@ class Dispatcher:
 
     async def _process_all(self, connection: asyncpg.Connection, rows: list[Claimed]) -> list[Outcome]:
         deadline = asyncio.get_running_loop().time() + ROUND
-        found = [_read(row) for row in rows]
+        found = await self._thin.complete(connection, [_read(row) for row in rows], _failed_unread)
         outcomes = [each for each in found if isinstance(each, Outcome)]
         deliveries = [each for each in found if isinstance(each, Delivery)]
         known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
@@ -109,7 +111,7 @@ class Dispatcher:
                 return await self._act(points, delivery, known, by)
             case Nobodys(reason):
                 return Outcome(row, "ignored", reason)
-            case Waiting(reason) if not self._handled(row.type):
+            case Waiting(reason) if not self._handled(delivery.event.type):
                 return Outcome(row, "ignored", f"{_NO_HANDLER}; {reason}")
             case Waiting(reason) if row.attempts < WAITS:
                 return Outcome(row, "pending", reason, attempt=1, pause=2.0**row.attempts)
@@ -119,7 +121,7 @@ class Dispatcher:
 
     async def _act(self, points: Savepoints, delivery: Delivery, known: Known, by: Attribution) -> Outcome:
         row = delivery.row
-        handler = self._handlers.get(row.type)
+        handler = self._handlers.get(delivery.event.type)
         try:
             async with asyncio.timeout(EVENT_TIMEOUT), points.tenant(by.tenant_id) as tenant:
                 registered = await directory.register(tenant, delivery.clues, known)
@@ -131,7 +133,8 @@ class Dispatcher:
             return _failed(row, by, error)
         known.object.update(registered)
         await self._extensions.run(points, delivery, by.tenant_id)
-        return Outcome(row, "done", by=by) if self._handled(row.type) else Outcome(row, "ignored", _NO_HANDLER, by)
+        done = self._handled(delivery.event.type)
+        return Outcome(row, "done", by=by) if done else Outcome(row, "ignored", _NO_HANDLER, by)
 
 
 def _read(row: Claimed) -> Delivery | Outcome:
@@ -153,7 +156,11 @@ def _in_order(deliveries: list[Delivery]) -> list[Delivery]:
     return sorted(deliveries, key=lambda each: (customers[each.row.object_id], each.row.object_id, each.row.id))
 
 
-def _failed(row: Claimed, by: Attribution, error: Exception) -> Outcome:
+def _failed_unread(row: Claimed, error: Exception) -> Outcome:
+    return _failed(row, None, error)
+
+
+def _failed(row: Claimed, by: Attribution | None, error: Exception) -> Outcome:
     """Try again later, unless it is hopeless: what cannot be read now never can."""
     reason, where = sentence(error), trace(error)
     attempts = row.attempts + 1
