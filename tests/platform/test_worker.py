@@ -17,7 +17,7 @@ from colonnade.database.roles import Duty, UnsafeLogin
 from colonnade.errors import StripeUnavailable
 from colonnade.heartbeat import age
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks import dispatch, retries
+from colonnade.webhooks import dispatch, retries, runs
 from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.worker import Worker
 from colonnade.webhooks.writer import InboxWriter, Received
@@ -329,7 +329,7 @@ async def test_an_event_that_keeps_failing_is_dead_and_lets_the_next_of_its_obje
     db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await db.tenant("acct_1")
-    monkeypatch.setattr(dispatch, "ATTEMPTS", 3)
+    monkeypatch.setattr(runs, "ATTEMPTS", 3)
     monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.05)
     bad, behind = on_behalf_of("acct_1"), on_behalf_of("acct_1")
 
@@ -349,7 +349,7 @@ async def test_an_outage_of_stripe_never_makes_an_event_dead(
     db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await db.tenant("acct_1")
-    monkeypatch.setattr(dispatch, "ATTEMPTS", 2)
+    monkeypatch.setattr(runs, "ATTEMPTS", 2)
     monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.05)
     down = True
 

@@ -4,6 +4,8 @@ import msgspec
 from msgspec import Struct
 
 from colonnade_tenants import customers, subscriptions
+from colonnade_tenants.ahead import reads
+from colonnade_tenants.entitlements.rows import BOOKS
 from colonnade_tenants.entitlements.store import recompute
 from colonnade_tenants.events import Event
 from colonnade_tenants.fields import Reference, id_of
@@ -11,6 +13,7 @@ from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.stripe import TenantStripe
 
 
+@reads(customers=[subscriptions.OF_CUSTOMER, BOOKS])
 async def subscription_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Mirror the subscription, then bring its customer's entitlements in line."""
     snapshot = subscriptions.decode(event.object)
