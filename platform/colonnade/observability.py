@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -31,6 +32,9 @@ OLDEST = Gauge("colonnade_inbox_oldest_seconds", "For how long an event has been
 SWEPT = Counter("colonnade_events_swept", "Events that were never delivered, found by a sweep", ["endpoint"])
 WATERMARK = Gauge("colonnade_events_complete_until", "Unix time up to which no event of the platform's is missing")
 
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that this is done for; log lines get it."""
+
 _SECRETS = re.compile(
     r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"
 )
@@ -39,6 +43,12 @@ _SECRETS = re.compile(
 def redact(text: str) -> str:
     """*text* with keys, webhook secrets, tokens and portal session URLs cut short."""
     return _SECRETS.sub(r"\1…", text)
+
+
+def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if request_id := REQUEST_ID.get():
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -52,6 +62,7 @@ def configure_logging(level: str = "INFO", log_format: str = "console") -> None:
     """Send our own and every library's log lines to standard error, in one format."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
