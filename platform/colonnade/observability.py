@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Enum, Gauge, Histogram, start_http_server
 
 REQUESTS = Counter("colonnade_requests", "Requests answered", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
@@ -31,6 +31,19 @@ WAITING = Gauge("colonnade_inbox_events", "Events that wait for a worker, or for
 OLDEST = Gauge("colonnade_inbox_oldest_seconds", "For how long an event has been due")
 SWEPT = Counter("colonnade_events_swept", "Events that were never delivered, found by a sweep", ["endpoint"])
 WATERMARK = Gauge("colonnade_events_complete_until", "Unix time up to which no event of the platform's is missing")
+STRIPE_CALLS = Counter(
+    "colonnade_stripe_calls", "Tries of calls to Stripe by outcome", ["endpoints", "priority", "outcome"]
+)
+STRIPE_WAITING = Gauge("colonnade_stripe_waiting", "Calls to Stripe that wait for their turn", ["priority"])
+STRIPE_WAIT_SECONDS = Histogram(
+    "colonnade_stripe_wait_seconds",
+    "Time that a call to Stripe waited for its turn",
+    ["priority"],
+    buckets=(0.001, 0.01, 0.05, 0.25, 1, 2.5, 5, 10, 60),
+)
+STRIPE_CIRCUIT = Enum(
+    "colonnade_stripe_circuit", "Whether Stripe is asked at present", states=["closed", "half-open", "open"]
+)
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that this is done for; log lines get it."""

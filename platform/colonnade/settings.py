@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path(".colonnade")
     stripe_api_key: str | None = None
     stripe_api_base: str = "https://api.stripe.com"
+    stripe_budget_percent: int = 100
+    """How much of Stripe's published limits the processes with these settings use together."""
     stripe_platform_webhook_secrets: tuple[str, ...] = ()
     """Newest first, each with an expiry if wanted (`whsec_…@2026-12-01T00:00Z`); none: the endpoint is off."""
     stripe_connect_webhook_secrets: tuple[str, ...] = ()
@@ -253,6 +255,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "data_dir": _folder,
     "stripe_api_key": _stripe_key,
     "stripe_api_base": _stripe_base,
+    "stripe_budget_percent": _number(1, 10_000),
     "stripe_platform_webhook_secrets": _webhook_secrets,
     "stripe_connect_webhook_secrets": _webhook_secrets,
     "stripe_other_mode_webhook_secrets": _webhook_secrets,

@@ -21,7 +21,7 @@ from colonnade.webhooks.endpoint_status import status
 from colonnade.webhooks.provision import KINDS, provision, recorded, remove_old
 from colonnade_tenants.handlers import HANDLERS
 from tests.conftest import ScratchDatabase
-from tests.platform.api import BASE_URL, Sandbox
+from tests.platform.api import BASE_URL, PLENTY, Sandbox
 from tests.platform.deliveries import admin, environment, event, headers_for, web
 from tests.platform.test_cli import colonnade
 
@@ -48,7 +48,9 @@ class Stage(NamedTuple):
 
 @pytest.fixture
 async def stage(shared_database: ScratchDatabase, sandbox: Sandbox) -> AsyncIterator[Stage]:
-    gateway = StripeGateway(Settings(stripe_api_key=sandbox.key, stripe_api_base=sandbox.url))
+    gateway = StripeGateway(
+        Settings(stripe_api_key=sandbox.key, stripe_api_base=sandbox.url, stripe_budget_percent=PLENTY)
+    )
     connection = await connect(shared_database.service_url, Duty.PLATFORM)
     await connection.execute("delete from webhook_endpoints; delete from inbox")
     yield Stage(connection, gateway, sandbox, shared_database)

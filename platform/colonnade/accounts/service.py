@@ -117,10 +117,11 @@ async def _reserve(services: Services, new: NewTenant, idempotency_key: str | No
 
 
 async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[str, Any]:
+    client = services.stripe.platform.bound(tenant=tenant.id)
     known = tenant.stripe_account or new.account
     if known:
         try:
-            return await services.stripe.platform.get(f"/v1/accounts/{known}")
+            return await client.get(f"/v1/accounts/{known}")
         except DomainError as error:
             if isinstance(error, StripeUnavailable):
                 raise
@@ -139,7 +140,7 @@ async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[s
         "metadata": {"colonnade_tenant": tenant.public_id},
     }
     params = {name: value for name, value in params.items() if value is not None}
-    return await services.stripe.platform.post("/v1/accounts", params, idempotency_key=f"account:{tenant.public_id}")
+    return await client.post("/v1/accounts", params, idempotency_key=f"account:{tenant.public_id}")
 
 
 async def _finish(

@@ -19,7 +19,7 @@ from colonnade.webhooks.delivery import Delivery
 from colonnade.webhooks.event_stripe import EventStripe
 from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.inbox import Claimed, Outcome
-from colonnade.webhooks.retries import pause, sentence, trace
+from colonnade.webhooks.retries import outage_pause, pause, sentence, trace
 from colonnade_tenants.ahead import Named, read_ahead
 from colonnade_tenants.handlers import Handler
 from colonnade_tenants.unit import CannotUndo, Unit, Units
@@ -128,10 +128,13 @@ def _failed(each: Attributed, error: Exception) -> Outcome:
 
 
 def failed(row: Claimed, by: Attribution | None, error: Exception) -> Outcome:
-    """Try again later, unless it is hopeless: what cannot be read now never can."""
+    """Try again later, unless it is hopeless: what cannot be read now never can. An outage counts for nothing."""
     reason, where = sentence(error), trace(error)
+    if isinstance(error, Unavailable):
+        log.warning("event waits", event_id=row.event_id, type=row.type, error=reason)
+        return Outcome(row, "pending", reason, by, pause=outage_pause(error.retry_after, row.received_at))
     attempts = row.attempts + 1
-    if isinstance(error, UNREADABLE) or (attempts >= ATTEMPTS and not isinstance(error, Unavailable)):
+    if isinstance(error, UNREADABLE) or attempts >= ATTEMPTS:
         log.error("event dead", event_id=row.event_id, type=row.type, attempts=attempts, exc_info=error)
         return Outcome(row, "dead", reason, by, where, attempt=1)
     log.warning("event failed", event_id=row.event_id, type=row.type, attempts=attempts, error=reason)

@@ -19,6 +19,7 @@ import structlog
 
 from colonnade.errors import DomainError
 from colonnade.observability import SWEPT, WATERMARK, redact
+from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeClient, StripeGateway
 from colonnade.webhooks import swept
 from colonnade.webhooks.sweeps import Account, accounts, begin, fail, finish, move
@@ -139,7 +140,8 @@ class Sweeper:
         return await swept.store(self._ingest, [row for row in rows if row.livemode == self._live])
 
     def _client(self, account: Account) -> StripeClient:
-        return self._gateway.account(account.id) if account.id else self._gateway.platform
+        client = self._gateway.account(account.id) if account.id else self._gateway.platform
+        return client.bound(tenant=account.tenant_id, priority=Priority.SWEEP)
 
 
 async def _stripe_time(client: StripeClient) -> datetime:

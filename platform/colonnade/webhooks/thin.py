@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from colonnade.errors import Invalid
+from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeClient, StripeGateway
 from colonnade.webhooks.attribute import clues
 from colonnade.webhooks.delivery import Delivery
@@ -174,13 +175,15 @@ class ThinReader:
         if related is None:
             raise Invalid("The event names no object, and has no snapshot event.", "related_object")
         if related.type == "v2.core.account":
-            return await self._gateway.platform.get(f"/v1/accounts/{related.id}")
+            platform = self._gateway.platform.bound(priority=Priority.EVENT)
+            return await platform.get(f"/v1/accounts/{related.id}")
         if not _PATH.fullmatch(related.url):
             raise Invalid("This is no path of Stripe's API.", "related_object.url")
         return await self._client(row).get(related.url)
 
     def _client(self, row: Claimed) -> StripeClient:
-        return self._gateway.account(row.account) if row.account else self._gateway.platform
+        client = self._gateway.account(row.account) if row.account else self._gateway.platform
+        return client.bound(priority=Priority.EVENT)
 
 
 def _may_be_thin(row: Claimed) -> bool:
