@@ -144,6 +144,28 @@ async def test_an_event_that_never_came_is_named_until_it_comes(stage: Stage, mo
         assert await stage.drifts() == set()
 
 
+async def test_events_that_only_a_sweep_finds_are_named_until_one_is_delivered(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_status, "GRACE", -60)
+    monkeypatch.setattr(endpoint_status, "RECENT", 3)
+    await stage.provision()
+    for name in ("Ada", "Bo", "Cy"):
+        await stage.sandbox.call("POST", "/v1/customers", {"name": name})
+    made = (await stage.sandbox.call("GET", "/v1/events?types[0]=customer.created"))["data"]
+    async with admin(stage.database) as db, web(stage.database) as client:
+        await db.clear()
+        for each in made:
+            await client.deliver(json.dumps(each).encode())
+        assert await stage.drifts() == set()
+        await db.connection.execute("update inbox set swept = true")
+        assert await stage.drifts() == {
+            ("platform", "the last 3 events were found by a sweep alone: none is delivered")
+        }
+        await db.connection.execute("update inbox set swept = false where event_id = $1", made[1]["id"])
+        assert await stage.drifts() == set()
+
+
 async def test_an_endpoint_whose_answer_was_lost_is_named_and_never_adopted(stage: Stage) -> None:
     await stage.sandbox.fail(next=9, status=500, after=True)
     with pytest.raises(StripeUnavailable):
