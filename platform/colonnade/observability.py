@@ -30,7 +30,9 @@ LAG = Histogram(
 WAITING = Gauge("colonnade_inbox_events", "Events that wait for a worker, or for someone to decide", ["state"])
 OLDEST = Gauge("colonnade_inbox_oldest_seconds", "For how long an event has been due")
 SWEPT = Counter("colonnade_events_swept", "Events that were never delivered, found by a sweep", ["endpoint"])
-WATERMARK = Gauge("colonnade_events_complete_until", "Unix time up to which no event of the platform's is missing")
+WATERMARK = Gauge(
+    "colonnade_events_complete_until", "Unix time up to which no event of the account is missing", ["account"]
+)
 STRIPE_CALLS = Counter(
     "colonnade_stripe_calls", "Tries of calls to Stripe by outcome", ["endpoints", "priority", "outcome"]
 )

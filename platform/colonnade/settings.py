@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Pause between two sweeps of an account by the worker; 0: none, only by `colonnade sweep`."""
     ready_backlog_seconds: int | None = None
     """Readiness turns red while an event has been due for longer; none: never."""
+    ready_watermark_seconds: int | None = None
+    """Readiness turns red while the platform's own events are complete only up to a time longer ago; none: never."""
     worker_metrics_port: int | None = None
     """Where the worker shows its own metrics; none: nowhere."""
     base_url: str = "http://127.0.0.1:8000"
@@ -262,6 +264,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "event_retention_days": _number(31, 3650),
     "sweep_seconds": _number(0, 7 * 86400),
     "ready_backlog_seconds": _number(1, 7 * 86400),
+    "ready_watermark_seconds": _number(60, 30 * 86400),
     "worker_metrics_port": _number(1, 65535),
     "base_url": _origin,
     "secret_key": _secret_key,

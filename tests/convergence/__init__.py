@@ -1,1 +1,1 @@
-"""State is a function of what happened, not of how we heard of it: a model of Stripe, and many tenants that hear of it."""
+"""State follows from what happened, not from how we heard of it: a model of Stripe, and tenants that hear of it."""

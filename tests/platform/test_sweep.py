@@ -199,6 +199,7 @@ async def test_a_sweep_that_stripe_fails_says_so_and_keeps_its_place(
         await sweep(sandbox, database, "ten_x")
 
 
+@pytest.mark.slow
 async def test_a_sweep_killed_on_its_way_goes_on_at_the_next(
     database: ScratchDatabase, sandbox: Sandbox, shop: TenantApi, tmp_path: Path
 ) -> None:
