@@ -86,6 +86,15 @@ def test_refusals_halve_the_rate_once_a_second_and_it_grows_back_slowly() -> Non
     assert bucket.ready(bucket.ready_at(199.0) + 1e-6)
 
 
+def test_a_call_that_was_not_sent_after_all_does_not_end_the_pause() -> None:
+    bucket = Bucket(100, 0.0)
+    bucket.take()
+    bucket.slow_down(10.0, 5.0)
+    bucket.give_back()
+    assert not bucket.ready(14.9)
+    assert bucket.ready(15.0)
+
+
 class QueueMachine(RuleBasedStateMachine):
     """Any mixture of calls that come, go away and are sent, on two accounts and two endpoints."""
 
