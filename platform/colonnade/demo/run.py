@@ -169,6 +169,7 @@ def _environment(data_dir: Path, database_url: str, ports: Ports) -> dict[str, s
         "COLONNADE_SECRET_KEY": ensure_secret_key(Settings(data_dir=data_dir)),
         "COLONNADE_STRIPE_API_KEY": SANDBOX_KEY,
         "COLONNADE_STRIPE_API_BASE": ports.sandbox_url,
+        "COLONNADE_STRIPE_BUDGET_PERCENT": "1000",  # the local Stripe has no limits
         "COLONNADE_BASE_URL": ports.web_url,
         "COLONNADE_PORT": str(ports.web),
     }
