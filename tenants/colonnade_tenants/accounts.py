@@ -86,10 +86,16 @@ async def read(tenant: TenantConnection, account: str) -> ConnectedAccount | Non
 
 
 async def apply_account(
-    tenant: TenantConnection, account: Mapping[str, Any], event: Event | None, stripe: TenantStripe | None = None
+    tenant: TenantConnection,
+    account: Mapping[str, Any],
+    event: Event | None,
+    stripe: TenantStripe | None = None,
+    *,
+    as_of: datetime = NEVER,
 ) -> bool:
     """Mirror Stripe's *account* object, which *event* brought, or which was just read (None); whether it was news.
 
+    *as_of*: Stripe's time of what it was read for. Events about the account from before then are no news.
     Never reconnects: only `authorize` does. *stripe* is asked where two events of one second do not say which is later,
     unless the account has disconnected: then it cannot be read, and stays as it is.
     Raises `msgspec.ValidationError` with the path of what is not as Stripe documents it.
@@ -97,7 +103,8 @@ async def apply_account(
     facts = _facts(account)
     old = await _locked(tenant, facts.id)
     if event is None:
-        held = msgspec.structs.replace(old.held, facts=facts, event=READ, before=None)
+        created = max(old.held.created, as_of)
+        held = msgspec.structs.replace(old.held, facts=facts, created=created, event=READ, before=None)
     else:
         held = await _weigh(old, facts, account, event, stripe)
     if held != old.held:

@@ -146,4 +146,15 @@ async def test_a_capability_that_no_newer_snapshot_told_of_has_the_account_read_
     await mine.handle(capability("active", START), capability("inactive", START - 1))
     held = await mirrored(mine)
     assert held.facts.capabilities == {"card_payments": "active"}
-    assert len(mine.stripe.asked) == 2, "what is older than any snapshot cannot be told from news"
+    assert len(mine.stripe.asked) == 1
+
+
+async def test_a_capability_and_an_older_snapshot_of_the_account_end_alike_in_both_orders(mine: Tenant) -> None:
+    before = updated(START, account(False))
+    for order in permutations([before, capability("active", START + 1)]):
+        tenant = mine.sibling()
+        tenant.stripe.replies["/v1/accounts/acct_1"] = account()
+        await tenant.handle(*order)
+        assert (await mirrored(tenant)).facts.charges_enabled, [event.type for event in order]
+        await tenant.handle(updated(START + 2, account(False), name="later"))
+        assert not (await mirrored(tenant)).facts.charges_enabled

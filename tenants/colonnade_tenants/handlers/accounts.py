@@ -38,7 +38,8 @@ async def capability_updated(event: Event, tenant: TenantConnection, stripe: Ten
         same = known.facts.capabilities.get(capability.id, "unrequested") == capability.status
         if same or known.held.created > event.created or known.access.disconnected_at is not None:
             return
-    await accounts.apply_account(tenant, await stripe.get(f"/v1/accounts/{account}"), None)
+    found = await stripe.get(f"/v1/accounts/{account}")
+    await accounts.apply_account(tenant, found, None, as_of=event.created)
 
 
 async def account_disconnected(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
