@@ -7,7 +7,7 @@ from typing import Any
 
 from colonnade_sandbox import caller, errors, expansion, forms, ids, keys, resources
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.contract import parameters, routes, shapes, source
+from colonnade_sandbox.contract import former, parameters, routes, shapes, source
 from colonnade_sandbox.faults import ApiFault
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.idempotency import Keys, fingerprint
@@ -162,9 +162,12 @@ class Api:
         declaration = exchange.match.route.parameters
         # The token in a V2 list's `next_page_url`, which no declaration has.
         page = {"page": params.pop("page")} if "page" in params and exchange.request.path.startswith("/v2/") else {}
+        route = key(exchange.match.route.method, exchange.match.route.template)
+        params, older = former.taken(route, exchange.version, params)
         if declaration is not None:
             upload = exchange.request.parts.get("file")
             params = parameters.validate(declaration, params | ({"file": "_"} if upload else {}))
+        former.restore(params, older)
         params |= page
         expand = params.pop("expand", None) or []
         expansion.check_depth(expand)

@@ -7,7 +7,14 @@ from colonnade_sandbox import ids
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.clock import DAY, HOUR
 from colonnade_sandbox.contract import shapes
-from colonnade_sandbox.resources import discounts, invoice_lines, invoice_payments, lifecycle, payment_methods
+from colonnade_sandbox.resources import (
+    customer_discounts,
+    discounts,
+    invoice_lines,
+    invoice_payments,
+    lifecycle,
+    payment_methods,
+)
 from colonnade_sandbox.store import Object
 
 # Stripe finalises a renewal's draft about an hour after it was made (Stripe docs, "Invoice lifecycle").
@@ -38,8 +45,11 @@ def bill(call: Call, subscription: Object, items: Sequence[Object], reason: str,
         "parent": {"type": "subscription_details", "subscription_details": details, "quote_details": None},
         "_days_until_due": subscription["days_until_due"],
     }
-    chosen = subscription["discounts"] or discounts.of_customer(customer)
-    return draft(call, customer, lines, values | {"discounts": chosen})
+    chosen = subscription["discounts"] or customer_discounts.of(customer)
+    invoice = draft(call, customer, lines, values | {"discounts": chosen})
+    if chosen and not subscription["discounts"]:
+        customer_discounts.spend(call, customer)
+    return invoice
 
 
 def draft(call: Call, customer: Object, lines: list[Object], values: dict[str, Any]) -> Object:
