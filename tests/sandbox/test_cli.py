@@ -38,10 +38,10 @@ OLDER = {
     "subscription_schedule": "canceled created released updated",
 }
 OLDER_TRIGGERS = [f"{family}.{verb}" for family, verbs in OLDER.items() for verb in verbs.split()]
-# Their steps lead elsewhere on Stripe too: nothing is delinquent, nor ends within seven days, nor ends with `cancel`.
+# Their steps lead elsewhere: a schedule is canceled by hand, one has nobody to pay for it, one ends too late.
 OLDER_CAUSES = {
     "subscription_schedule.aborted": "subscription_schedule.canceled",
-    "subscription_schedule.completed": "subscription_schedule.released",
+    "subscription_schedule.completed": "subscription_schedule.aborted",
     "subscription_schedule.expiring": "test_helpers.test_clock.advancing",
 }
 # Triggers that are named after no event of Stripe's, with the event that they cause.

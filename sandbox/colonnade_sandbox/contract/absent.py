@@ -65,6 +65,7 @@ ABSENT: dict[str, frozenset[str]] = {
     "product.marketing_features": ALL,
     "promotion_code.restrictions": frozenset({"currency_options"}),
     "setup_intent": frozenset({"attach_to_self"}),
+    "setup_intent.last_setup_error": ALL,
     "subscription": frozenset({"presentment_details", "status_details"}),
     "subscription.automatic_tax.liability": frozenset({"account"}),
     "subscription.billing_mode": frozenset({"updated_at"}),
