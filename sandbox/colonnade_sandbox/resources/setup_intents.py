@@ -83,7 +83,8 @@ def _confirmed(call: Call, intent: Object) -> Object:
 
 
 def _failed(call: Call, intent: Object, refusal: errors.StripeError) -> errors.StripeError:
-    changes = {"status": "requires_payment_method", "payment_method": None, "last_setup_error": refusal.error}
+    told = {name: value for name, value in refusal.error.items() if value != ""}
+    changes = {"status": "requires_payment_method", "payment_method": None, "last_setup_error": told}
     failed = call.change(intent, shapes.complete("setup_intent", intent | changes), event=None)
     call.emit("setup_intent.setup_failed", failed)
     return refusal.keeping()
