@@ -21,7 +21,6 @@ from colonnade_sandbox.store import Object
 DRAFT_FOR = HOUR
 DAYS_UNTIL_DUE = 30
 
-amount_of = invoice_lines.amount_of
 subscription_of = lifecycle.of_invoice
 
 

@@ -92,7 +92,7 @@ def _draft(call: Call, customer: Object) -> Object:
     for index, wish in enumerate(wishes):
         price = subscription_lines.price_of(call, wish, f"items[{index}]")
         items.append(subscription_lines.item(call, subscription, price, wish, now, trial_end))
-    currency = params.get("currency", items[0]["price"]["currency"]).lower()
+    currency = subscription_lines.currency(call, customer, items)
     subscription_lines.check(items, currency)
     if customer["currency"] not in (None, currency):
         raise errors.invalid("You cannot combine currencies on a single customer.", "currency")
