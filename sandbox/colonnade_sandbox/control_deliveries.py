@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from colonnade_sandbox import deliveries, errors, targets
+from colonnade_sandbox import errors, owing, targets
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.sandbox import Sandbox
@@ -59,6 +59,6 @@ def _send(call: Call, event: Object, target: str | None) -> int:
     found = 0
     for each in concerned:
         for kind, key in each.matching(event) if target in (None, each.id) else ():
-            deliveries.add(call.sandbox, each, call.account, kind, key)
+            owing.add(call.sandbox, each, call.account, kind, key)
             found += 1
     return found

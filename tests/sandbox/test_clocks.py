@@ -144,6 +144,7 @@ async def test_a_deleted_clock_takes_its_objects_along(sdk: Any, shop: Shop) -> 
     assert (await types_of(sdk, "test_helpers.*"))[-1] == "test_helpers.test_clock.deleted"
 
 
+@pytest.mark.slow
 async def test_a_clock_that_a_killed_sandbox_left_on_its_way_arrives(
     database: Path, transport: stripe.AIOHTTPClient, http: Any
 ) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from colonnade_sandbox.hosted import deferral, words
 from colonnade_sandbox.hosted.visit import Visit
-from colonnade_sandbox.resources import invoices, lifecycle, portal_pauses, price_amounts
+from colonnade_sandbox.resources import collection, lifecycle, portal_pauses, price_amounts
 from colonnade_sandbox.store import Object
 
 # What each status is called, and the tone it is shown in.
@@ -53,7 +53,7 @@ def of(visit: Visit, subscription: Object) -> Summary:
         label=visit.t(label),
         tone=tone,
         when=when(visit, subscription),
-        method=invoices.chargeable(visit.call(), subscription),
+        method=collection.chargeable(visit.call(), subscription),
         planned=_planned(visit, subscription),
     )
 

@@ -7,6 +7,7 @@ from colonnade_sandbox.call import Call, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import operation
 from colonnade_sandbox.resources import (
+    collection,
     discounts,
     invoice_work,
     invoices,
@@ -121,10 +122,10 @@ def _billed(call: Call, subscription: Object, changes: dict[str, Any], lines: li
     opened = invoices.finalize(call, invoice)
     if subscription["collection_method"] == "send_invoice":
         return lifecycle.change(call, subscription, subscription | changes)
-    method = invoices.payer(call, opened)
+    method = collection.payer(call, opened)
     if behaviour == "default_incomplete" and opened["amount_due"] > 0:
         return lifecycle.change(call, subscription, changes | {"status": "past_due"})
-    collected = invoices.collect(call, opened, method)
+    collected = collection.collect(call, opened, method)
     if collected["status"] != "paid":
         if behaviour == "error_if_incomplete":
             raise payment_methods.refused(method, "subscription")

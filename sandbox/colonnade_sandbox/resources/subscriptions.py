@@ -5,6 +5,7 @@ from colonnade_sandbox.call import Call
 from colonnade_sandbox.operations import operation, retrievable
 from colonnade_sandbox.resources import (
     accounts,
+    collection,
     discounts,
     invoice_lines,
     invoice_work,
@@ -125,10 +126,10 @@ def _first_payment(call: Call, subscription: Object, invoice: Object, status: st
     behaviour = call.params.get("payment_behavior", "allow_incomplete")
     if behaviour == "default_incomplete" and invoice["amount_due"] > 0:
         return "incomplete"
-    method = invoices.chargeable(call, subscription)
+    method = collection.chargeable(call, subscription)
     if invoice["amount_due"] > 0 and method is None:
         raise lifecycle.no_payment_method()
-    collected = invoices.collect(call, invoice, method)
+    collected = collection.collect(call, invoice, method)
     if collected["status"] == "paid":
         return status
     if behaviour == "error_if_incomplete":
