@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 from colonnade_sandbox.resources import price_amounts
 from tests.sandbox.conftest import Shop, Wire, connected_account
+from tests.sandbox.hosted import Portal, portal, subscribe
+
+__all__ = ["portal"]
 
 FIRST, LAST = "tiers[0][up_to]=5&tiers[0][unit_amount]=1000", "tiers[1][up_to]=inf&tiers[1][unit_amount]=800"
 TIERS = f"{FIRST}&{LAST}&tiers[1][flat_amount]=50"
@@ -128,6 +131,33 @@ async def test_another_accounts_tiers_are_out_of_reach(wire: Wire, shop: Shop, s
     account, made = await connected_account(sdk), await price(wire, shop, f"{TIERED}&tiers_mode=volume")
     reply = await wire.get(f"/v1/prices/{made['id']}?expand[]=tiers", Stripe_Account=account)
     assert (reply.status, reply.error["code"]) == (404, "resource_missing")
+
+
+async def test_the_portal_shows_what_the_tiers_make_of_a_quantity(portal: Portal, wire: Wire) -> None:
+    made = await price(wire, portal.shop, f"{TIERED}&tiers_mode=volume")
+    adjustable = {"enabled": True, "minimum": 1, "maximum": 9}
+    listed = {"product": portal.shop.product, "prices": [portal.shop.monthly, made["id"]]}
+    products = [listed | {"adjustable_quantity": adjustable}]
+    await portal.configure(subscription_update={"products": products})
+    choose = await portal.browser.follow(await portal.open(), "Update plan")
+    assert "Price by quantity" in choose.text
+    confirm = await portal.browser.submit(choose, "Continue", price=made["id"], quantity="7")
+    assert "$56.50 per month" in confirm.text
+    await portal.browser.submit(confirm, "Confirm")
+    item = (await portal.current())["items"].data[0]
+    assert (item.price.id, item.quantity) == (made["id"], 7)
+
+
+async def test_the_portal_offers_prices_in_the_subscriptions_own_currency(portal: Portal, wire: Wire) -> None:
+    for name, amount in ((portal.shop.monthly, 900), (portal.shop.yearly, 8000)):
+        await wire.post(f"/v1/prices/{name}", f"currency_options[eur][unit_amount]={amount}")
+    customer = (await wire.post("/v1/customers", CARD)).body["id"]
+    await subscribe(portal.sdk, portal.shop, customer=customer, currency="eur")
+    page = await portal.open(customer=customer)
+    assert "€9.00 per month" in page.text
+    choose = await portal.browser.follow(page, "Update plan")
+    assert "€80.00 per year" in choose.text
+    assert "$" not in choose.text
 
 
 AMOUNTS = st.integers(0, 100_000).map(lambda n: str(Decimal(n) / 100))
