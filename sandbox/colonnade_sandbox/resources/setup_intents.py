@@ -6,7 +6,7 @@ from colonnade_sandbox import errors, ids, lists
 from colonnade_sandbox.call import Call, merged_metadata
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import listable, operation, retrievable
-from colonnade_sandbox.resources import payment_methods
+from colonnade_sandbox.resources import payment_methods, test_cards
 from colonnade_sandbox.store import Object
 
 PATH = "/v1/setup_intents"
@@ -48,7 +48,7 @@ def _method(call: Call) -> str | None:
     named = call.params.get("payment_method")
     if named is None:
         return None
-    if (name := payment_methods.magic(named)) is None:
+    if (name := test_cards.magic(named)) is None:
         return str(call.get("payment_method", named, "payment_method")["id"])
     return str(call.put(call.new("payment_method", "pm", payment_methods.card_values(call, name, {})))["id"])
 
@@ -70,7 +70,7 @@ def _confirmed(call: Call, intent: Object) -> Object:
     method = call.get("payment_method", intent["payment_method"], "payment_method")
     card = payment_methods.card_of(method)
     if card.attach is not None:
-        raise _failed(call, intent, payment_methods.declined(card.attach))
+        raise _failed(call, intent, test_cards.declined(card.attach))
     if card.secure:
         changed = call.change(intent, {"status": "requires_action"}, event=None)
         call.emit("setup_intent.requires_action", changed)
