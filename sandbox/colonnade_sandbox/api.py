@@ -136,17 +136,7 @@ class Api:
     def _execute(self, exchange: Exchange) -> Response:
         if exchange.match is None or exchange.operation is None:
             raise errors.unknown_url(exchange.request.method, exchange.request.path)
-        params = dict(exchange.params or {})
-        declaration = exchange.match.route.parameters
-        # The token in a V2 list's `next_page_url`, which no declaration has.
-        page = {"page": params.pop("page")} if "page" in params and exchange.request.path.startswith("/v2/") else {}
-        route = key(exchange.match.route.method, exchange.match.route.template)
-        params, older = former.taken(route, exchange.version, params)
-        if declaration is not None:
-            upload = exchange.request.parts.get("file")
-            params = parameters.validate(declaration, params | ({"file": "_"} if upload else {}))
-        former.restore(params, older)
-        params |= page
+        params = self._validated(exchange, exchange.match.route)
         expand = params.pop("expand", None) or []
         expansion.check_depth(expand)
         if (untaken := exchange.operation.untaken(params)) is not None:
@@ -171,6 +161,18 @@ class Api:
         self._sandbox.deliveries.wake()
         self._check(reply)
         return Response.json(reply)
+
+    def _validated(self, exchange: Exchange, route: routes.Route) -> dict[str, Any]:
+        """The parameters as the route declares them, in today's terms."""
+        request, params = exchange.request, dict(exchange.params or {})
+        # The token in a V2 list's `next_page_url`, which no declaration has.
+        page = {"page": params.pop("page")} if "page" in params and request.path.startswith("/v2/") else {}
+        params, older = former.taken(key(route.method, route.template), exchange.version, params)
+        if route.parameters is not None:
+            upload = {"file": "_"} if "file" in request.parts else {}
+            params = parameters.validate(route.parameters, params | upload)
+        former.restore(params, older)
+        return params | page
 
     def _check(self, reply: Object) -> None:
         if self._sandbox.check_replies and "object" in reply and (found := shapes.differences(reply)):
