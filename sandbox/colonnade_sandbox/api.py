@@ -5,10 +5,9 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from colonnade_sandbox import caller, errors, expansion, forms, ids, keys, resources
+from colonnade_sandbox import caller, errors, expansion, faults, ids, keys, parameters_sent, resources
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.contract import parameters, routes, shapes, source
-from colonnade_sandbox.faults import ApiFault
+from colonnade_sandbox.contract import former, parameters, routes, shapes, source
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.idempotency import Keys, fingerprint
 from colonnade_sandbox.operations import OPERATIONS, Operation, key
@@ -16,15 +15,6 @@ from colonnade_sandbox.resources import test_clocks
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import Object
 
-# The two kinds of 429 (Stripe docs, "Rate limits"): the limiter's, which says its reason, and an object's lock.
-RATE_LIMITS = {
-    "rate_limit": "Request rate limit exceeded. You can learn more about rate limits here "
-    "https://stripe.com/docs/rate-limits.",
-    "lock_timeout": "This object cannot be accessed right now because another API request or Stripe process is "
-    "currently accessing it. If you see this error intermittently, retry the request. If you see this error "
-    "frequently and are making multiple concurrent requests to a single object, make your requests serially or at a "
-    "lower rate. For more details, see https://stripe.com/docs/rate-limits#object-lock-timeouts.",
-}
 SHOULD_RETRY = ("stripe-should-retry", "true")
 RETRY_HINTS = {
     "rate_limit": [("stripe-rate-limited-reason", "global-rate")],
@@ -79,7 +69,7 @@ class Api:
         exchange.account = caller.account(self._sandbox, exchange.headers, exchange.key, exchange.platform)
         self._route(exchange)
         keys.check(self._sandbox.store, exchange.key, exchange.request.method, exchange.request.path, exchange.account)
-        exchange.params = self._params(exchange.request)
+        exchange.params = parameters_sent.read(exchange.request)
         fault = self._sandbox.faults.of_call(exchange.request.path, exchange.account)
         if fault is None:
             return await self._once(exchange, 0.0)
@@ -87,13 +77,13 @@ class Api:
         response.cut_off = fault.cut_off
         return response
 
-    async def _disturbed(self, exchange: Exchange, fault: ApiFault) -> Response:
+    async def _disturbed(self, exchange: Exchange, fault: faults.ApiFault) -> Response:
         """The answer of a call that a test wants to fail."""
         if fault.after or not fault.status:
             response = await self._once(exchange, fault.delay)
-            return self._error(exchange, faulty(fault)) if fault.status else response
+            return self._error(exchange, faults.error_of(fault)) if fault.status else response
         await asyncio.sleep(fault.delay)
-        return self._error(exchange, faulty(fault))
+        return self._error(exchange, faults.error_of(fault))
 
     def _route(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -106,18 +96,6 @@ class Api:
         exchange.operation = OPERATIONS.get(key(request.method, exchange.match.route.template))
         if exchange.operation is None:
             raise errors.not_implemented(request.method, template)
-
-    def _params(self, request: Request) -> dict[str, Any]:
-        if request.path.startswith("/v2/"):
-            return forms.parse(request.query) | forms.json_object(request.body)
-        if request.headers.get("content-type", "").startswith("application/json") and request.body:
-            text = "Invalid request: the V1 API takes form-encoded parameters, not JSON."
-            raise errors.StripeError(400, text, storable=False)
-        if request.parts:
-            fields = [(name, part.content.decode()) for name, part in request.parts.items() if part.filename is None]
-            return forms.nest(fields)
-        body = request.body.decode("utf-8", "replace")
-        return forms.parse("&".join(filter(None, [request.query, body])))
 
     async def _once(self, exchange: Exchange, delay: float) -> Response:
         """Under an idempotency key an executed call is never executed again."""
@@ -158,14 +136,7 @@ class Api:
     def _execute(self, exchange: Exchange) -> Response:
         if exchange.match is None or exchange.operation is None:
             raise errors.unknown_url(exchange.request.method, exchange.request.path)
-        params = dict(exchange.params or {})
-        declaration = exchange.match.route.parameters
-        # The token in a V2 list's `next_page_url`, which no declaration has.
-        page = {"page": params.pop("page")} if "page" in params and exchange.request.path.startswith("/v2/") else {}
-        if declaration is not None:
-            upload = exchange.request.parts.get("file")
-            params = parameters.validate(declaration, params | ({"file": "_"} if upload else {}))
-        params |= page
+        params = self._validated(exchange, exchange.match.route)
         expand = params.pop("expand", None) or []
         expansion.check_depth(expand)
         if (untaken := exchange.operation.untaken(params)) is not None:
@@ -190,6 +161,18 @@ class Api:
         self._sandbox.deliveries.wake()
         self._check(reply)
         return Response.json(reply)
+
+    def _validated(self, exchange: Exchange, route: routes.Route) -> dict[str, Any]:
+        """The parameters as the route declares them, in today's terms."""
+        request, params = exchange.request, dict(exchange.params or {})
+        # The token in a V2 list's `next_page_url`, which no declaration has.
+        page = {"page": params.pop("page")} if "page" in params and request.path.startswith("/v2/") else {}
+        params, older = former.taken(key(route.method, route.template), exchange.version, params)
+        if route.parameters is not None:
+            upload = {"file": "_"} if "file" in request.parts else {}
+            params = parameters.validate(route.parameters, params | upload)
+        former.restore(params, older)
+        return params | page
 
     def _check(self, reply: Object) -> None:
         if self._sandbox.check_replies and "object" in reply and (found := shapes.differences(reply)):
@@ -216,9 +199,3 @@ class Api:
             response.headers.append(("idempotency-key", sent["idempotency-key"]))
         if "stripe-account" in sent:
             response.headers.append(("stripe-account", sent["stripe-account"]))
-
-
-def faulty(fault: ApiFault) -> errors.StripeError:
-    if fault.status == 429:
-        return errors.StripeError(429, RATE_LIMITS[fault.code], code=fault.code, storable=False)
-    return errors.StripeError(fault.status, "An error was asked for.", type="api_error", storable=False)

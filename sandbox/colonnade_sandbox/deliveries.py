@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from colonnade_sandbox import ids, payloads, targets, thin
+from colonnade_sandbox import owing, payloads, targets, thin
 from colonnade_sandbox.store import Object
 
 if TYPE_CHECKING:
@@ -25,33 +25,6 @@ SCHEDULES: dict[str, tuple[float, ...]] = {
 TIMEOUT = 10.0
 LOGGED_ATTEMPTS = 1000
 AT_ONCE_PER_ENDPOINT = 8
-KIND = "_delivery"
-
-
-def owe(sandbox: "Sandbox", account: str, event: Object) -> int:
-    """Owe an event to every target that wants it; answers to how many endpoints the snapshot goes."""
-    snapshots = 0
-    for target in targets.concerned(sandbox.store, account, sandbox.platforms_of(account)):
-        for kind, key in target.matching(event):
-            add(sandbox, target, account, kind, key)
-            snapshots += kind == "event"
-    return snapshots
-
-
-def add(sandbox: "Sandbox", target: targets.Target, account: str, kind: str, event: str) -> None:
-    """Owe one target one event; kept with the objects, so that a killed sandbox still delivers."""
-    delivery: Object = {
-        "id": ids.new("whd"),
-        "object": KIND,
-        "endpoint": target.id,
-        "account": account,
-        "kind": kind,
-        "event": event,
-        "attempts": 0,
-        "due": time.time(),
-    }
-    sandbox.store.put(target.owner, KIND, delivery["id"], delivery)
-    sandbox.deliveries.planned.append((target.owner, delivery["id"]))
 
 
 class Deliveries:
@@ -72,7 +45,7 @@ class Deliveries:
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
-        for owner, delivery in sandbox.store.everywhere(KIND):
+        for owner, delivery in sandbox.store.everywhere(owing.KIND):
             self._enqueue(owner, delivery["id"], delivery["due"])
 
     def wake(self) -> None:
@@ -102,7 +75,7 @@ class Deliveries:
                 continue
 
     def _start(self, owner: str, key: str) -> None:
-        if self._sandbox.store.find(owner, KIND, key) is None:
+        if self._sandbox.store.find(owner, owing.KIND, key) is None:
             return
         disturbance = self._sandbox.faults.of_delivery()
         if not disturbance.copies:
@@ -123,7 +96,7 @@ class Deliveries:
     async def _deliver(self, owner: str, key: str, wait: float) -> None:
         if wait:
             await asyncio.sleep(wait)
-        delivery = self._sandbox.store.find(owner, KIND, key)
+        delivery = self._sandbox.store.find(owner, owing.KIND, key)
         if delivery is None:
             return
         target = targets.find(self._sandbox.store, owner, delivery["endpoint"])
@@ -173,7 +146,7 @@ class Deliveries:
 
     def _settle(self, owner: str, key: str, *, accepted: bool) -> None:
         """Delivered, to be tried again, or given up."""
-        delivery = self._sandbox.store.find(owner, KIND, key)
+        delivery = self._sandbox.store.find(owner, owing.KIND, key)
         if delivery is None:
             return
         attempts = delivery["attempts"] + 1
@@ -182,16 +155,16 @@ class Deliveries:
             return
         due = time.time() + self._delays[attempts - 1]
         with self._sandbox.store.transaction():
-            self._sandbox.store.put(owner, KIND, key, delivery | {"attempts": attempts, "due": due})
+            self._sandbox.store.put(owner, owing.KIND, key, delivery | {"attempts": attempts, "due": due})
         self._enqueue(owner, key, due)
 
     def _forget(self, owner: str, key: str, *, delivered: bool = False) -> None:
         store = self._sandbox.store
-        delivery = store.find(owner, KIND, key)
+        delivery = store.find(owner, owing.KIND, key)
         if delivery is None:
             return
         with store.transaction():
-            store.delete(owner, KIND, key)
+            store.delete(owner, owing.KIND, key)
             event = store.find(delivery["account"], "event", delivery["event"])
             # A thin event is counted nowhere: its id finds no snapshot event.
             if delivered and event is not None and event["pending_webhooks"] > 0:
@@ -200,7 +173,7 @@ class Deliveries:
 
     def waiting(self) -> list[dict[str, Any]]:
         """What is still owed, with the attempts made so far."""
-        return [delivery for _, delivery in self._sandbox.store.everywhere(KIND)]
+        return [delivery for _, delivery in self._sandbox.store.everywhere(owing.KIND)]
 
     async def close(self) -> None:
         for task in list(self._running):

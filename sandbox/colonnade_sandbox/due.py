@@ -51,6 +51,7 @@ WORK: dict[str, Work] = {
     "checkout.session": Work(checkout_sessions.due_at, checkout_sessions.work),
     "account": Work(account_standing.due_at, account_standing.work),
     "tax_id": Work(tax_ids.due_at, tax_ids.check),
+    test_clocks.KIND: Work(test_clocks.due_at, test_clocks.expire),
 }
 RANKS = {kind: rank for rank, kind in enumerate(WORK)}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from colonnade_sandbox import deliveries, ids
+from colonnade_sandbox import ids, owing
 from colonnade_sandbox.contract import source
 from colonnade_sandbox.expansion import public
 from colonnade_sandbox.store import Object
@@ -36,7 +36,7 @@ def emit(call: "Call", type: str, value: Object, previous: dict[str, Any] | None
         event["account"] = call.account
     if call.sandbox.store.rehearsing:
         return event
-    event["pending_webhooks"] = deliveries.owe(call.sandbox, call.account, event)
+    event["pending_webhooks"] = owing.owe(call.sandbox, call.account, event)
     call.put(event)
     call.sandbox.listeners.tell(call.account, event)
     for prefix, follow in FOLLOWED.items():

@@ -41,8 +41,10 @@ def _whole_public(value: Any) -> Any:
 
 def _without(value: Object, path: list[str]) -> Object:
     head, *rest = path
-    if head not in value or (rest and not isinstance(value[head], dict)):
+    if head not in value or (rest and not isinstance(value[head], dict | list)):
         return value
+    if rest and isinstance(value[head], list):
+        return value | {head: [_without(each, rest) for each in value[head]]}
     if rest:
         return value | {head: _without(value[head], rest)}
     return {name: inner for name, inner in value.items() if name != head}

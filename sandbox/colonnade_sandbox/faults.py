@@ -6,6 +6,17 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from colonnade_sandbox import errors
+
+# The two kinds of 429 (Stripe docs, "Rate limits"): the limiter's, which says its reason, and an object's lock.
+RATE_LIMITS = {
+    "rate_limit": "Request rate limit exceeded. You can learn more about rate limits here "
+    "https://stripe.com/docs/rate-limits.",
+    "lock_timeout": "This object cannot be accessed right now because another API request or Stripe process is "
+    "currently accessing it. If you see this error intermittently, retry the request. If you see this error "
+    "frequently and are making multiple concurrent requests to a single object, make your requests serially or at a "
+    "lower rate. For more details, see https://stripe.com/docs/rate-limits#object-lock-timeouts.",
+}
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
 
@@ -108,3 +119,10 @@ def _counted(fault: DeliveryFault) -> Disturbance:
             return Disturbance(wait=fault.seconds)
         case _:  # reorder: the first one waits longest
             return Disturbance(wait=fault.seconds + 0.1 * fault.next)
+
+
+def error_of(fault: ApiFault) -> errors.StripeError:
+    """What a call that a test wants to fail is answered."""
+    if fault.status == 429:
+        return errors.StripeError(429, RATE_LIMITS[fault.code], code=fault.code, storable=False)
+    return errors.StripeError(fault.status, "An error was asked for.", type="api_error", storable=False)

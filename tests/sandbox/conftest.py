@@ -63,7 +63,7 @@ def start(*arguments: str) -> Process:
 
 @pytest.fixture(scope="session")
 def process() -> Iterator[Process]:
-    running = start("--retry-scale", "0.0003")
+    running = start("--retry-scale", "0.0001")
     yield running
     running.stop()
 

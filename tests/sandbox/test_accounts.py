@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 import stripe
+from hypothesis import given
+from hypothesis import strategies as st
 
+from colonnade_sandbox.resources import images
 from tests.sandbox.conftest import Wire, client_for, connected_account
+from tests.sandbox.pictures import gif, jpeg, png
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) + b"\r\n--x"
+PNG = png() + b"\r\n--x"  # with a line that looks like a boundary
 
 
 async def test_accounts_do_not_see_each_others_objects(sdk: Any) -> None:
@@ -90,6 +94,43 @@ async def test_branding_takes_uploaded_files_only(sdk: Any) -> None:
 async def test_a_file_must_be_an_image_of_bearable_size(sdk: Any, content: bytes, words: str) -> None:
     with pytest.raises(stripe.InvalidRequestError, match=words):
         await sdk.files.create_async({"purpose": "business_logo", "file": io.BytesIO(content)})
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose", "content", "words"),
+    [
+        ("icon", "business_icon", png(127, 127), "at least 128"),
+        ("icon", "business_icon", jpeg(300, 200), "square"),
+        ("icon", "business_icon", gif(64, 64), "at least 128"),
+        ("logo", "business_logo", png(400, 100), "at least 128"),
+        ("logo", "business_logo", b"GIF8", "at least 128"),
+        ("icon", "dispute_evidence", png(), "purpose"),
+    ],
+)
+async def test_an_image_that_is_too_small_is_no_brand(
+    sdk: Any, name: str, purpose: str, content: bytes, words: str
+) -> None:
+    account = await connected_account(sdk)
+    file = await sdk.files.create_async({"purpose": purpose, "file": io.BytesIO(content)})
+    with pytest.raises(stripe.InvalidRequestError, match=words) as refused:
+        await sdk.accounts.update_async(account, {"settings": {"branding": {name: file.id}}})
+    assert refused.value.param == f"settings[branding][{name}]"
+    assert (await sdk.accounts.retrieve_async(account)).settings.branding.icon is None
+
+
+async def test_a_wide_logo_is_taken(sdk: Any) -> None:
+    account = await connected_account(sdk)
+    file = await sdk.files.create_async({"purpose": "business_logo", "file": io.BytesIO(jpeg(400, 128))})
+    updated = await sdk.accounts.update_async(account, {"settings": {"branding": {"logo": file.id}}})
+    assert updated.settings.branding.logo == file.id
+
+
+@given(width=st.integers(1, 0xFFFF), height=st.integers(1, 0xFFFF), cut=st.integers(0, 40))
+def test_sizes_are_read_from_headers_and_half_files_have_none(width: int, height: int, cut: int) -> None:
+    for content in (gif(width, height), jpeg(width, height), png(width % 200 + 1, 3)):
+        whole = images.size(content)
+        assert whole == ((width % 200 + 1, 3) if content.startswith(b"\x89PNG") else (width, height))
+        assert images.size(content[:cut]) in (None, whole)
 
 
 async def test_a_deauthorized_account_is_gone_for_the_platform(sdk: Any, wire: Wire) -> None:

@@ -144,6 +144,7 @@ async def test_a_deleted_clock_takes_its_objects_along(sdk: Any, shop: Shop) -> 
     assert (await types_of(sdk, "test_helpers.*"))[-1] == "test_helpers.test_clock.deleted"
 
 
+@pytest.mark.slow
 async def test_a_clock_that_a_killed_sandbox_left_on_its_way_arrives(
     database: Path, transport: stripe.AIOHTTPClient, http: Any
 ) -> None:
@@ -181,3 +182,20 @@ async def test_a_new_customer_can_be_put_on_a_clock_one_with_subscriptions_canno
     assert refused.value.param == "customer"
     clocks = (await sdk.test_helpers.test_clocks.list_async()).data
     assert [row.id for row in clocks] == [clock.id]
+
+
+async def test_a_clock_is_deleted_after_thirty_days_of_the_sandbox(wire: Wire) -> None:
+    own = start()
+    try:
+        wire.url = own.url
+        clock = (await wire.post("/v1/test_helpers/test_clocks", f"frozen_time={NOW - 300 * DAY}")).body
+        customer = (await wire.post("/v1/customers", f"test_clock={clock['id']}")).body["id"]
+        await wire.control("advance", {"seconds": 29 * DAY})
+        assert (await wire.get(f"/v1/customers/{customer}")).status == 200
+        await wire.control("advance", {"seconds": DAY})
+        for path in (f"/v1/customers/{customer}", f"/v1/test_helpers/test_clocks/{clock['id']}"):
+            assert (await wire.get(path)).status == 404
+        (event,) = (await wire.get("/v1/events?type=test_helpers.test_clock.deleted")).body["data"]
+        assert event["created"] == clock["deletes_after"]
+    finally:
+        own.stop()

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from colonnade_sandbox import resources
-from colonnade_sandbox.contract import parameters, routes, shapes, source
+from colonnade_sandbox.contract import former, parameters, routes, shapes, source
 from colonnade_sandbox.errors import StripeError
 from colonnade_sandbox.operations import OPERATIONS, Operation, key
 from tests.sandbox.conftest import Shop, Wire
@@ -38,13 +38,14 @@ def test_every_operation_answers_a_route_that_exists() -> None:
     assert set(OPERATIONS) <= known
 
 
-def test_no_operation_takes_a_parameter_that_stripe_lacks() -> None:
+def test_no_operation_takes_a_parameter_that_stripe_never_had() -> None:
     resources.load()
     for route in every_route():
         operation = OPERATIONS.get(key(route.method, route.template))
         if operation is None or route.parameters is None:
             continue
         names = {name for name, _ in parameters.fields(route.parameters)} - {"expand"}
+        names |= {each.path[0] for each in former.FORMER.get(key(route.method, route.template), ())}
         surplus = {name.partition("[")[0] for name in operation.takes} - names - ALWAYS
         assert surplus == set(), (route.method, route.template)
 
@@ -144,3 +145,12 @@ def test_a_part_of_a_parameter_may_be_all_that_is_taken() -> None:
     assert operation.untaken({"b": {"c": "1", "d": "1"}}) == "b[d]"
     assert operation.untaken({"items": [{"price": "1"}, {"discounts": []}]}) == "items[1][discounts]"
     assert operation.untaken({"e": "1"}) == "e"
+
+
+def test_every_former_parameter_is_one_that_the_pinned_version_lacks() -> None:
+    known = {key(route.method, route.template): route for route in every_route()}
+    for template, formers in former.FORMER.items():
+        declaration = known[template].parameters
+        assert declaration is not None
+        for each in formers:
+            assert each.path[0] == "phases" or each.path[0] not in dict(parameters.fields(declaration)), template

@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import pytest
+
 from tests.sandbox.browser import Form, Page, page_of
 from tests.sandbox.test_histories import Histories
 
@@ -157,11 +159,11 @@ class Clicks(Histories):
                 assert self.sold_for.setdefault(row["id"], row["on_behalf_of"]) == row["on_behalf_of"]
 
 
-def walk(seed: int) -> set[str]:
+def walk(seed: int, steps: int = 30) -> set[str]:
     """What was done on the way."""
     world, chance = Clicks(), random.Random(seed)
     world.start()
-    for _ in range(30):
+    for _ in range(steps):
         account, other = chance.randrange(3), chance.randrange(3)
         pick, more = chance.randrange(1000), chance.randrange(1000)
         clicks = [chance.randrange(1000) for _ in range(8)]
@@ -185,7 +187,12 @@ def walk(seed: int) -> set[str]:
     return world.done
 
 
-def test_random_clicks_keep_every_invariant_and_reach_all_that_the_portal_offers() -> None:
+def test_random_clicks_keep_every_invariant() -> None:
+    assert {deed.rpartition(" ")[2] for deed in walk(5, steps=15)} >= {"cancel", "update"}
+
+
+@pytest.mark.slow
+def test_longer_walks_keep_them_too_and_reach_all_that_the_portal_offers() -> None:
     deeds = set().union(*(walk(seed) for seed in range(5)))
     wanted = {"cancel", "keep", "update", "customer", "payment-methods", "default", "remove"}
     assert wanted <= {deed.rpartition(" ")[2] for deed in deeds}

@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from colonnade_sandbox.hosted import brand, words
 from tests.sandbox.browser import Browser
 from tests.sandbox.hosted import Portal, portal
+from tests.sandbox.pictures import png
 
 __all__ = ["portal"]
 
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360f8cf500f"
-    "000401018027d2a2e60000000049454e44ae426082"
-)
+PICTURE = png()
 COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: f"{number:06x}")
 
 
@@ -49,7 +47,7 @@ def test_links_lead_to_the_web_only() -> None:
 
 
 async def test_the_page_wears_the_sellers_colours_and_icon(portal: Portal) -> None:
-    file = await portal.sdk.files.create_async({"purpose": "business_icon", "file": io.BytesIO(PIXEL)})
+    file = await portal.sdk.files.create_async({"purpose": "business_icon", "file": io.BytesIO(PICTURE)})
     branding = {"primary_color": "#ffd84d", "secondary_color": "#2b1b57", "icon": file.id}
     await portal.sdk.accounts.update_async(portal.shop.account, {"settings": {"branding": branding}})
     page = await portal.open()
@@ -60,11 +58,11 @@ async def test_the_page_wears_the_sellers_colours_and_icon(portal: Portal) -> No
         assert rule in style.html
     assert (await portal.browser.get(f"{origin}/p/style.css")).headers["content-type"].startswith("text/css")
     async with portal.browser.http.get(f"{origin}/files/{file.id}/contents") as image:
-        assert (image.status, image.content_type, await image.read()) == (200, "image/png", PIXEL)
+        assert (image.status, image.content_type, await image.read()) == (200, "image/png", PICTURE)
 
 
 async def test_only_brand_images_are_public(sdk: Any, portal: Portal) -> None:
-    private = await sdk.files.create_async({"purpose": "identity_document", "file": io.BytesIO(PIXEL)})
+    private = await sdk.files.create_async({"purpose": "identity_document", "file": io.BytesIO(PICTURE)})
     browser: Browser = portal.browser
     origin = (await portal.session()).partition("/p/")[0]
     assert (await browser.get(f"{origin}/files/{private.id}/contents")).status == 404

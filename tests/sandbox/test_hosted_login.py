@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import stripe
 
 from tests.sandbox.browser import Browser
@@ -67,6 +68,7 @@ async def test_the_login_page_of_a_configuration_finds_a_customer_by_address(por
     assert (await portal.browser.get(url)).status == 404
 
 
+@pytest.mark.slow
 async def test_a_form_that_was_open_over_a_restart_still_counts(
     http: aiohttp.ClientSession, transport: stripe.AIOHTTPClient, database: Path
 ) -> None:

@@ -16,8 +16,8 @@ def browser(http: aiohttp.ClientSession) -> Browser:
     return Browser(http)
 
 
-async def link_for(sdk: Any, account: str) -> str:
-    given = {"account": account, "type": "account_onboarding", "return_url": RETURN, "refresh_url": REFRESH}
+async def link_for(sdk: Any, account: str, **others: Any) -> str:
+    given = others | {"account": account, "type": "account_onboarding", "return_url": RETURN, "refresh_url": REFRESH}
     return str((await sdk.account_links.create_async(given)).url)
 
 
@@ -89,3 +89,22 @@ async def test_names_are_shown_as_text(sdk: Any, browser: Browser) -> None:
     page = await browser.get(await link_for(sdk, account))
     assert "script" not in page.tags
     assert "&lt;script&gt;" in page.html
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [({}, False), ({"fields": "eventually_due"}, False), ({"future_requirements": "include"}, True)],
+)
+async def test_a_link_collects_what_it_is_told_to(
+    sdk: Any, browser: Browser, wire: Wire, options: dict[str, str], asked: bool
+) -> None:
+    account = await connected_account(sdk)
+    await wire.control("account_states", {"account": account, "state": "enabled"})
+    await wire.control("account_states", {"account": account, "state": "future"})
+    due = list((await sdk.accounts.retrieve_async(account)).future_requirements.currently_due)
+    assert due
+    page = await browser.get(await link_for(sdk, account, collection_options=options))
+    assert ("Everything we need is complete" in page.text) is not asked
+    await browser.submit(page, page.forms[0].button, follow=False)
+    left = (await sdk.accounts.retrieve_async(account)).future_requirements.currently_due
+    assert list(left) == ([] if asked else due)

@@ -76,7 +76,9 @@ async def test_switching_the_plan_changes_price_as_the_api_does(portal: Portal) 
     )
     by_api = (await portal.events())[-1]
     assert hosted.type == by_api.type == "customer.subscription.updated"
-    assert hosted.data.previous_attributes.to_dict().keys() == by_api.data.previous_attributes.to_dict().keys()
+    told = [event.data.previous_attributes.to_dict().keys() for event in (hosted, by_api)]
+    # The anchor moves only where the subscription is older than this second.
+    assert told[0] ^ told[1] <= {"billing_cycle_anchor"}
 
 
 @pytest.mark.parametrize(

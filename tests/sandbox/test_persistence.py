@@ -17,7 +17,7 @@ async def test_everything_survives_a_kill(
 ) -> None:
     receiver = await receivers()
     receiver.answers = [500]
-    first = start("--data", str(database), "--retry-scale", "0.001")
+    first = start("--data", str(database), "--retry-scale", "0.0002")
     sdk: Any = client_for(first.url, KEY, transport).v1
     endpoint = await sdk.webhook_endpoints.create_async(
         {"url": receiver.url, "enabled_events": ["customer.subscription.created"]}
@@ -31,7 +31,7 @@ async def test_everything_survives_a_kill(
     await receiver.wait_for(1)
     first.stop(kill=True)
 
-    second = start("--data", str(database), "--retry-scale", "0.001")
+    second = start("--data", str(database), "--retry-scale", "0.0002")
     try:
         sdk = client_for(second.url, KEY, transport).v1
         again = await sdk.subscriptions.retrieve_async(subscription.id)

@@ -30,6 +30,10 @@ async def test_a_declined_card_is_not_kept(sdk: Any) -> None:
             {"customer": customer.id, "payment_method": "pm_card_chargeDeclined", "confirm": True}
         )
     assert (await sdk.payment_methods.list_async({"customer": customer.id})).data == []
+    (intent,) = (await sdk.setup_intents.list_async({"customer": customer.id})).data
+    assert (intent.status, intent.last_setup_error.code) == ("requires_payment_method", "card_declined")
+    (failed,) = (await sdk.events.list_async({"type": "setup_intent.setup_failed"})).data
+    assert failed.data.object.id == intent.id
 
 
 async def test_an_intent_without_a_card_cannot_be_confirmed(wire: Wire) -> None:

@@ -109,3 +109,41 @@ async def test_a_cancellation_can_wait_for_the_first_or_the_last_period(sdk: Any
     if found.status == "canceled":
         assert (found.ended_at, found.cancel_at) == (min(ends), min(ends))
         assert (await types_of(sdk, "customer.subscription.*"))[-1] == "customer.subscription.deleted"
+
+
+async def test_a_running_subscription_can_get_a_trial_that_costs_nothing(sdk: Any, shop: Shop) -> None:
+    clock, customer = await on_a_clock(sdk)
+    wanted = {"customer": customer, "items": [{"price": shop.monthly}]}
+    running = await sdk.subscriptions.create_async(wanted)
+    await advance(sdk, clock, NOW + 10 * DAY)
+    end = NOW + 20 * DAY
+    trial = await sdk.subscriptions.update_async(running.id, {"trial_end": end, "proration_behavior": "none"})
+    assert (trial.status, trial.trial_start, trial.trial_end) == ("trialing", NOW + 10 * DAY, end)
+    (item,) = trial["items"].data
+    assert (item.current_period_start, item.current_period_end) == (NOW + 10 * DAY, end)
+    assert trial.latest_invoice == running.latest_invoice
+    await advance(sdk, clock, end + HOUR)
+    renewed = await sdk.subscriptions.retrieve_async(running.id)
+    invoice = await sdk.invoices.retrieve_async(renewed.latest_invoice)
+    assert (renewed.status, renewed.billing_cycle_anchor, invoice.amount_paid) == ("active", end, 1000)
+
+
+@pytest.mark.parametrize(("behaviour", "billed"), [("create_prorations", False), ("always_invoice", True)])
+async def test_a_trial_given_later_credits_what_was_paid(sdk: Any, shop: Shop, behaviour: str, billed: bool) -> None:
+    clock, customer = await on_a_clock(sdk)
+    running = await sdk.subscriptions.create_async({"customer": customer, "items": [{"price": shop.monthly}]})
+    await advance(sdk, clock, NOW + 10 * DAY)
+    wanted = {"trial_end": NOW + 20 * DAY, "proration_behavior": behaviour}
+    trial = await sdk.subscriptions.update_async(running.id, wanted)
+    (credit,) = (await sdk.invoice_items.list_async({"customer": customer})).data
+    assert trial.status == "trialing"
+    assert -1000 < credit.amount < -600
+    assert (trial.latest_invoice != running.latest_invoice) is billed
+
+
+async def test_a_trial_ended_by_hand_is_announced_as_it_ends(sdk: Any, shop: Shop) -> None:
+    _, trial = await on_trial(sdk, shop, card=True)
+    kind = "customer.subscription.trial_will_end"
+    await sdk.subscriptions.update_async(trial.id, {"trial_end": "now"})
+    (notice,) = (await sdk.events.list_async({"type": kind})).data
+    assert (notice.data.object.id, notice.data.object.status) == (trial.id, "active")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import stripe
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colonnade_sandbox import forms
@@ -54,6 +54,7 @@ def flatten(name: str, value: Any) -> list[tuple[str, str]]:
     return [pair for key, inner in pairs for pair in flatten(f"{name}[{key}]", inner)]
 
 
+@settings(max_examples=50)
 @given(TREES, st.randoms())
 def test_any_order_of_pairs_parses_to_the_same_tree(tree: Any, random: Any) -> None:
     pairs = flatten("root", tree)

@@ -61,10 +61,13 @@ ABSENT: dict[str, frozenset[str]] = {
         | {"full_name_aliases", "gender", "id_number_secondary_provided", "last_name_kana", "last_name_kanji"}
         | {"maiden_name", "nationality", "political_exposure", "registered_address", "us_cfpb_data"}
     ),
+    "plan": frozenset({"tiers"}),
     "price": frozenset({"currency_options", "tiers"}),
+    "price.currency_options": frozenset({"tiers"}),
     "product.marketing_features": ALL,
     "promotion_code.restrictions": frozenset({"currency_options"}),
     "setup_intent": frozenset({"attach_to_self"}),
+    "setup_intent.last_setup_error": ALL,
     "subscription": frozenset({"presentment_details", "status_details"}),
     "subscription.automatic_tax.liability": frozenset({"account"}),
     "subscription.billing_mode": frozenset({"updated_at"}),
@@ -87,8 +90,11 @@ PRESENT: dict[str, frozenset[str]] = {"payment_method": frozenset({"customer", "
 INCLUDABLE: dict[str, tuple[str, ...]] = {
     "billing_portal.configuration": ("features.subscription_update.products",),
     "coupon": ("applies_to", "currency_options"),
+    "item": ("price.currency_options", "price.tiers"),
     "price": ("currency_options", "tiers"),
     "promotion_code": ("restrictions.currency_options",),
+    "subscription": ("items.data.price.currency_options", "items.data.price.tiers"),
+    "subscription_item": ("price.currency_options", "price.tiers"),
 }
 
 

@@ -27,6 +27,8 @@ from colonnade_sandbox.contract.annotations import (
 TEXT = Annotated[str, msgspec.Meta(min_length=1)]
 DECIMAL = Annotated[str, msgspec.Meta(pattern=r"^-?\d+(\.\d+)?$")]
 DECIMAL_OR_UNSET = Annotated[str, msgspec.Meta(pattern=r"^(-?\d+(\.\d+)?)?$")]
+# msgspec would read `inf` as a number that is no integer.
+COUNT_OR_INF = Annotated[str, msgspec.Meta(pattern=r"^(inf|\d+)$")]
 SCALARS: dict[str, Any] = {
     "str": TEXT,
     "int": int,
@@ -105,6 +107,8 @@ def _union(options: tuple[Node, ...]) -> Any:
     if sum(isinstance(option, Record) for option in options) > 1:
         rest = tuple(option for option in options if not isinstance(option, Record))
         return Union[(dict[str, Any], *map(_type, rest))]
+    if set(options) == {Choice(("inf",)), Scalar("int")}:
+        return COUNT_OR_INF
     unsettable = any(isinstance(option, Choice) and "" in option.values for option in options)
     if unsettable and Scalar("str") in options:
         options = tuple(o for o in options if not isinstance(o, Choice) and o != Scalar("str"))

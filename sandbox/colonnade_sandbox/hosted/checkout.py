@@ -13,9 +13,9 @@ from colonnade_sandbox.resources import (
     checkout_lines,
     checkout_quotes,
     promotion_codes,
+    test_cards,
     test_clocks,
 )
-from colonnade_sandbox.resources import payment_methods as cards
 from colonnade_sandbox.sandbox import Sandbox
 
 # Test cards that only Checkout offers, and how they behave.
@@ -133,7 +133,7 @@ def _pay(purchase: Purchase) -> Response:
         return _page(purchase, t("Enter an email address such as name@example.com."), 400)
     if purchase.customer is None and not name:
         return _page(purchase, t("Enter your name."), 400)
-    if card is not None and cards.CARDS[card].secure:
+    if card is not None and test_cards.CARDS[card].secure:
         pending = {"email": email, "name": name, "card": card}
         purchase.sandbox.run(lambda call: call.put(purchase.session | {"_pending": pending}), purchase.call())
         return pages.redirect(f"{purchase.url}/confirm")

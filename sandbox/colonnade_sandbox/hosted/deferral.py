@@ -43,7 +43,8 @@ def waits(visit: Visit, subscription: Object, price: Object, quantity: int) -> b
     kinds = {condition["type"] for condition in conditions}
     if price["product"] != item["price"]["product"] or subscription["status"] == "trialing":
         return False
-    cheaper = amount_of({"price": price, "quantity": quantity}) < amount_of(item)
+    currency = subscription["currency"]
+    cheaper = amount_of({"price": price, "quantity": quantity}, currency) < amount_of(item, currency)
     shorter = length(price) < length(item["price"])
     return ("decreasing_item_amount" in kinds and cheaper) or ("shortening_interval" in kinds and shorter)
 

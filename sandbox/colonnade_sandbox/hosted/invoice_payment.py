@@ -1,7 +1,7 @@
 """Paying an open invoice from its page, with the payment method that it would be charged to anyway."""
 
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.resources import invoice_work, invoices, payment_methods, test_clocks
+from colonnade_sandbox.resources import collection, invoice_work, payment_methods, test_clocks
 from colonnade_sandbox.store import Object
 
 DECLINED = "Your card was declined. Choose another payment method and try again."
@@ -12,7 +12,7 @@ def method(call: Call, invoice: Object) -> Object | None:
     """The payment method of an invoice that can be paid here; None where it cannot."""
     if invoice["status"] != "open" or not invoice["amount_remaining"]:
         return None
-    return invoices.payer(call, invoice)
+    return collection.payer(call, invoice)
 
 
 def pay(call: Call, invoice: Object, *, confirmed: bool) -> str | None:

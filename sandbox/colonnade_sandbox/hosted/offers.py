@@ -6,6 +6,7 @@ from typing import Any
 from colonnade_sandbox import periods
 from colonnade_sandbox.hosted import summary
 from colonnade_sandbox.hosted.visit import Visit
+from colonnade_sandbox.resources import price_amounts
 from colonnade_sandbox.store import Object
 
 FEATURE = "subscription_update"
@@ -53,7 +54,8 @@ def offers(visit: Visit, subscription: Object) -> list[Offer]:
         product = call.find("product", listed["product"]) or {"active": False}
         for name in listed["prices"]:
             price = call.find("price", name)
-            if price is None or price["currency"] != subscription["currency"]:
+            price = price_amounts.in_currency(price, subscription["currency"]) if price is not None else None
+            if price is None:
                 continue
             is_current = name == current["id"]
             on_sale = price["active"] and product["active"] and "price" in feature["default_allowed_updates"]

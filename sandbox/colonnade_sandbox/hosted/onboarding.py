@@ -42,7 +42,7 @@ def _open(call: Call, token: str) -> str | None:
     if link is None:
         return None
     session = ids.token(32)
-    kept = {name: link[name] for name in ("account", "platform", "return_url", "refresh_url")}
+    kept = {name: link[name] for name in ("account", "collects", "platform", "return_url", "refresh_url")}
     accounts.remember(call, KIND, session, kept | {"id": session, "expires_at": call.now + LASTS, "done": False})
     return session
 
@@ -67,7 +67,7 @@ def answer(request: Request, sandbox: Sandbox, token: str) -> Response:
 
 
 def _page(sandbox: Sandbox, session: Object, account: Object) -> Response:
-    due = list(dict.fromkeys(_in_words(field) for field in account["requirements"]["currently_due"]))
+    due = list(dict.fromkeys(_in_words(field) for field in _collected(session, account)))
     return pages.render(
         "onboarding.html",
         leads_to=[session["return_url"], session["refresh_url"]],
@@ -78,6 +78,13 @@ def _page(sandbox: Sandbox, session: Object, account: Object) -> Response:
     )
 
 
+def _collected(session: Object, account: Object) -> list[str]:
+    """The requirements that the link is to collect, by its `collection_options`."""
+    fields, future = session["collects"]["fields"], session["collects"]["future_requirements"] == "include"
+    asked = [account["requirements"], *([account["future_requirements"]] if future else [])]
+    return [name for requirements in asked for name in (requirements or {}).get(fields) or []]
+
+
 def _in_words(field: str) -> str:
     if field.endswith(".verification.document"):
         return "A photo of an identity document"
@@ -86,7 +93,7 @@ def _in_words(field: str) -> str:
 
 def _complete(call: Call, session: Object, account: Object) -> None:
     """Fills in what is due and leaves what the account has told as it is."""
-    if account["requirements"]["currently_due"]:
+    if _collected(session, account):
         profile = {name: account["business_profile"][name] for name in ("url", "mcc")}
         told = {"business_profile": {name: value for name, value in profile.items() if value}}
         if account["business_type"]:

@@ -6,7 +6,7 @@ from colonnade_sandbox.errors import StripeError
 from colonnade_sandbox.hosted import flows, pages
 from colonnade_sandbox.hosted.visit import Visit
 from colonnade_sandbox.http import Response
-from colonnade_sandbox.resources import customers, invoices, lifecycle, payment_methods
+from colonnade_sandbox.resources import collection, customers, lifecycle, payment_methods
 from colonnade_sandbox.store import Object
 
 FEATURE = "payment_method_update"
@@ -39,7 +39,7 @@ def _removable(visit: Visit, key: str) -> bool:
     All of the customer's subscriptions count, also those that this session does not show.
     """
     running = lifecycle.of_customer(visit.call(), visit.customer["id"])
-    used = {method["id"] for row in running if (method := invoices.chargeable(visit.call(), row))}
+    used = {method["id"] for row in running if (method := collection.chargeable(visit.call(), row))}
     return not running or (key not in used and len(visit.payment_methods()) > 1)
 
 

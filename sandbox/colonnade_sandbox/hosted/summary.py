@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from colonnade_sandbox.hosted import deferral, words
 from colonnade_sandbox.hosted.visit import Visit
-from colonnade_sandbox.resources import invoices, lifecycle, portal_pauses
+from colonnade_sandbox.resources import collection, lifecycle, portal_pauses, price_amounts
 from colonnade_sandbox.store import Object
 
 # What each status is called, and the tone it is shown in.
@@ -53,7 +53,7 @@ def of(visit: Visit, subscription: Object) -> Summary:
         label=visit.t(label),
         tone=tone,
         when=when(visit, subscription),
-        method=invoices.chargeable(visit.call(), subscription),
+        method=collection.chargeable(visit.call(), subscription),
         planned=_planned(visit, subscription),
     )
 
@@ -69,7 +69,9 @@ def _planned(visit: Visit, subscription: Object) -> str | None:
 
 
 def line(visit: Visit, item: Object) -> Line:
-    price, quantity = item["price"], item.get("quantity", 1)
+    subscription = visit.call().get("subscription", item["subscription"], "subscription")
+    price = price_amounts.in_currency(item["price"], subscription["currency"]) or item["price"]
+    quantity = item.get("quantity", 1)
     several = f"{quantity} × {words.unit_price(price, visit.t)}" if quantity != 1 else None
     return Line(
         product_name(visit, price), nickname(visit, price), words.total_price(price, quantity, visit.t), several

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from colonnade_sandbox.hosted.messages import Language
+from colonnade_sandbox.resources import price_amounts
 from colonnade_sandbox.store import Object
 
 # Currencies without a minor unit, and with three digits of it (Stripe docs, "Supported currencies").
@@ -48,17 +49,17 @@ def interval(recurring: dict[str, Any], t: Language) -> str:
 
 def unit_price(price: Object, t: Language) -> str:
     """What one unit of a price costs for one period."""
-    if price["unit_amount_decimal"] is None:
-        return t("Usage-based price")
+    if price["billing_scheme"] == "tiered":
+        return t("Price by quantity")
     amount = money(Decimal(price["unit_amount_decimal"]), price["currency"])
     return f"{amount} {interval(price['recurring'], t)}"
 
 
 def total_price(price: Object, quantity: int, t: Language) -> str:
     """What `quantity` units cost for one period."""
-    if price["unit_amount_decimal"] is None:
+    if price["recurring"]["usage_type"] == "metered":
         return t("Usage-based price")
-    amount = Decimal(price["unit_amount_decimal"]) * quantity
+    amount = price_amounts.exact(price, quantity)
     return f"{money(amount, price['currency'])} {interval(price['recurring'], t)}"
 
 

@@ -11,7 +11,7 @@ LIFETIME = 300
 KIND = "_account_link"
 
 
-@operation("POST", "/v1/account_links", takes="account refresh_url return_url type")
+@operation("POST", "/v1/account_links", takes="account collection_options refresh_url return_url type")
 def create(call: Call) -> Object:
     account = accounts.connected(call, call.params["account"])
     if account["id"] == call.platform:
@@ -29,6 +29,8 @@ def create(call: Call) -> Object:
         "type": call.params["type"],
         "return_url": call.params["return_url"],
         "refresh_url": call.params["refresh_url"],
+        "collects": {"fields": "currently_due", "future_requirements": "omit"}
+        | call.params.get("collection_options", {}),
         "expires_at": call.now + LIFETIME,
         "used": False,
     }

@@ -5,7 +5,7 @@ from typing import Any
 from colonnade_sandbox import errors
 from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import shapes
-from colonnade_sandbox.resources import account_requirements, external_account_values, person_values
+from colonnade_sandbox.resources import account_requirements, external_account_values, files, person_values
 from colonnade_sandbox.store import Object
 
 # What a platform may still write once the account holder has taken over (API reference, "Update an account").
@@ -101,9 +101,13 @@ def _check_branding(call: Call, account: str, params: dict[str, Any]) -> None:
     """Icon and logo must be files of the account or of the platform that writes them."""
     branding = params.get("settings", {}).get("branding", {})
     for name in ("icon", "logo"):
-        file = branding.get(name)
-        if file and not any(call.on(owner).find("file", file) for owner in (account, call.platform)):
-            raise errors.no_such("file", file, f"settings[branding][{name}]")
+        key, param = branding.get(name), f"settings[branding][{name}]"
+        if not key:
+            continue
+        found = [file for owner in (account, call.platform) if (file := call.on(owner).find("file", key))]
+        if not found:
+            raise errors.no_such("file", key, param)
+        files.check_brand(found[0], name, param)
 
 
 def check_control(account: Object, names: set[str]) -> None:

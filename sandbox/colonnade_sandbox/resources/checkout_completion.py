@@ -4,7 +4,14 @@ from typing import Any
 
 from colonnade_sandbox import errors
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.resources import checkout_quotes, customers, invoice_work, payment_methods, subscriptions
+from colonnade_sandbox.resources import (
+    checkout_quotes,
+    customers,
+    invoice_work,
+    payment_methods,
+    subscriptions,
+    test_cards,
+)
 from colonnade_sandbox.store import Object
 
 
@@ -64,4 +71,4 @@ def _subscription(
 
 def _refused(method: Object, *, authenticated: bool) -> errors.StripeError:
     reason = payment_methods.refusal(method, authenticated=authenticated) or "generic_decline"
-    return payment_methods.declined(reason)
+    return test_cards.declined(reason)

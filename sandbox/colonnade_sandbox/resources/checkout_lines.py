@@ -1,12 +1,11 @@
 """Line items of a Checkout session."""
 
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from colonnade_sandbox import errors, ids
 from colonnade_sandbox.call import Call, merged_metadata
 from colonnade_sandbox.contract import shapes
-from colonnade_sandbox.resources import subscription_lines
+from colonnade_sandbox.resources import price_amounts, subscription_lines
 from colonnade_sandbox.store import Object
 
 MOST = 999_999
@@ -60,7 +59,4 @@ def with_quantity(line: Object, quantity: int) -> Object:
 
 def amount(line: Object) -> int:
     """What a line costs for one period, in the smallest unit; usage is not known yet."""
-    if line["price"]["unit_amount_decimal"] is None or line["quantity"] is None:
-        return 0
-    exact = Decimal(line["price"]["unit_amount_decimal"]) * line["quantity"]
-    return int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+    return price_amounts.total(line["price"], line["quantity"] or 0)

@@ -7,7 +7,7 @@ from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.expansion import COMPUTED
 from colonnade_sandbox.operations import listable, operation
-from colonnade_sandbox.resources import lifecycle, payment_methods, sources, tax_ids, test_clocks
+from colonnade_sandbox.resources import customer_discounts, lifecycle, payment_methods, sources, tax_ids, test_clocks
 from colonnade_sandbox.store import Object, Store
 
 COPIED = (
@@ -24,6 +24,7 @@ COPIED = (
     "tax_exempt",
 )
 TAKEN = " ".join((*COPIED, "invoice_prefix", "invoice_settings", "metadata", "next_invoice_sequence"))
+TAKEN += f" {customer_discounts.TAKEN}"
 
 # What is left of a deleted customer: the stub that a retrieval still answers.
 DELETED = "_deleted_customer"
@@ -58,6 +59,7 @@ def create(call: Call) -> Object:
         customer = call.put(customer | {"default_source": sources.add(call, customer, source)["id"]})
     if settings := call.params.get("invoice_settings"):
         customer = call.put(customer | {"invoice_settings": _invoice_settings(call, customer, settings)})
+    customer = call.put(customer | customer_discounts.changes(call, customer))
     call.emit("customer.created", customer)
     for place, data in enumerate(call.params.get("tax_id_data") or []):
         owner = {"type": "customer", "customer": customer["id"]}
@@ -77,6 +79,7 @@ def update(call: Call) -> Object:
     changes["metadata"] = merged_metadata(customer["metadata"], call.params.get("metadata"))
     if settings := call.params.get("invoice_settings"):
         changes["invoice_settings"] = _invoice_settings(call, customer, settings)
+    changes |= customer_discounts.changes(call, customer)
     return call.change(customer, shapes.complete("customer", customer | changes))
 
 

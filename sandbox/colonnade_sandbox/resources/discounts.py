@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from colonnade_sandbox import errors, periods
+from colonnade_sandbox import errors, events, periods
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.operations import operation
 from colonnade_sandbox.resources import coupons, promotion_codes
@@ -13,11 +13,6 @@ MONTH = {"interval": "month", "interval_count": 1}
 HUNDREDTHS = 10_000
 
 
-def of_customer(customer: Object) -> list[str]:
-    """The customer's own discount, which applies where a subscription has none."""
-    return [customer["discount"]["id"]] if customer["discount"] else []
-
-
 def take(call: Call, given: Any, owner: dict[str, Any], old: list[str] | None = None) -> list[str]:
     """The ids of the discounts that `discounts[]` wants; new ones are made, those left out are gone.
 
@@ -25,27 +20,33 @@ def take(call: Call, given: Any, owner: dict[str, Any], old: list[str] | None = 
     """
     kept = []
     for index, wish in enumerate(given or []):
-        kept.append(_one(call, wish, owner, f"discounts[{index}]"))
+        kept.append(str(one(call, wish, owner, ("discounts", str(index)))["id"]))
     for gone in set(old or []) - set(kept):
         end(call, gone)
     return kept
 
 
-def _one(call: Call, wish: dict[str, Any], owner: dict[str, Any], param: str) -> str:
+def one(
+    call: Call, wish: dict[str, Any], owner: dict[str, Any], place: tuple[str, ...] = (), replaces: Object | None = None
+) -> Object:
+    """The discount of a coupon or a promotion code; `place` is where the wish stands in the parameters."""
+    param = {name: errors.bracketed([*place, name]) for name in ("coupon", "discount", "promotion_code")}
     if "discount" in wish:
-        return str(call.get(KIND, wish["discount"], f"{param}[discount]")["id"])
+        return call.get(KIND, wish["discount"], param["discount"])
     code = None
     if "promotion_code" in wish:
-        code = promotion_codes.redeem(call, wish["promotion_code"], owner["customer"], f"{param}[promotion_code]")
-        coupon = coupons.redeem(call, code["promotion"]["coupon"], f"{param}[promotion_code]")
+        code = promotion_codes.redeem(call, wish["promotion_code"], owner["customer"], param["promotion_code"])
+        coupon = coupons.redeem(call, code["promotion"]["coupon"], param["promotion_code"])
     elif "coupon" in wish:
-        coupon = coupons.redeem(call, wish["coupon"], f"{param}[coupon]")
+        coupon = coupons.redeem(call, wish["coupon"], param["coupon"])
     else:
-        raise errors.missing_parameter(f"{param}[coupon]")
-    return str(_make(call, coupon, code, owner)["id"])
+        raise errors.missing_parameter(param["coupon"])
+    return _make(call, coupon, code, owner, replaces)
 
 
-def _make(call: Call, coupon: Object, code: Object | None, owner: dict[str, Any]) -> Object:
+def _make(
+    call: Call, coupon: Object, code: Object | None, owner: dict[str, Any], replaces: Object | None = None
+) -> Object:
     end_at = None
     if coupon["duration"] == "repeating":
         end_at = periods.step(call.now, MONTH, coupon["duration_in_months"])
@@ -58,7 +59,11 @@ def _make(call: Call, coupon: Object, code: Object | None, owner: dict[str, Any]
     }
     discount = call.new(KIND, "di", values)
     call.put(discount)
-    call.emit("customer.discount.created", discount)
+    if replaces is None:
+        call.emit("customer.discount.created", discount)
+    else:
+        call.put(replaces | {"_ended": True})
+        call.emit("customer.discount.updated", discount, events.previous_attributes(replaces, discount))
     return discount
 
 
@@ -127,17 +132,6 @@ def _shares(coupon: Object, amounts: list[int]) -> list[int]:
     for index in range(off - sum(shares)):
         shares[index % len(shares)] += 1
     return shares
-
-
-@operation("DELETE", "/v1/customers/{customer}/discount")
-def delete_of_customer(call: Call) -> Object:
-    customer = call.get("customer", call.id)
-    if customer["discount"] is None:
-        raise errors.no_such(KIND, customer["id"])
-    discount = customer["discount"]
-    call.change(customer, {"discount": None})
-    end(call, discount["id"])
-    return {"id": discount["id"], "object": KIND, "deleted": True}
 
 
 @operation("DELETE", "/v1/subscriptions/{subscription_exposed_id}/discount")

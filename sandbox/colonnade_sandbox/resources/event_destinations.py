@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from colonnade_sandbox import deliveries, errors, ids, lists, targets, thin
+from colonnade_sandbox import errors, ids, lists, owing, targets, thin
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.contract import shapes, source
 from colonnade_sandbox.operations import operation
@@ -179,5 +179,5 @@ def ping(call: Call) -> Object:
         "related_object": {"id": value["id"], "type": targets.DESTINATION, "url": f"{PATH}/{value['id']}"},
     }
     call.put(event)
-    deliveries.add(call.sandbox, targets.of(call.account, value), call.account, thin.KIND, event["id"])
+    owing.add(call.sandbox, targets.of(call.account, value), call.account, thin.KIND, event["id"])
     return event

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from colonnade_sandbox import deliveries, errors, lists, targets
+from colonnade_sandbox import errors, lists, owing, targets
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.operations import operation
 from colonnade_sandbox.store import Object
@@ -73,9 +73,9 @@ def retry(call: Call) -> Object:
         target = targets.find(call.sandbox.store, call.platform, chosen)
         if target is None:
             raise errors.no_such("webhook_endpoint", chosen, "webhook_endpoint")
-        deliveries.add(call.sandbox, target, about.account, "event", event["id"])
+        owing.add(call.sandbox, target, about.account, "event", event["id"])
     elif params.get("for_stripecli"):
         call.sandbox.listeners.tell(about.account, event)
     else:
-        deliveries.owe(call.sandbox, about.account, event)
+        owing.owe(call.sandbox, about.account, event)
     return event

@@ -5,7 +5,7 @@ from typing import Any
 from colonnade_sandbox import errors, lists
 from colonnade_sandbox.call import Call, merged_metadata
 from colonnade_sandbox.operations import listable, operation, retrievable
-from colonnade_sandbox.resources import invoice_lines, invoices, prices
+from colonnade_sandbox.resources import invoice_lines, invoices, price_amounts, prices
 from colonnade_sandbox.store import Object
 
 KIND = "invoiceitem"
@@ -80,9 +80,11 @@ def _priced(call: Call) -> dict[str, Any]:
     if price["recurring"] is not None:
         text = "The price specified is set to `type=recurring` but this field only accepts prices with `type=one_time`."
         raise errors.invalid(text, "pricing[price]")
-    amount = int(price["unit_amount"] or 0) * quantity
-    pricing = invoice_lines.pricing(price)
-    return {"amount": amount, "currency": price["currency"], "pricing": pricing, "quantity": quantity}
+    currency = str(params.get("currency", price["currency"])).lower()
+    if (charged := price_amounts.in_currency(price, currency)) is None:
+        raise errors.invalid(f"The price has no amount in {currency}.", "currency")
+    amount, pricing = price_amounts.total(charged, quantity), invoice_lines.pricing(price, currency)
+    return {"amount": amount, "currency": currency, "pricing": pricing, "quantity": quantity}
 
 
 def _draft(call: Call, key: str) -> Object:

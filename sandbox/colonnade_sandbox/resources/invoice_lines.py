@@ -5,15 +5,18 @@ from typing import Any
 from colonnade_sandbox import ids
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.contract import shapes
+from colonnade_sandbox.resources import price_amounts
 from colonnade_sandbox.store import Object
 
 
-def amount_of(item: Object) -> int:
-    """What a subscription item costs for one period, in the currency's smallest unit."""
-    return int(item["price"]["unit_amount"] or 0) * int(item.get("quantity", 1))
+def amount_of(item: Object, currency: str) -> int:
+    """What a subscription item costs for one period, in the currency's smallest unit; usage costs nothing yet."""
+    price = price_amounts.in_currency(item["price"], currency) or item["price"]
+    return price_amounts.total(price, int(item.get("quantity", 0)))
 
 
-def pricing(price: Object) -> dict[str, Any]:
+def pricing(price: Object, currency: str) -> dict[str, Any]:
+    price = price_amounts.in_currency(price, currency) or price
     return {
         "type": "price_details",
         "price_details": {"price": price["id"], "product": price["product"]},
@@ -27,7 +30,7 @@ def _line(values: dict[str, Any]) -> Object:
 
 def of_period(subscription: Object, item: Object, *, free: bool = False) -> Object:
     """The current period of a subscription item; `free` during a trial."""
-    amount = 0 if free else amount_of(item)
+    amount = 0 if free else amount_of(item, subscription["currency"])
     details = {"proration": False, "subscription": subscription["id"], "subscription_item": item["id"]}
     return _line(
         {
@@ -38,7 +41,7 @@ def of_period(subscription: Object, item: Object, *, free: bool = False) -> Obje
             "metadata": subscription["metadata"],
             "parent": {"type": "subscription_item_details", "subscription_item_details": details},
             "period": {"start": item["current_period_start"], "end": item["current_period_end"]},
-            "pricing": pricing(item["price"]),
+            "pricing": pricing(item["price"], subscription["currency"]),
             "quantity": item.get("quantity"),
             "subscription": subscription["id"],
         }

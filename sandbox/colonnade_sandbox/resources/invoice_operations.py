@@ -6,6 +6,7 @@ from colonnade_sandbox import errors, lists
 from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.operations import listable, operation, retrievable
 from colonnade_sandbox.resources import (
+    collection,
     discounts,
     invoice_lines,
     invoice_work,
@@ -147,7 +148,7 @@ def pay(call: Call) -> Object:
         raise errors.invalid(text, code="invoice_already_paid" if invoice["status"] == "paid" else None)
     if call.params.get("paid_out_of_band"):
         return out_of_band(call, invoice)
-    method = invoices.payer(call, invoice)
+    method = collection.payer(call, invoice)
     if name := call.params.get("payment_method"):
         method = payment_methods.of_customer(call, invoice["customer"], name)
         if method is None:
@@ -162,7 +163,7 @@ def pay(call: Call) -> Object:
 
 def out_of_band(call: Call, invoice: Object) -> Object:
     """Paid outside Stripe; for the subscription that is as good as any payment."""
-    paid = invoices.pay_out_of_band(call, invoice)
+    paid = collection.pay_out_of_band(call, invoice)
     subscription = call.find("subscription", invoices.subscription_of(paid) or "")
     if subscription is not None:
         invoice_work.settled(call, subscription, paid)
@@ -196,5 +197,5 @@ def void(call: Call) -> Object:
 def mark_uncollectible(call: Call) -> Object:
     text = "You can only mark open invoices uncollectible."
     lost = invoices.write_off(call, _in_status(call, ("open",), text))
-    invoices.mark_delinquent(call, lost, late=False)
+    collection.mark_delinquent(call, lost, late=False)
     return lost

@@ -5,7 +5,7 @@ from typing import Any
 from colonnade_sandbox import billing_settings
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.clock import DAY
-from colonnade_sandbox.resources import invoices, lifecycle, pending_updates
+from colonnade_sandbox.resources import collection, invoices, lifecycle, pending_updates
 from colonnade_sandbox.store import Object
 
 
@@ -50,8 +50,8 @@ def finish(call: Call, invoice: Object) -> Object:
 
 def charge(call: Call, invoice: Object, method: Object | None = None, *, authenticated: bool = False) -> Object:
     """Try to collect an open invoice; its subscription becomes what follows from the outcome."""
-    method = method or invoices.payer(call, invoice)
-    collected = invoices.collect(call, invoice, method, authenticated=authenticated)
+    method = method or collection.payer(call, invoice)
+    collected = collection.collect(call, invoice, method, authenticated=authenticated)
     subscription = call.find("subscription", invoices.subscription_of(invoice) or "")
     if collected["status"] == "paid":
         if subscription is not None:
@@ -102,7 +102,7 @@ def _overdue(call: Call, invoice: Object) -> None:
     """The due date of a sent invoice has passed."""
     late = call.put(invoice | {"_overdue": True})
     call.emit("invoice.overdue", late)
-    invoices.mark_delinquent(call, late, late=True)
+    collection.mark_delinquent(call, late, late=True)
     subscription: dict[str, Any] | None = call.find("subscription", invoices.subscription_of(invoice) or "")
     if subscription is not None and subscription["status"] == "active":
         lifecycle.change(call, subscription, {"status": "past_due"})

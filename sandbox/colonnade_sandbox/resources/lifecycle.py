@@ -72,7 +72,7 @@ def keep(call: Call, subscription: Object) -> Object:
 def end(call: Call, subscription: Object, details: dict[str, Any], *, status: str = "canceled") -> Object:
     """Cancel now: one event, `customer.subscription.deleted`, and no `.updated`."""
     reasons = subscription["cancellation_details"] | {"reason": "cancellation_requested"} | details
-    _cancel_schedule(call, subscription)
+    _cancel_schedule(call, subscription, "aborted" if reasons["reason"] == "payment_failed" else "canceled")
     ended = call.put(
         subscription
         | {
@@ -91,11 +91,12 @@ def end(call: Call, subscription: Object, details: dict[str, Any], *, status: st
     return ended
 
 
-def _cancel_schedule(call: Call, subscription: Object) -> None:
+def _cancel_schedule(call: Call, subscription: Object, how: str) -> None:
+    """Stripe calls it aborted where nobody paid (Events reference, `subscription_schedule.aborted`)."""
     schedule = call.find("subscription_schedule", subscription["schedule"] or "")
     if schedule is not None and schedule["status"] == "active":
         changes = {"status": "canceled", "canceled_at": call.now, "current_phase": None}
-        call.emit("subscription_schedule.canceled", call.put(schedule | changes))
+        call.emit(f"subscription_schedule.{how}", call.put(schedule | changes))
 
 
 def _stop_collecting(call: Call, subscription: Object) -> None:

@@ -1,76 +1,20 @@
 """Payment methods: test cards, by magic id, token or number."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from colonnade_sandbox import errors, ids, lists
 from colonnade_sandbox.call import Call, merged_metadata
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import listable, operation, retrievable
+from colonnade_sandbox.resources import test_cards
 from colonnade_sandbox.store import Object
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A test card (Stripe docs, "Testing"). `attach` and `charge` name the decline that it provokes.
-
-    `secure` cards want the customer to authenticate every payment (3D Secure).
-    """
-
-    brand: str
-    number: str
-    country: str = "US"
-    funding: str = "credit"
-    attach: str | None = None
-    charge: str | None = None
-    secure: bool = False
-
-
-CARDS = {
-    "visa": Card("visa", "4242424242424242"),
-    "visa_debit": Card("visa", "4000056655665556", funding="debit"),
-    "mastercard": Card("mastercard", "5555555555554444"),
-    "mastercard_debit": Card("mastercard", "5200828282828210", funding="debit"),
-    "amex": Card("amex", "378282246310005"),
-    "discover": Card("discover", "6011111111111117"),
-    "diners": Card("diners", "3056930009020004"),
-    "jcb": Card("jcb", "3566002020360505"),
-    "unionpay": Card("unionpay", "6200000000000005"),
-    "us": Card("visa", "4242424242424242"),
-    "de": Card("visa", "4000002760000016", country="DE"),
-    "gb": Card("visa", "4000008260000000", country="GB"),
-    "fr": Card("visa", "4000002500000003", country="FR"),
-    "authenticationRequired": Card("visa", "4000002760003184", secure=True),
-    "threeDSecure2Required": Card("visa", "4000000000003220", secure=True),
-    "threeDSecureOptional": Card("visa", "4000000000003055"),
-    "chargeCustomerFail": Card("visa", "4000000000000341", charge="generic_decline"),
-    "chargeDeclined": Card("visa", "4000000000000002", attach="generic_decline"),
-    "chargeDeclinedInsufficientFunds": Card("visa", "4000000000009995", attach="insufficient_funds"),
-    "chargeDeclinedLostCard": Card("visa", "4000000000009987", attach="lost_card"),
-    "chargeDeclinedExpiredCard": Card("visa", "4000000000000069", attach="expired_card"),
-    "chargeDeclinedIncorrectCvc": Card("visa", "4000000000000127", attach="incorrect_cvc"),
-}
-# Stripe's own ids name some declines with the brand before them.
-CARDS |= {f"visa_{name}": card for name, card in CARDS.items() if name.startswith("chargeDeclined")}
-NUMBERS = {card.number: name for name, card in reversed(CARDS.items())}
-MAGIC = ("pm_card_", "tok_")
-# Declines that are error codes of their own; the others are `card_declined` with a `decline_code`.
-OWN_CODES = {"expired_card", "incorrect_cvc"}
 
 retrievable("payment_method", "/v1/payment_methods/{payment_method}", "payment_method")
 listable("payment_method", "/v1/payment_methods", {"customer": lists.equal("customer"), "type": lists.equal("type")})
 
 
-def declined(decline: str) -> errors.StripeError:
-    """The error of a refused card (402)."""
-    code = decline if decline in OWN_CODES else "card_declined"
-    return errors.StripeError(
-        402, "Your card was declined.", type="card_error", code=code, param="", decline_code=decline
-    )
-
-
-def card_of(method: Object) -> Card:
-    return CARDS[method["_card"]]
+def card_of(method: Object) -> test_cards.Card:
+    return test_cards.CARDS[method["_card"]]
 
 
 # The refusal of a charge that the customer has to authenticate first.
@@ -89,7 +33,7 @@ def refused(method: Object | None, subject: str) -> errors.StripeError:
     """The error (402) of a charge for `subject`: an `invoice` or a `subscription`."""
     reason = refusal(method) or "generic_decline"
     if reason != AUTHENTICATION:
-        return declined(reason)
+        return test_cards.declined(reason)
     text = (
         "This payment requires additional user action before it can be completed successfully. Payment can be "
         "completed using the PaymentIntent associated with the " + subject + "."
@@ -97,16 +41,8 @@ def refused(method: Object | None, subject: str) -> errors.StripeError:
     return errors.StripeError(402, text, type="card_error", code=f"{subject}_payment_intent_requires_action")
 
 
-def magic(value: str) -> str | None:
-    """The name of the test card behind `pm_card_visa` or `tok_visa`."""
-    for prefix in MAGIC:
-        if value.startswith(prefix) and value.removeprefix(prefix) in CARDS:
-            return value.removeprefix(prefix)
-    return None
-
-
 def card_values(call: Call, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    card = CARDS[name]
+    card = test_cards.CARDS[name]
     details = {
         "brand": card.brand,
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
@@ -130,7 +66,7 @@ def create(call: Call) -> Object:
     if call.params.get("type") != "card":
         raise errors.StripeError(501, "Only cards are implemented by this sandbox.", type="api_error", param="type")
     card = call.params.get("card", {})
-    name = magic(card.get("token", "")) or NUMBERS.get(card.get("number", ""))
+    name = test_cards.magic(card.get("token", "")) or test_cards.NUMBERS.get(card.get("number", ""))
     if name is None:
         raise errors.StripeError(
             402, "Your card number is incorrect.", type="card_error", code="incorrect_number", param="card[number]"
@@ -158,7 +94,7 @@ def attach(call: Call) -> Object:
     if customer is None:
         raise errors.missing_parameter("customer")
     call.get("customer", customer, "customer")
-    if magic(call.id) is None:
+    if test_cards.magic(call.id) is None:
         call.get("payment_method", call.id, "payment_method", in_path=True)
     return attach_to(call, call.id, customer, "payment_method")
 
@@ -168,13 +104,13 @@ def attach_to(call: Call, value: str, customer: str, param: str) -> Object:
 
     Raises StripeError: 402 for a card that declines, 400 for one that another customer has.
     """
-    name = magic(value)
+    name = test_cards.magic(value)
     if name is not None:
         method = call.put(call.new("payment_method", "pm", card_values(call, name, {})))
     else:
         method = call.get("payment_method", value, param)
     if (decline := card_of(method).attach) is not None:
-        raise declined(decline)
+        raise test_cards.declined(decline)
     if method["customer"] not in (None, customer):
         raise errors.invalid("The payment method you provided has already been attached to a customer.", param)
     attached = call.put(method | {"customer": customer})
@@ -197,7 +133,7 @@ def detach(call: Call) -> Object:
 
 def of_customer(call: Call, customer: str, value: str) -> Object | None:
     """An attached payment method by id; a magic id means the newest of that card."""
-    name = magic(value)
+    name = test_cards.magic(value)
     for method in call.all("payment_method"):
         if method["customer"] == customer and (method["id"] == value or (name and method["_card"] == name)):
             return method

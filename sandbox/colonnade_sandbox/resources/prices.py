@@ -1,12 +1,12 @@
 """Prices. Amounts never change; what may change is listed in the update operation."""
 
-from decimal import Decimal
 from typing import Any
 
 from colonnade_sandbox import errors, ids, lists
 from colonnade_sandbox.call import Call, merged_metadata, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import listable, operation, retrievable
+from colonnade_sandbox.resources import price_amounts
 from colonnade_sandbox.store import Object
 
 retrievable("price", "/v1/prices/{price}")
@@ -24,8 +24,8 @@ listable(
 )
 
 TAKEN = (
-    "active billing_scheme currency lookup_key metadata nickname product product_data recurring tax_behavior "
-    "transfer_lookup_key unit_amount unit_amount_decimal"
+    "active currency lookup_key metadata nickname product product_data recurring tax_behavior transfer_lookup_key "
+    f"{price_amounts.TAKEN}"
 )
 
 
@@ -40,7 +40,6 @@ def create(call: Call) -> Object:
     recurring = params.get("recurring")
     values = {
         "active": params.get("active", True),
-        "billing_scheme": params.get("billing_scheme", "per_unit"),
         "currency": params["currency"].lower(),
         "lookup_key": _lookup_key(call),
         "metadata": merged_metadata({}, params.get("metadata")),
@@ -49,7 +48,7 @@ def create(call: Call) -> Object:
         "recurring": _recurring(recurring) if recurring else None,
         "tax_behavior": params.get("tax_behavior", "unspecified"),
         "type": "recurring" if recurring else "one_time",
-        **_amount(params),
+        **price_amounts.values(params),
     }
     return call.add("price", "price", values)
 
@@ -61,17 +60,6 @@ def _product(call: Call) -> str:
     metadata = merged_metadata({}, data.get("metadata"))
     values = {"active": True, "type": "service", "updated": call.now} | data | {"metadata": metadata}
     return str(call.add("product", "prod", values)["id"])
-
-
-def _amount(params: dict[str, Any]) -> dict[str, Any]:
-    """Either spelling of the amount gives both, in the currency's smallest unit."""
-    if "unit_amount" in params:
-        return {"unit_amount": params["unit_amount"], "unit_amount_decimal": str(params["unit_amount"])}
-    if "unit_amount_decimal" not in params:
-        raise errors.missing_parameter("unit_amount")
-    exact = Decimal(params["unit_amount_decimal"])
-    whole = int(exact) if exact == int(exact) else None
-    return {"unit_amount": whole, "unit_amount_decimal": params["unit_amount_decimal"]}
 
 
 def _recurring(given: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +80,10 @@ def _lookup_key(call: Call, own: str | None = None) -> str | None:
     return name
 
 
-@operation("POST", "/v1/prices/{price}", takes="active lookup_key metadata nickname tax_behavior transfer_lookup_key")
+CHANGED = "active currency_options lookup_key metadata nickname tax_behavior transfer_lookup_key"
+
+
+@operation("POST", "/v1/prices/{price}", takes=CHANGED)
 def update(call: Call) -> Object:
     price = call.get("price", call.id)
     changes: dict[str, Any] = {
@@ -101,6 +92,9 @@ def update(call: Call) -> Object:
     changes["metadata"] = merged_metadata(price["metadata"], call.params.get("metadata"))
     if "lookup_key" in call.params:
         changes["lookup_key"] = _lookup_key(call, price["id"])
+    if "currency_options" in call.params:
+        options = price_amounts.currency_options(call.params, price["billing_scheme"])
+        changes["currency_options"] = (price.get("currency_options") or {}) | options
     changed = call.change(price, changes)
     _refresh(call, changed)
     return changed
@@ -137,7 +131,7 @@ def inline(call: Call, data: dict[str, Any], param: str) -> Object:
         "recurring": _recurring(data["recurring"]) if "recurring" in data else None,
         "tax_behavior": data.get("tax_behavior", "unspecified"),
         "type": "recurring" if "recurring" in data else "one_time",
-        **_amount(data),
+        **price_amounts.values(data, param),
     }
     return call.add("price", "price", values, event=None)
 
@@ -159,6 +153,8 @@ def plan(price: Object) -> Object:
         "metadata": price["metadata"],
         "nickname": price["nickname"],
         "product": price["product"],
+        "tiers_mode": price["tiers_mode"],
+        "transform_usage": price["transform_quantity"],
         "usage_type": recurring["usage_type"],
     }
     return shapes.complete("plan", values)

@@ -5,7 +5,7 @@ from typing import Any
 from colonnade_sandbox import billing_settings, periods
 from colonnade_sandbox.call import Call
 from colonnade_sandbox.clock import DAY, HOUR
-from colonnade_sandbox.resources import discounts, invoices, lifecycle, pending_updates
+from colonnade_sandbox.resources import collection, discounts, invoices, lifecycle, pending_updates
 from colonnade_sandbox.store import Object
 
 # Stripe gives a first payment this long (Stripe docs, "How subscriptions work").
@@ -129,7 +129,7 @@ def _moved(subscription: Object, item: Object) -> Object:
 
 def _without_card(call: Call, subscription: Object) -> str | None:
     """What a trial that ends without a payment method becomes, where that is not simply an unpaid invoice."""
-    if invoices.chargeable(call, subscription) is not None:
+    if collection.chargeable(call, subscription) is not None:
         return None
     behaviour = (subscription["trial_settings"] or {}).get("end_behavior", {}).get("missing_payment_method")
     return behaviour if behaviour in ("cancel", "pause") else None

@@ -36,8 +36,8 @@ APPLIED = (
 )
 PARAMETERS = (
     "application_fee_percent billing_cycle_anchor collection_method currency default_payment_method description "
-    "discounts duration end_date items][metadata items][plan items][price items][price_data items][quantity metadata "
-    "on_behalf_of proration_behavior start_date transfer_data trial trial_end"
+    "discounts duration end_date iterations items][metadata items][plan items][price items][price_data "
+    "items][quantity metadata on_behalf_of proration_behavior start_date transfer_data trial trial_end"
 )
 TAKEN = " ".join(f"phases[{name}]" for name in PARAMETERS.split())
 
@@ -110,11 +110,11 @@ def _phase(call: Call, wish: dict[str, Any], start: int, param: str) -> Object:
 
 
 def _end(call: Call, wish: dict[str, Any], start: int, price: Object) -> int:
-    """By `end_date` or `duration`; without either, after one interval of the first price."""
+    """By `end_date` or `duration`; else after one interval of the first price, or `iterations` of older versions."""
     if "end_date" in wish:
         return call.now if wish["end_date"] == "now" else int(wish["end_date"])
     duration: dict[str, Any] = wish.get("duration") or price["recurring"]
-    return periods.step(start, {"interval_count": 1, **duration}, 1)
+    return periods.step(start, {"interval_count": 1, **duration}, wish.get("iterations", 1))
 
 
 def wishes_of(schedule: Object, phase: Object, now: int) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def begin(call: Call, schedule: Object) -> Object:
         "metadata": phase["metadata"] or {},
         "billing_mode": mode,
     }
-    created = subscriptions.create(call.to(**wanted, **wishes))
+    created = subscriptions.start(call.to(**wanted, **wishes), billed_later=True)
     changes = {"status": "active", "subscription": created["id"], "current_phase": span(phase)}
     started = call.change(schedule, changes)
     attach(call, started)

@@ -4,8 +4,9 @@ from typing import Any
 
 from colonnade_sandbox import errors, ids, lists
 from colonnade_sandbox.call import Call, merged_metadata
+from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import listable, operation, retrievable
-from colonnade_sandbox.resources import payment_methods
+from colonnade_sandbox.resources import payment_methods, test_cards
 from colonnade_sandbox.store import Object
 
 PATH = "/v1/setup_intents"
@@ -16,9 +17,14 @@ retrievable("setup_intent", f"{PATH}/{{intent}}", "intent")
 listable("setup_intent", PATH, {"customer": lists.equal("customer"), "payment_method": lists.equal("payment_method")})
 
 
-@operation("POST", PATH, takes="confirm customer description metadata payment_method return_url usage")
+TAKEN = "confirm customer description metadata payment_method payment_method_types return_url usage"
+
+
+@operation("POST", PATH, takes=TAKEN)
 def create(call: Call) -> Object:
     params = call.params
+    if params.get("payment_method_types", ["card"]) != ["card"]:
+        raise errors.parameter_not_implemented("payment_method_types")
     if (customer := params.get("customer")) is not None:
         call.get("customer", customer, "customer")
     values: dict[str, Any] = {name: params[name] for name in COPIED if name in params}
@@ -42,7 +48,7 @@ def _method(call: Call) -> str | None:
     named = call.params.get("payment_method")
     if named is None:
         return None
-    if (name := payment_methods.magic(named)) is None:
+    if (name := test_cards.magic(named)) is None:
         return str(call.get("payment_method", named, "payment_method")["id"])
     return str(call.put(call.new("payment_method", "pm", payment_methods.card_values(call, name, {})))["id"])
 
@@ -58,13 +64,13 @@ def confirm(call: Call) -> Object:
 
 
 def _confirmed(call: Call, intent: Object) -> Object:
-    """Raises StripeError (402) for a card that declines; the intent then waits for another one."""
+    """Raises StripeError (402) for a card that declines; the intent stays, and waits for another one."""
     if intent["payment_method"] is None:
         raise errors.missing_parameter("payment_method")
     method = call.get("payment_method", intent["payment_method"], "payment_method")
     card = payment_methods.card_of(method)
     if card.attach is not None:
-        raise payment_methods.declined(card.attach)
+        raise _failed(call, intent, test_cards.declined(card.attach))
     if card.secure:
         changed = call.change(intent, {"status": "requires_action"}, event=None)
         call.emit("setup_intent.requires_action", changed)
@@ -74,6 +80,14 @@ def _confirmed(call: Call, intent: Object) -> Object:
     done = call.change(intent, {"status": "succeeded"}, event=None)
     call.emit("setup_intent.succeeded", done)
     return done
+
+
+def _failed(call: Call, intent: Object, refusal: errors.StripeError) -> errors.StripeError:
+    told = {name: value for name, value in refusal.error.items() if value != ""}
+    changes = {"status": "requires_payment_method", "payment_method": None, "last_setup_error": told}
+    failed = call.change(intent, shapes.complete("setup_intent", intent | changes), event=None)
+    call.emit("setup_intent.setup_failed", failed)
+    return refusal.keeping()
 
 
 @operation("POST", f"{PATH}/{{intent}}/cancel", takes="cancellation_reason")

@@ -10,7 +10,7 @@ from colonnade_sandbox import errors, ids, lists
 from colonnade_sandbox.call import Call, merged_metadata
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import operation
-from colonnade_sandbox.resources import payment_methods
+from colonnade_sandbox.resources import payment_methods, test_cards
 from colonnade_sandbox.store import Object
 
 PATH = "/v1/customers/{customer}/sources"
@@ -22,13 +22,13 @@ def add(call: Call, customer: Object, token: str) -> Object:
 
     Raises StripeError: 400 for an unknown token, 402 for a card that declines.
     """
-    name = payment_methods.magic(token)
+    name = test_cards.magic(token)
     if name is None:
         raise errors.no_such("token", token, "source")
     method = payment_methods.card_values(call, name, {}) | {"id": ids.new("card"), "customer": customer["id"]}
     method = call.new("payment_method", "pm", method)
     if (decline := payment_methods.card_of(method).attach) is not None:
-        raise payment_methods.declined(decline)
+        raise test_cards.declined(decline)
     call.put(method)
     values: dict[str, Any] = {field: method["card"][field] for field in COPIED}
     values |= {"id": method["id"], "object": "card", "customer": customer["id"], "cvc_check": "pass", "metadata": {}}

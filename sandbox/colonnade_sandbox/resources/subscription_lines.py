@@ -5,7 +5,7 @@ from typing import Any
 from colonnade_sandbox import errors, ids, periods
 from colonnade_sandbox.call import Call, merged_metadata
 from colonnade_sandbox.contract import shapes
-from colonnade_sandbox.resources import prices
+from colonnade_sandbox.resources import price_amounts, prices
 from colonnade_sandbox.store import Object
 
 MOST_ITEMS = 20
@@ -103,10 +103,20 @@ def check(items: list[Object], currency: str) -> list[Object]:
     """Raises StripeError (400) for mixed currencies or too many items."""
     if len(items) > MOST_ITEMS:
         raise errors.invalid(f"A subscription may have at most {MOST_ITEMS} items.", "items")
-    if any(each["price"]["currency"] != currency for each in items):
+    if any(price_amounts.in_currency(each["price"], currency) is None for each in items):
         raise errors.invalid("All prices of a subscription must have the same currency.", "items")
     return items
 
 
 def page(subscription: str, items: list[Object]) -> Object:
     return shapes.page(items, f"/v1/subscription_items?subscription={subscription}")
+
+
+def currency(call: Call, customer: Object, items: list[Object]) -> str:
+    """The one that is asked for, or the customer's where all prices have it, or the first price's own."""
+    asked: str | None = call.params.get("currency")
+    if asked is not None:
+        return asked.lower()
+    usual: str | None = customer["currency"]
+    known = usual is not None and all(price_amounts.in_currency(each["price"], usual) for each in items)
+    return str(usual if known else items[0]["price"]["currency"])

@@ -6,7 +6,13 @@ from colonnade_sandbox import errors, lists
 from colonnade_sandbox.call import Call, merged_metadata
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import listable, operation, retrievable
-from colonnade_sandbox.resources import lifecycle, schedule_phases, schedule_work, subscription_values
+from colonnade_sandbox.resources import (
+    lifecycle,
+    schedule_phases,
+    schedule_work,
+    subscription_values,
+    subscriptions,
+)
 from colonnade_sandbox.resources.schedule_rules import KIND
 from colonnade_sandbox.store import Object
 
@@ -160,12 +166,13 @@ def release(call: Call) -> Object:
     return schedule_work.release(call, _running(call), keep_cancellation=keep)
 
 
-@operation("POST", "/v1/subscription_schedules/{schedule}/cancel")
+@operation("POST", "/v1/subscription_schedules/{schedule}/cancel", takes="invoice_now prorate")
 def cancel(call: Call) -> Object:
-    """Cancels its subscription with it."""
+    """Cancels its subscription with it; both `invoice_now` and `prorate` are true unless told otherwise."""
     schedule = _running(call)
     if schedule["status"] == "active":
-        lifecycle.end(call, call.get("subscription", schedule["subscription"], "subscription"), {})
+        wishes = {"invoice_now": True, "prorate": True} | call.params
+        subscriptions.cancel(call.to(**wishes).at(schedule["subscription"]))
         return call.get(KIND, schedule["id"])
     canceled = call.put(schedule | {"status": "canceled", "canceled_at": call.now})
     call.emit("subscription_schedule.canceled", canceled)

@@ -7,6 +7,7 @@ from colonnade_sandbox.call import Call, unset
 from colonnade_sandbox.contract import shapes
 from colonnade_sandbox.operations import operation
 from colonnade_sandbox.resources import (
+    collection,
     discounts,
     invoice_work,
     invoices,
@@ -53,11 +54,16 @@ def apply(call: Call, subscription: Object, changes: dict[str, Any]) -> Object:
 
 
 def _start_paying(call: Call, subscription: Object) -> Object:
-    """A trial that is ended by hand bills its first period at once, not an hour later."""
+    """A trial that is ended by hand bills its first period at once, not an hour later.
+
+    It is announced as well, whether or not it was before (API reference, "Types of events").
+    """
     renewed = renewals.renew(call, subscription)
     if renewed["status"] == "active":
         invoice_work.finish(call, call.get("invoice", renewed["latest_invoice"]))
-    return call.get("subscription", subscription["id"])
+    paying = call.get("subscription", subscription["id"])
+    call.emit("customer.subscription.trial_will_end", paying)
+    return paying
 
 
 def _changes(call: Call, subscription: Object) -> dict[str, Any]:
@@ -94,8 +100,9 @@ def items_changes(call: Call, subscription: Object, data: list[Object]) -> dict[
 
 
 def _restarted(subscription: Object, changes: dict[str, Any]) -> list[Object]:
-    """Items whose period starts anew with an update, by another interval: they are billed at once."""
-    if subscription["status"] not in ("active", "past_due") or "items" not in changes:
+    """Items whose period starts anew with an update, by another interval: they are billed at once, unless on trial."""
+    on_trial = changes.get("status") == "trialing"
+    if on_trial or subscription["status"] not in ("active", "past_due") or "items" not in changes:
         return []
     before = {item["id"]: item["current_period_end"] for item in subscription["items"]["data"]}
     return [
@@ -110,14 +117,15 @@ def _billed(call: Call, subscription: Object, changes: dict[str, Any], lines: li
     behaviour = call.params.get("payment_behavior", "allow_incomplete")
     invoice = invoices.bill(call, subscription | changes, lines, "subscription_update")
     left = discounts.spent(call, (subscription | changes)["discounts"], call.now)
-    changes |= {"latest_invoice": invoice["id"], "discounts": left, "status": "active"}
+    status = "trialing" if changes.get("status") == "trialing" else "active"
+    changes |= {"latest_invoice": invoice["id"], "discounts": left, "status": status}
     opened = invoices.finalize(call, invoice)
     if subscription["collection_method"] == "send_invoice":
         return lifecycle.change(call, subscription, subscription | changes)
-    method = invoices.payer(call, opened)
+    method = collection.payer(call, opened)
     if behaviour == "default_incomplete" and opened["amount_due"] > 0:
         return lifecycle.change(call, subscription, changes | {"status": "past_due"})
-    collected = invoices.collect(call, opened, method)
+    collected = collection.collect(call, opened, method)
     if collected["status"] != "paid":
         if behaviour == "error_if_incomplete":
             raise payment_methods.refused(method, "subscription")
@@ -133,13 +141,14 @@ def _billed(call: Call, subscription: Object, changes: dict[str, Any], lines: li
 def _new_trial(call: Call, subscription: Object) -> dict[str, Any]:
     """A trial moves every item's period; ending it now lets the renewal bill the first paid one."""
     end = subscription_values.trial_end(call) or call.now
-    data = [item | {"current_period_end": end} for item in subscription["items"]["data"]]
-    items = subscription_lines.page(subscription["id"], data)
+    begins = end > call.now and subscription["status"] != "trialing"
+    period = {"current_period_start": call.now, "current_period_end": end} if begins else {"current_period_end": end}
+    items = subscription_lines.page(subscription["id"], [item | period for item in subscription["items"]["data"]])
     status = "trialing" if end > call.now else subscription["status"]
     return {
         "items": items,
         "trial_end": end,
-        "trial_start": subscription["trial_start"] or call.now,
+        "trial_start": call.now if begins else subscription["trial_start"] or call.now,
         "billing_cycle_anchor": end,
         "status": status,
         "_trial_noticed": subscription["_trial_noticed"] and subscription["trial_end"] == end,

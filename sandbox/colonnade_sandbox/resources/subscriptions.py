@@ -5,7 +5,9 @@ from colonnade_sandbox.call import Call
 from colonnade_sandbox.operations import operation, retrievable
 from colonnade_sandbox.resources import (
     accounts,
+    collection,
     discounts,
+    invoice_lines,
     invoice_work,
     invoices,
     lifecycle,
@@ -50,9 +52,14 @@ def list_all(call: Call) -> Object:
 )
 def create(call: Call) -> Object:
     """Raises StripeError: 400 naming what is wrong, 402 under `error_if_incomplete`."""
-    params = call.params
-    if "customer" not in params:
+    if "customer" not in call.params:
         raise errors.missing_parameter("customer")
+    return start(call)
+
+
+def start(call: Call, *, billed_later: bool = False) -> Object:
+    """A new subscription; `billed_later` leaves its first invoice a draft for an hour, as schedules do."""
+    params = call.params
     customer = call.get("customer", params["customer"], "customer")
     test_clocks.check_subscriptions(call, customer)
     subscription = _draft(call, customer)
@@ -61,7 +68,8 @@ def create(call: Call) -> Object:
     invoice = invoices.bill(call, subscription, subscription["items"]["data"], "subscription_create", free=trialing)
     left = discounts.spent(call, subscription["discounts"], call.now)
     status = "trialing" if trialing else "active"
-    if subscription["collection_method"] == "charge_automatically" or invoice["amount_due"] == 0:
+    automatic = subscription["collection_method"] == "charge_automatically" and not billed_later
+    if automatic or invoice["amount_due"] == 0:
         status = _first_payment(call, subscription, invoices.finalize(call, invoice), status)
     settled = {"status": status, "latest_invoice": invoice["id"], "discounts": left}
     settled["_notice_at"] = renewals.notice_at(call, subscription)
@@ -85,7 +93,7 @@ def _draft(call: Call, customer: Object) -> Object:
     for index, wish in enumerate(wishes):
         price = subscription_lines.price_of(call, wish, f"items[{index}]")
         items.append(subscription_lines.item(call, subscription, price, wish, now, trial_end))
-    currency = params.get("currency", items[0]["price"]["currency"]).lower()
+    currency = subscription_lines.currency(call, customer, items)
     subscription_lines.check(items, currency)
     if customer["currency"] not in (None, currency):
         raise errors.invalid("You cannot combine currencies on a single customer.", "currency")
@@ -118,10 +126,10 @@ def _first_payment(call: Call, subscription: Object, invoice: Object, status: st
     behaviour = call.params.get("payment_behavior", "allow_incomplete")
     if behaviour == "default_incomplete" and invoice["amount_due"] > 0:
         return "incomplete"
-    method = invoices.chargeable(call, subscription)
+    method = collection.chargeable(call, subscription)
     if invoice["amount_due"] > 0 and method is None:
         raise lifecycle.no_payment_method()
-    collected = invoices.collect(call, invoice, method)
+    collected = collection.collect(call, invoice, method)
     if collected["status"] == "paid":
         return status
     if behaviour == "error_if_incomplete":
@@ -141,6 +149,7 @@ def cancel(call: Call) -> Object:
     if call.params.get("prorate"):
         prorations.credit(call, subscription, call.now)
     ended = lifecycle.end(call, subscription, call.params.get("cancellation_details", {}))
-    if call.params.get("invoice_now"):
+    owed = (subscription["customer"], subscription["currency"], subscription["id"])
+    if call.params.get("invoice_now") and invoice_lines.pending(call, *owed):
         invoice_work.finish(call, invoices.bill(call, subscription, [], "subscription_update"))
     return ended

@@ -147,6 +147,15 @@ def delete(call: Call) -> Object:
     return call.remove(clock)
 
 
+def due_at(clock: Object) -> int:
+    """When the clock is deleted, by the sandbox's time."""
+    return int(clock["deletes_after"])
+
+
+def expire(call: Call, clock: Object) -> None:
+    delete(call.at(clock["id"]))
+
+
 def check_room(call: Call, clock: str) -> None:
     """Raises StripeError (400) where a clock has all the customers that it may have."""
     found = call.get(KIND, clock, "test_clock")
