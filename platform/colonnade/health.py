@@ -78,7 +78,7 @@ async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
             backlog = await measure(services.database.platform_pool)
             watermarks = await behind(services.database.platform_pool)
         OLDEST.set(backlog.oldest_seconds)
-        for state in ("pending", "quarantined", "dead"):
+        for state in ("pending", "retrying", "quarantined", "dead"):
             WAITING.labels(state).set(getattr(backlog, state))
         WATERMARK.clear()
         for each in watermarks:

@@ -97,7 +97,8 @@ def digest(facts: Any) -> bytes:
 
 def rewind(now: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
     """The object before the event: *previous_attributes* laid over the object, nested objects in part, arrays whole."""
-    return {
-        key: rewind(now[key], value) if isinstance(value, Mapping) and isinstance(now.get(key), Mapping) else value
-        for key, value in {**now, **previous}.items()
+    then = {
+        key: rewind(now[key], value) if isinstance(value, dict) and isinstance(now.get(key), dict) else value
+        for key, value in previous.items()
     }
+    return {**now, **then}

@@ -49,6 +49,13 @@ class Unit(TenantConnection):
             read.update({key: found.get(key) for key in missing})
         return {key: layer[key][0] if key in layer else read[key] for key in wanted}
 
+    async def get(self, kind: Kind[K, V], key: K) -> V | None:
+        """As the base, seeing what is not written yet."""
+        if kind in self._read and key in self._read[kind] and kind not in self._layer:
+            known: V | None = self._read[kind][key]
+            return known
+        return await super().get(kind, key)
+
     async def put(self, kind: Kind[K, V], key: K, new: V, old: V | None) -> None:
         """As the base, written at the unit's end."""
         layer = self._layer.setdefault(kind, {})

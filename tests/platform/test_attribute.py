@@ -57,7 +57,8 @@ ON_PLATFORM: list[tuple[str, str, dict[str, Any]]] = [
         "transfer_data.destination",
         {"id": "sub_sched_1", "phases": [{"transfer_data": {"destination": "acct_anna"}}]},
     ),
-    ("known subscription", "subscription", {"id": "sub_anna", "on_behalf_of": None, "transfer_data": None}),
+    ("known subscription", "subscription", {"id": "sub_anna", "object": "subscription", "on_behalf_of": None}),
+    ("subscription by its id alone", "subscription", {"id": "sub_anna", "transfer_data": None}),
     ("schedule of a subscription", "subscription", {"id": "sub_sched_1", "subscription": "sub_anna"}),
     (
         "invoice by its parent",

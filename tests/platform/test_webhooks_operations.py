@@ -354,9 +354,12 @@ async def test_metrics_show_the_backlog_and_its_age(running: Running) -> None:
     for state in ("pending", "quarantined", "dead"):
         assert gauge(text, f'colonnade_inbox_events{{state="{state}"}}') == 1
     assert 100 <= gauge(text, "colonnade_inbox_oldest_seconds") < 130
+    assert gauge(text, 'colonnade_inbox_events{state="retrying"}') == 0
     # What waits for its next try is not due.
     await settle(db, ids["pending"], "pending")
-    assert gauge((await client.client.get("/metrics")).text, "colonnade_inbox_oldest_seconds") == 0
+    text = (await client.client.get("/metrics")).text
+    assert gauge(text, "colonnade_inbox_oldest_seconds") == 0
+    assert gauge(text, 'colonnade_inbox_events{state="retrying"}') == 1
 
 
 async def test_types_without_a_handler_share_a_label(running: Running, shared_database: ScratchDatabase) -> None:

@@ -142,7 +142,8 @@ def _options(call: Call) -> dict[str, Any]:
     """What the SDK takes beside the parameters; the idempotency key is the same in every try."""
     options: dict[str, Any] = {}
     if call.account:
-        options["stripe_account"] = call.account
+        # The V2 API names an account by its context ("API v2 overview", Stripe documentation).
+        options["stripe_context" if call.path.startswith("/v2/") else "stripe_account"] = call.account
     if call.method == "post" or call.idempotency_key:
         options["idempotency_key"] = call.idempotency_key or str(uuid.uuid4())
     return options

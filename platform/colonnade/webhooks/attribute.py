@@ -8,6 +8,7 @@ Products, prices and coupons name no tenant: they are the tenant's whose plans a
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
@@ -81,8 +82,8 @@ class Known(Struct):
         if clue.kind == "plan":
             sellers = self.plan.get(clue.key, set())
             return min(sellers) if len(sellers) == 1 else None
-        places = {"account": self.account, "object": self.object, "tenant": self.tenant}
-        return places[clue.kind].get(clue.key)
+        tenants: dict[str, int] = getattr(self, clue.kind)
+        return tenants.get(clue.key)
 
 
 class Attribution(NamedTuple):
@@ -140,10 +141,16 @@ def _of_itself(thing: Mapping[str, Any], related: str | None) -> Iterator[Clue]:
 
 def _of_fields(thing: Mapping[str, Any]) -> Iterator[Clue]:
     for rung, kind, paths in _PATHS:
-        for path in paths:
-            for value in _at(thing, path.split(".")):
-                if key := _id(value):
-                    yield Clue(rung, kind, key)
+        for names in map(_names, paths):
+            if names[0].removesuffix("[]") in thing:
+                for value in _at(thing, names):
+                    if key := _id(value):
+                        yield Clue(rung, kind, key)
+
+
+@cache
+def _names(path: str) -> list[str]:
+    return path.split(".")
 
 
 def _of_catalogue(thing: Mapping[str, Any]) -> Iterator[Clue]:
@@ -157,7 +164,7 @@ def _at(thing: Any, names: list[str]) -> Iterator[Any]:
     """What is at the end of the path; `name[]` goes through every entry of a list."""
     if not names:
         yield thing
-    elif isinstance(thing, Mapping):
+    elif isinstance(thing, dict):
         found = thing.get(names[0].removesuffix("[]"))
         entries = (found if isinstance(found, list) else []) if names[0].endswith("[]") else [found]
         for entry in entries:
@@ -166,7 +173,7 @@ def _at(thing: Any, names: list[str]) -> Iterator[Any]:
 
 def _id(value: Any) -> str | None:
     """Of a reference, which is an id or the whole object."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get("id")
     return value if isinstance(value, str) and value else None
 

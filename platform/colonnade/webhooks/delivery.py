@@ -28,6 +28,9 @@ class _Payload(msgspec.Struct):
     request: _Request | str | None = None  # before 2017 an id
 
 
+_decoder = msgspec.json.Decoder(_Payload)
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """What a handler gets of an event, and what names its tenant."""
 
@@ -43,7 +46,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 def read(row: Claimed) -> Delivery:
     """Decode the stored body. Raises msgspec's errors with the path, `UnicodeDecodeError`, `RecursionError`."""
-    payload = msgspec.json.decode(row.body, type=_Payload)
+    payload = _decoder.decode(row.body)
     data = payload.data
     related = payload.related_object.id if payload.related_object else None
     thing = msgspec.json.decode(data.object, type=dict[str, Any])

@@ -68,7 +68,7 @@ select next.* from unnest($1::bigint[], $2::text[]) head (id, object_id), latera
         select from inbox later where later.object_id = i.object_id and later.state = 'pending'
             and later.id <= i.id and later.not_before > now()
     )
-    order by id limit {RUN - 1} for update
+    order by id limit $3 for update
 ) next
 """  # noqa: S608
 _SETTLE = """
@@ -131,7 +131,8 @@ async def claim(connection: asyncpg.Connection, limit: int, after: str = "") -> 
     heads = [Claimed(*row) for row in await connection.fetch(_CLAIM, limit, after)]
     if not heads or len(heads) >= limit:
         return heads
-    keys = [head.id for head in heads], [head.object_id for head in heads]
+    room = min(RUN, -(-limit // len(heads))) - 1
+    keys = [head.id for head in heads], [head.object_id for head in heads], room
     return heads + [Claimed(*row) for row in await connection.fetch(_FOLLOWERS, *keys)]
 
 

@@ -67,7 +67,7 @@ class Runner:
             cause = error.__cause__ if isinstance(error, CannotUndo) else error
             if len(run) == 1 and isinstance(cause, Exception):
                 return [_failed(run[0], cause)]
-            log.info("events are handled one by one", count=len(run), reason=sentence(cause or error))
+            log.warning("events are handled one by one", count=len(run), reason=sentence(cause or error))
         outcomes: list[Outcome] = []
         stuck: set[str] = set()
         for each in run:

@@ -6,6 +6,7 @@ and a third of its 99th percentile; measured).
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
@@ -26,6 +27,10 @@ QUEUE_ROWS = 1024
 QUEUE_BYTES = 32 * 1024 * 1024
 TIMEOUT = 5
 """Seconds for one insert, connecting included, and for the wait before it: Stripe waits for the answer."""
+
+
+NOTIFY_PAUSE = 0.02
+"""Seconds between two wake-ups of the workers."""
 
 
 class Received(NamedTuple):
@@ -54,8 +59,8 @@ _ARRAYS = ", ".join(
 INSERT = f"""
 insert into inbox ({", ".join(Received._fields)}) select * from unnest({_ARRAYS}) on conflict do nothing
 """  # noqa: S608 - only our own names are put in
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_INSERT = f"with stored as ({INSERT}) select pg_notify('{CHANNEL}', '')"
 
 
 class _Waiting(NamedTuple):
@@ -73,10 +78,12 @@ class InboxWriter:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(QUEUE_ROWS)
         self._bytes = 0
         self._closing = False
+        self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._write(), name=f"inbox writer {n}") for n in range(WRITERS)]
+        self._tasks.append(asyncio.create_task(self._notify(), name="inbox notifier"))
         return self
 
     async def __aexit__(self, *_: Any) -> None:
@@ -121,7 +128,7 @@ class InboxWriter:
         """The ids of the events that are committed now."""
         try:
             async with asyncio.timeout(TIMEOUT), self._pool.acquire() as connection:
-                await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+                await connection.execute(INSERT, *map(list, zip(*rows, strict=True)))
         except _REFUSED as error:
             if len(rows) > 1:  # one row must not fail the others
                 return set().union(*[await self._insert([row]) for row in rows])
@@ -130,4 +137,18 @@ class InboxWriter:
         except Exception as error:
             log.error("events not stored", error=type(error).__name__, events=len(rows))
             return set()
+        self._news.set()
         return {row.event_id for row in rows}
+
+    async def _notify(self) -> None:
+        """Wake the workers, in transactions of their own: of two that notify, the second waits for the first's commit.
+
+        Where it fails, the workers look by themselves a second later.
+        """
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            with suppress(*_LOST):
+                async with asyncio.timeout(TIMEOUT), self._pool.acquire() as connection:
+                    await connection.execute(f"notify {CHANNEL}")
+            await asyncio.sleep(NOTIFY_PAUSE)

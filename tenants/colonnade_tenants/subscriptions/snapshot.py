@@ -82,9 +82,14 @@ class Facts(Struct, frozen=True):
     items: tuple[Item, ...]
 
 
+_decoder = msgspec.json.Decoder(Subscription)
+# The same fields, as they come: the object without what the mirror does not look at.
+_shown = msgspec.json.Decoder(msgspec.defstruct("_Shown", [(name, Any) for name in Subscription.__struct_fields__]))
+
+
 def decode(raw: bytes | msgspec.Raw) -> Subscription:
     """Raises `msgspec.ValidationError` with the path of what is not as Stripe documents it."""
-    return msgspec.json.decode(raw, type=Subscription)
+    return _decoder.decode(raw)
 
 
 def facts(subscription: Subscription, items: list[SubscriptionItem] | None = None) -> Facts:
@@ -106,7 +111,8 @@ def facts(subscription: Subscription, items: list[SubscriptionItem] | None = Non
 def before(raw: bytes | msgspec.Raw, previous: Mapping[str, Any]) -> bytes | None:
     """Digest of the facts just before an event; None where it does not tell."""
     try:
-        subscription = msgspec.convert(rewind(msgspec.json.decode(raw), previous), Subscription)
+        shown = msgspec.structs.asdict(_shown.decode(raw))
+        subscription = msgspec.convert(rewind(shown, previous), Subscription)
     except msgspec.ValidationError:
         return None  # previous attributes need not make a whole object
     return None if subscription.items.has_more else digest(facts(subscription))
