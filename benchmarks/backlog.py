@@ -133,12 +133,12 @@ class Scratch(NamedTuple):
     async def migrate(self) -> None:
         await migrate.upgrade(self.admin, self.service)
 
-    async def fill(self, backlog: Backlog) -> None:
-        """Forget everything, then store the backlog, as receiving does."""
+    async def fill(self, backlog: Backlog, *, tenants: int = 0) -> None:
+        """Forget everything, then store the backlog, as receiving does. There are at least *tenants* in all."""
         connection = await asyncpg.connect(self.admin)
         await connection.execute(_EMPTY)
         if not await connection.fetchval("select count(*) from tenants"):
-            await connection.execute(_TENANTS, backlog.tenants)
+            await connection.execute(_TENANTS, max(tenants, backlog.tenants))
             for statement in _CATALOGUE:
                 await connection.execute(statement)
         pool = await create_pool(self.service, Duty.INGEST, size=2)
