@@ -47,8 +47,8 @@ def weigh(new: Stamp, held: Stamp) -> Verdict:
     """Whether *new*, which an event brought, is later news than what is *held*.
 
     The further stage wins, then the later `created`. The events of one second are put in a row: each says what was
-    before it, so that it comes after that, or before what the row began with. Where one does not fit in, or leads back to
-    a state that the row has already, nothing in that second is certain any more. So it is not to be deceived by a
+    before it, so that it comes after that, or before what the row began with. Where one does not fit in, or leads back
+    to a state that the row has already, nothing in that second is certain any more. So it is not to be deceived by a
     state that returns: once all events of the second were heard, they make one row or the object was read.
     """
     if new.stage != held.stage:

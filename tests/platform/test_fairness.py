@@ -152,3 +152,16 @@ def test_the_lane_is_the_account_that_the_event_itself_names() -> None:
     assert lane(thing={"id": "x", "transfer_data": {"destination": "acct_3"}}) == "acct_3"
     for odd in (None, 7, {}, "", "acct_", "acct_\u0000", "cus_1"):
         assert lane(thing={"id": "x", "on_behalf_of": odd, "transfer_data": odd}) == "-"
+
+
+async def test_plans_that_a_worker_makes_on_an_empty_inbox_do_not_read_all_of_a_full_one(
+    database: ScratchDatabase,
+) -> None:
+    """Prepared once, they are kept: with the planner's own choice each claim would read the whole inbox later."""
+    connection = await connect(database.service_url, Duty.WORKER)
+    for statement, arguments in ((inbox._CLAIM, 2), (inbox._FOLLOWERS, 3), (inbox._SETTLE, 9), (inbox._HOLD, 1)):
+        await connection.execute(f"prepare looked_at as {statement}")
+        rows = await connection.fetch(f"explain execute looked_at ({', '.join(['null'] * arguments)})")
+        await connection.execute("deallocate looked_at")
+        assert "Seq Scan on inbox" not in "\n".join(row[0] for row in rows)
+    await connection.close()

@@ -15,9 +15,11 @@ from colonnade_tenants.partition import TenantConnection, TenantSession, tenant_
 def server_settings(duty: Duty) -> dict[str, str]:
     """What every connection of *duty* asks of the server.
 
-    Under a generic plan partitions are pruned at execution; 16 then cost no more than one table (measured).
+    Under a generic plan partitions are pruned at execution; 16 then cost no more than one table (measured). A worker's
+    plans are made while the inbox may be empty, and kept while it fills: a scan of all of it must not be among them.
     """
-    return {
+    scans = {"enable_seqscan": "off"} if duty is Duty.WORKER else {}
+    return scans | {
         "role": str(duty),
         "application_name": f"colonnade {duty.name.lower()}",
         "plan_cache_mode": "force_generic_plan",
