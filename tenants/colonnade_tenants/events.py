@@ -1,12 +1,13 @@
 """A Stripe event, as a handler gets it."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, dict=True):
     """A snapshot event, its signature checked, its tenant known ("The Event object", Stripe API reference).
 
     *created* has whole seconds, so that two events may share it. *account* is null for the platform's own events.
@@ -21,3 +22,8 @@ class Event(msgspec.Struct, frozen=True):
     object: msgspec.Raw
     previous_attributes: dict[str, Any] | None = None
     idempotency_key: str | None = None
+
+    @cached_property
+    def thing(self) -> dict[str, Any]:
+        """*object*, decoded once for all who look into it. Raises `msgspec.DecodeError`."""
+        return msgspec.json.decode(self.object, type=dict[str, Any])

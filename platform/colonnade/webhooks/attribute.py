@@ -141,16 +141,17 @@ def _of_itself(thing: Mapping[str, Any], related: str | None) -> Iterator[Clue]:
 
 def _of_fields(thing: Mapping[str, Any]) -> Iterator[Clue]:
     for rung, kind, paths in _PATHS:
-        for names in map(_names, paths):
-            if names[0].removesuffix("[]") in thing:
-                for value in _at(thing, names):
+        for steps in map(_steps, paths):
+            if steps[0][0] in thing:
+                for value in _at(thing, steps):
                     if key := _id(value):
                         yield Clue(rung, kind, key)
 
 
 @cache
-def _names(path: str) -> list[str]:
-    return path.split(".")
+def _steps(path: str) -> tuple[tuple[str, bool], ...]:
+    """The names on the path, and whether it goes through every entry of the list there (`name[]`)."""
+    return tuple((name.removesuffix("[]"), name.endswith("[]")) for name in path.split("."))
 
 
 def _of_catalogue(thing: Mapping[str, Any]) -> Iterator[Clue]:
@@ -160,15 +161,14 @@ def _of_catalogue(thing: Mapping[str, Any]) -> Iterator[Clue]:
                 yield Clue("catalogue", "plan", key)
 
 
-def _at(thing: Any, names: list[str]) -> Iterator[Any]:
-    """What is at the end of the path; `name[]` goes through every entry of a list."""
-    if not names:
-        yield thing
-    elif isinstance(thing, dict):
-        found = thing.get(names[0].removesuffix("[]"))
-        entries = (found if isinstance(found, list) else []) if names[0].endswith("[]") else [found]
-        for entry in entries:
-            yield from _at(entry, names[1:])
+def _at(thing: Any, steps: Iterable[tuple[str, bool]]) -> list[Any]:
+    """What is at the end of the path."""
+    found = [thing]
+    for name, each in steps:
+        found = [entry.get(name) for entry in found if isinstance(entry, dict)]
+        if each:
+            found = [entry for entries in found if isinstance(entries, list) for entry in entries]
+    return found
 
 
 def _id(value: Any) -> str | None:

@@ -49,7 +49,6 @@ def read(row: Claimed) -> Delivery:
     payload = _decoder.decode(row.body)
     data = payload.data
     related = payload.related_object.id if payload.related_object else None
-    thing = msgspec.json.decode(data.object, type=dict[str, Any])
     key = payload.request.idempotency_key if isinstance(payload.request, _Request) else None
     event = Event(row.event_id, row.type, row.created, row.account, data.object, data.previous_attributes, key)
-    return Delivery(row, event, clues(row.account, thing, data.previous_attributes, related))
+    return Delivery(row, event, clues(row.account, event.thing, data.previous_attributes, related))

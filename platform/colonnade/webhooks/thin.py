@@ -120,9 +120,7 @@ class ThinReader:
             async with alone:  # a connection takes one statement at a time
                 return bool(await connection.fetchval(query, key))
 
-        async def one(each: Delivery | Outcome) -> Delivery | Outcome:
-            if isinstance(each, Outcome) or not _may_be_thin(each.row):
-                return each
+        async def one(each: Delivery) -> Delivery | Outcome:
             try:
                 async with few, asyncio.timeout(TIMEOUT):
                     return await self._complete(each, exists)
@@ -131,7 +129,9 @@ class ThinReader:
                     raise
                 return failed(each.row, error)
 
-        return list(await asyncio.gather(*map(one, found)))
+        thin = {at: each for at, each in enumerate(found) if isinstance(each, Delivery) and _may_be_thin(each.row)}
+        complete = dict(zip(thin, await asyncio.gather(*map(one, thin.values())), strict=True))
+        return [complete.get(at, each) for at, each in enumerate(found)]
 
     async def read(self, delivery: Delivery) -> Delivery:
         """*delivery*, read if it is thin and handled. Raises the client's errors."""

@@ -74,7 +74,7 @@ class Mirror(Generic[F]):
 
         *owner* is whose it is; it never changes.
         """
-        thing = msgspec.json.decode(event.object, type=dict[str, Any])
+        thing = event.thing
         name: str = msgspec.convert(thing.get("id"), str)
         row = await tenant.get(self.rows, name)
         old = row.held if row else None

@@ -1,7 +1,5 @@
 """What events about the connected account itself do."""
 
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 
@@ -15,7 +13,7 @@ from colonnade_tenants.stripe import TenantStripe
 
 async def account_updated(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Mirror the account."""
-    account = msgspec.json.decode(event.object, type=dict[str, Any])
+    account = event.thing
     if event.account is not None and account.get("id") != event.account:
         raise Invalid("The event is about another account than the one it came from.", "account")
     await accounts.apply_account(tenant, account, event, stripe)

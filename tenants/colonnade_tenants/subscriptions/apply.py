@@ -53,7 +53,9 @@ async def _weigh(stripe: TenantStripe, snapshot: Subscription, event: Event, old
 
     said = Held(facts(snapshot), event.created, event.id, _before(snapshot, event))
     held = await later(said, old, stage=_stage, reread=reread, partial=snapshot.items.has_more)
-    return held if held is not said else msgspec.structs.replace(said, facts=await _complete(stripe, snapshot))
+    if held is said and snapshot.items.has_more:
+        return msgspec.structs.replace(said, facts=await _complete(stripe, snapshot))
+    return held
 
 
 def _stage(found: Facts) -> int:
@@ -80,7 +82,7 @@ def _before(snapshot: Subscription, event: Event) -> bytes | None:
         return NOTHING
     if event.previous_attributes is None or snapshot.items.has_more:
         return None
-    return before(event.object, event.previous_attributes)
+    return before(event.thing, event.previous_attributes)
 
 
 def _past_due(old: Mirrored | None, now: Facts, snapshot: Subscription, event: Event) -> PastDue:

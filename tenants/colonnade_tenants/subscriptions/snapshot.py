@@ -83,8 +83,6 @@ class Facts(Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Subscription)
-# The same fields, as they come: the object without what the mirror does not look at.
-_shown = msgspec.json.Decoder(msgspec.defstruct("_Shown", [(name, Any) for name in Subscription.__struct_fields__]))
 
 
 def decode(raw: bytes | msgspec.Raw) -> Subscription:
@@ -108,11 +106,10 @@ def facts(subscription: Subscription, items: list[SubscriptionItem] | None = Non
     )
 
 
-def before(raw: bytes | msgspec.Raw, previous: Mapping[str, Any]) -> bytes | None:
+def before(thing: Mapping[str, Any], previous: Mapping[str, Any]) -> bytes | None:
     """Digest of the facts just before an event; None where it does not tell."""
     try:
-        shown = msgspec.structs.asdict(_shown.decode(raw))
-        subscription = msgspec.convert(rewind(shown, previous), Subscription)
+        subscription = msgspec.convert(rewind(thing, previous), Subscription)
     except msgspec.ValidationError:
         return None  # previous attributes need not make a whole object
     return None if subscription.items.has_more else digest(facts(subscription))
