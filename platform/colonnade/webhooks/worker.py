@@ -11,6 +11,7 @@ import structlog
 
 from colonnade.database.connections import connect, create_pool, verify
 from colonnade.database.roles import Duty
+from colonnade.garbage import collect_rarely
 from colonnade.heartbeat import beat
 from colonnade.observability import metrics_server
 from colonnade.settings import Settings
@@ -106,6 +107,7 @@ class Worker:
 
 async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises `UnsafeLogin`, `ExtensionBroken`, and what connecting raises."""
+    collect_rarely()
     gateway = StripeGateway(settings, "worker")
     worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency, extensions=installed())
     for number in (signal.SIGTERM, signal.SIGINT):
