@@ -70,6 +70,7 @@ async def test_every_way_to_hear_of_a_history_ends_in_the_true_state(
     check(stripe, arrived, await tenants.ends(stripe, arrived, custody))
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(histories(), st.data())
 async def test_whatever_was_dropped_a_sweep_leads_to_the_true_state(

@@ -29,6 +29,7 @@ def _socket_of(database_url: str) -> Path:
     return Path(unquote(parse_qs(urlsplit(database_url).query)["host"][0])) / ".s.PGSQL.5432"
 
 
+@pytest.mark.slow
 def test_the_demo_starts_again_with_its_data_and_leaves_nothing_behind(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_demo(data) as first:

@@ -36,6 +36,7 @@ async def test_the_checks_cover_tables_partitions_and_platform_tables(admin: asy
     assert {table.name for table in found if table.kind == "r" and not table.is_partition} == PLATFORM_TABLES.keys()
 
 
+@pytest.mark.slow
 async def test_no_policy_can_be_removed_unseen(admin: asyncpg.Connection) -> None:
     policies = await admin.fetch("select tablename::text as table, policyname::text as name from pg_policies")
     assert len(policies) > 150

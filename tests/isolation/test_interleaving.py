@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import asyncpg
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Text, bindparam, delete, insert, select
@@ -103,6 +104,7 @@ class Run:
         assert await self.connection.fetch(READ_ALL) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(transactions=st.lists(TRANSACTIONS, min_size=2, max_size=8))
 def test_each_tenant_reads_exactly_its_own_rows(

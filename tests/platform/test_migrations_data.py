@@ -81,6 +81,7 @@ KEPT = (
 )
 
 
+@pytest.mark.slow
 async def test_what_lives_on_a_connected_account_is_named_with_it_and_back(used: Used) -> None:
     kept = [await used.rows(query) for query in KEPT]
     assert len(kept[0]) == 4
@@ -112,6 +113,7 @@ async def test_what_lives_on_a_connected_account_is_named_with_it_and_back(used:
     assert ("acct_direct/cus_direct", 2) in await used.rows(OBJECT_IDS)
 
 
+@pytest.mark.slow
 async def test_an_id_that_two_accounts_use_belongs_to_neither_once_accounts_are_not_in_it(used: Used) -> None:
     await used.upgrade()
     await used.connection.execute(

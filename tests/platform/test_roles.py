@@ -106,12 +106,14 @@ async def test_a_superuser_makes_the_roles_once(url: str, superuser: asyncpg.Con
     assert await superuser.fetchval(privileged) == 0
 
 
+@pytest.mark.slow
 async def test_two_first_upgrades_at_once_both_succeed(url: str, superuser: asyncpg.Connection) -> None:
     await asyncio.gather(migrate.upgrade(url, None), migrate.upgrade(url, None), migrate.upgrade(url, None))
     assert await migrate.pending(url) is False
     assert await made(superuser) == SERVICE
 
 
+@pytest.mark.slow
 async def test_an_owner_that_may_create_roles_migrates_by_itself(url: str, superuser: asyncpg.Connection) -> None:
     admin = await login(superuser, url, "CREATEROLE")
     await own_database(superuser, "admin")
@@ -159,6 +161,7 @@ async def test_the_statements_are_exact(url: str, superuser: asyncpg.Connection)
     ]
 
 
+@pytest.mark.slow
 async def test_roles_that_another_administrator_made_are_asked_for(url: str, superuser: asyncpg.Connection) -> None:
     await ensure_roles(superuser, None)
     admin = await login(superuser, url, "CREATEROLE")
@@ -223,6 +226,7 @@ async def test_the_service_acts_as_app_unless_it_says_otherwise(url: str, superu
     await connection.close()
 
 
+@pytest.mark.slow
 async def test_a_login_with_an_odd_name_is_only_a_name(url: str, superuser: asyncpg.Connection) -> None:
     service = as_user(url, ODD)
     await migrate.upgrade(url, service)
@@ -233,6 +237,7 @@ async def test_a_login_with_an_odd_name_is_only_a_name(url: str, superuser: asyn
     await connection.close()
 
 
+@pytest.mark.slow
 async def test_an_administrator_with_an_odd_name_migrates_too(url: str, superuser: asyncpg.Connection) -> None:
     admin = await login(superuser, url, "CREATEROLE", ODD)
     await own_database(superuser, quote(ODD))

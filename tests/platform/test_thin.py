@@ -99,6 +99,7 @@ async def a_history(shop: TenantApi) -> str:
     return str(made["id"])
 
 
+@pytest.mark.slow
 async def test_thin_events_alone_end_in_the_state_that_the_snapshots_end_in(stage: Stage, fern: TenantApi) -> None:
     subscription = await a_history(fern)
     for whole in await stage.thin():

@@ -406,6 +406,7 @@ def test_the_worker_shows_its_own_metrics() -> None:
         httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
 
 
+@pytest.mark.slow
 async def test_the_command_line_lists_shows_and_acts(
     running: Running, shared_database: ScratchDatabase, tmp_path: Path
 ) -> None:

@@ -220,6 +220,7 @@ async def test_a_roll_makes_new_secrets_and_keeps_both_endpoints(stage: Stage) -
     assert [each.id for each in await stage.provision()] == [each.id for each in rolled]
 
 
+@pytest.mark.slow
 def test_the_command_line_prints_each_secret_once_and_exits_by_drift(
     shared_database: ScratchDatabase, sandbox_url: str, tmp_path: Path
 ) -> None:

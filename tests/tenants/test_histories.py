@@ -52,6 +52,7 @@ def orders(events: list[Event]) -> list[list[Event]]:
     return [[*order, order[n % 5], order[(n + 2) % 5]] for n, order in enumerate(permutations(events))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HISTORIES)
 async def test_every_order_of_a_history_ends_in_the_same_rows(mine: Tenant, name: str) -> None:
     ends = set()
