@@ -49,7 +49,7 @@ SIX: dict[str, list[tuple[Deed, int]]] = {
 
 
 @pytest.mark.parametrize("name", FOUR)
-@pytest.mark.parametrize("arriving", [one_by_one, at_once])
+@pytest.mark.parametrize("arriving", [pytest.param(one_by_one, marks=pytest.mark.slow), at_once])
 async def test_every_order_of_four_events_ends_in_the_true_state(tenants: Crowd, name: str, arriving: Arriving) -> None:
     await check(tenants, FOUR[name], arriving)
 

@@ -47,6 +47,7 @@ def test_the_demo_starts_again_with_its_data_and_leaves_nothing_behind(tmp_path:
         assert re.search(r"<button[^>]*>Manage billing</button>", site.content.decode())
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -27,6 +27,7 @@ def external(url: str) -> dict[str, str]:
     return {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY, "STRIPE_API_KEY": "sk_test_cli"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("serve",), ("worker",), ("keys", "create")])
 def test_a_superusers_login_is_refused(command: tuple[str, ...], shared_database: ScratchDatabase) -> None:
     ended = colonnade(*command, **external(shared_database.admin_url))
@@ -44,6 +45,7 @@ def test_a_database_without_roles_or_tables_is_named(shared_database: ScratchDat
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_migrate_is_harmless_to_repeat_and_finds_no_drift(database: ScratchDatabase) -> None:
     logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.admin_url}
     assert colonnade("migrate", **logins).returncode == 0
@@ -51,6 +53,7 @@ def test_migrate_is_harmless_to_repeat_and_finds_no_drift(database: ScratchDatab
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
+@pytest.mark.slow
 def test_migrate_check_tells_of_drift(database: ScratchDatabase) -> None:
     async def change() -> None:
         connection = await asyncpg.connect(database.admin_url)

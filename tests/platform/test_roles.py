@@ -123,6 +123,7 @@ async def test_an_owner_that_may_create_roles_migrates_by_itself(url: str, super
     await checked(as_user(url, SERVICE_LOGIN))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["CREATEROLE", "NOCREATEROLE"])
 async def test_statements_of_the_error_are_what_is_missing(
     url: str, superuser: asyncpg.Connection, options: str

@@ -103,6 +103,7 @@ async def deliver(client: Web, events: list[dict[str, Any]]) -> None:
         assert (await client.deliver(json.dumps(event).encode())).status_code == 200
 
 
+@pytest.mark.slow
 async def test_dropped_events_are_found_and_end_in_the_state_of_an_undisturbed_twin(
     database: ScratchDatabase, sandbox: Sandbox, shop: TenantApi, tmp_path: Path
 ) -> None:

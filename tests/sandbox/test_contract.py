@@ -21,6 +21,7 @@ def every_route() -> list[routes.Route]:
     return [route for version, noun in sorted(nouns) for route in routes.of_noun(noun, version)]
 
 
+@pytest.mark.slow
 def test_every_route_of_the_sdk_is_known_and_refuses_an_unknown_parameter() -> None:
     found = every_route()
     assert len(found) > 500

@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+import pytest
+
 from colonnade_sandbox import resources
 from colonnade_sandbox.contract import parameters, routes, source
 from colonnade_sandbox.contract.annotations import (
@@ -93,6 +95,7 @@ def aimed(template: str, ids: list[str], chance: random.Random) -> str:
     return "/".join(chance.choice(choices) if part == "{}" else part for part in template.split("/"))
 
 
+@pytest.mark.slow
 async def test_made_up_requests_are_answered_or_refused(wire: Wire, shop: Shop) -> None:
     resources.load()
     chance = random.Random(7)
