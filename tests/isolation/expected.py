@@ -44,6 +44,15 @@ PLATFORM_TABLES = {
         Duty.APP: Access(SELECT | INSERT | frozenset({"DELETE"})),
         Duty.WORKER: Access(SELECT, across="SELECT"),
     },
+    "recomputations": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT | INSERT),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
+    },
+    "entitlement_clocks": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
+    },
     "extension_calls": {
         Duty.PLATFORM: EVERYTHING,
         Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),

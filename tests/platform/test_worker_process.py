@@ -76,7 +76,7 @@ async def deliver(database: ScratchDatabase, *events: dict[str, object]) -> None
 
 
 async def changes(db: Admin) -> list[tuple[str, str]]:
-    rows = await db.connection.fetch("select feature, cause from entitlement_changes order by at, sequence")
+    rows = await db.connection.fetch("select feature, cause from entitlement_changes order by recorded_at, sequence")
     return [(row["feature"], row["cause"]) for row in rows]
 
 

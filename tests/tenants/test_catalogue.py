@@ -6,7 +6,7 @@ import pytest
 
 from colonnade_tenants import catalogue
 from colonnade_tenants.catalogue import Feature, Grant, Plan
-from colonnade_tenants.entitlements.compute import LARGEST
+from colonnade_tenants.entitlements.model import LARGEST
 from colonnade_tenants.errors import Conflict, DomainError, Invalid, NotFound
 from tests.tenants.conftest import Tenant
 from tests.tenants.payloads import START, event, item, subscription

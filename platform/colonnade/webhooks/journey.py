@@ -50,7 +50,8 @@ _DETAIL = EVENTS.add_columns(inbox.c.body, inbox.c.actions, inbox.c.swept, inbox
 _EFFECTS = (
     select(
         customers.c.reference.label("customer"),
-        *(entitlement_changes.c[name] for name in ("feature", "before", "after", "at")),
+        *(entitlement_changes.c[name] for name in ("feature", "before", "after")),
+        entitlement_changes.c.recorded_at.label("at"),
     )
     .join_from(
         entitlement_changes,
@@ -59,7 +60,7 @@ _EFFECTS = (
         & (customers.c.id == entitlement_changes.c.customer_id),
     )
     .where(entitlement_changes.c.tenant_id == TENANT)
-    .order_by(entitlement_changes.c.at, entitlement_changes.c.customer_id, entitlement_changes.c.sequence)
+    .order_by(entitlement_changes.c.recorded_at, entitlement_changes.c.customer_id, entitlement_changes.c.sequence)
     .limit(EFFECTS)
 )
 

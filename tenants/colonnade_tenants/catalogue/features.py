@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants import locks, values
-from colonnade_tenants.entitlements.compute import Kind
+from colonnade_tenants.entitlements.model import Kind
 from colonnade_tenants.errors import Conflict, Invalid, NotFound
 from colonnade_tenants.partition import TENANT, TenantSession
 from colonnade_tenants.tables import features, plan_grants

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants import locks, values
-from colonnade_tenants.entitlements.compute import LARGEST, Kind
+from colonnade_tenants.entitlements.model import LARGEST, Kind
 from colonnade_tenants.entitlements.store import recompute
 from colonnade_tenants.errors import Conflict, Invalid, NotFound
 from colonnade_tenants.partition import TENANT, TenantSession

@@ -5,7 +5,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from colonnade_tenants.entitlements.compute import Kind
+from colonnade_tenants.entitlements.model import Kind
 
 _CHECK = "select * from check_entitlements($1, $2)"
 

@@ -8,8 +8,10 @@ import msgspec
 
 from colonnade_tenants import customers, locks
 from colonnade_tenants.entitlements import rows
-from colonnade_tenants.entitlements.compute import Entitlement, Grant, Plan, Policy, Subscription, compute
+from colonnade_tenants.entitlements.compute import compute
+from colonnade_tenants.entitlements.model import Entitlement, Facts, Grant, Plan, Policy, Subscription
 from colonnade_tenants.errors import NotFound
+from colonnade_tenants.notifications import notes, record
 from colonnade_tenants.partition import TenantConnection
 
 _POLICY = Policy()
@@ -37,12 +39,15 @@ async def recompute(tenant: TenantConnection, customer_id: int, cause: str, poli
     facts = await tenant.fetch_one(rows.FACTS, customer=customer_id)
     if facts is None:
         raise NotFound("There is no such customer.")
-    wanted = compute(_subscriptions(facts["items"] or "[]"), _plans(facts["grants"] or "[]"), policy)
+    wanted = compute(
+        Facts(tuple(_subscriptions(facts["items"] or "[]")), tuple(_plans(facts["grants"] or "[]")), (policy,))
+    )
     present = _present(facts["present"] or "[]")
     if wanted == present:
         return []
     changes = _changes(facts["sequence"], present, wanted)
     await _write(tenant, customer_id, cause, present, wanted, changes)
+    await record(tenant, [notes.entitlements_changed(customer_id, cause, changes)])
     return changes
 
 
@@ -59,7 +64,7 @@ def _plans(found: str) -> list[Plan]:
         of_plan = list(group)
         # A plan without grants still takes precedence over its product's plan.
         grants = tuple(msgspec.convert(line, Grant) for line in of_plan if line["feature"] is not None)
-        plans.append(Plan(of_plan[0]["price"], of_plan[0]["product"], grants))
+        plans.append(Plan(of_plan[0]["key"], of_plan[0]["price"], of_plan[0]["product"], grants))
     return plans
 
 
