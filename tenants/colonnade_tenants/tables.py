@@ -18,7 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-import colonnade_tenants.billing.tables  # noqa: F401 - so that `metadata` has those tables too
+import colonnade_tenants.billing.tables
+import colonnade_tenants.notifications.tables  # noqa: F401 - so that `metadata` has those tables too
 from colonnade_tenants.partition import metadata, tenant_table
 
 __all__ = ["metadata"]

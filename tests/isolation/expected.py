@@ -68,6 +68,16 @@ PLATFORM_TABLES = {
         Duty.APP: Access(SELECT),
         Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
     },
+    "notification_endpoints": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(CRUD),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
+    },
+    "notification_wakes": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(INSERT),
+        Duty.WORKER: EVERYTHING,
+    },
 }
 
 # Tables that hold nothing of any tenant.

@@ -262,3 +262,37 @@ extension_calls = Table(
     Index(None, "tenant_id"),
     comment="calls of operators' own handlers that failed at first",
 )
+
+notification_endpoints = Table(
+    "notification_endpoints",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="nep_…"),
+    _tenant(nullable=False),
+    Column("url", Text, nullable=False),
+    Column("description", Text),
+    Column("types", ARRAY(Text), nullable=False, server_default="{}", comment="empty: all"),
+    Column("secrets", JSONB, nullable=False, comment="newest first: {ciphertext, expires_at}"),
+    Column("state", Text, nullable=False, server_default="enabled"),
+    Column("disabled_reason", Text, comment="why deliveries were given up; null: the tenant asked for it"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="tries since the last that succeeded"),
+    Column("failing_since", Timestamp),
+    Column("paused_until", Timestamp, comment="it keeps failing, and is left alone until then"),
+    Column("due_at", Timestamp, comment="something may be due from then on; null: nothing waits"),
+    Column("idempotency_key", Text, comment="of the request that created it"),
+    _now("created_at"),
+    _now("updated_at"),
+    CheckConstraint("state in ('enabled', 'disabled')", name="state"),
+    UniqueConstraint("tenant_id", "idempotency_key"),
+    Index("ix_notification_endpoints_due", "due_at", postgresql_where=text("state = 'enabled'")),
+)
+
+notification_wakes = Table(
+    "notification_wakes",
+    metadata,
+    _id(),
+    Column("tenant_id", BigInteger, nullable=False),
+    _now("created_at"),
+    Index(None, "tenant_id"),
+    comment="one row for each transaction that left notifications to publish",
+)

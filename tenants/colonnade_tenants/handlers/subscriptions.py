@@ -7,15 +7,20 @@ from colonnade_tenants import customers, subscriptions
 from colonnade_tenants.entitlements.store import recompute
 from colonnade_tenants.events import Event
 from colonnade_tenants.fields import Reference, id_of
+from colonnade_tenants.notifications import notes, record
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.stripe import TenantStripe
+from colonnade_tenants.subscriptions import mirror
 
 
 async def subscription_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
-    """Mirror the subscription, then bring its customer's entitlements in line."""
+    """Mirror the subscription, tell the tenant of it, then bring its customer's entitlements in line."""
     snapshot = subscriptions.decode(event.object)
     customer = await subscriptions.apply(tenant, stripe, snapshot, event)
     if customer is not None:
+        now = await mirror.load(tenant, snapshot.id)
+        if now is not None:
+            await record(tenant, [notes.subscription_changed(customer, snapshot.id, event.id, now.held.facts)])
         await recompute(tenant, customer, cause=event.id)
 
 

@@ -1,0 +1,64 @@
+"""What is told of each kind of change."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from colonnade_tenants.notifications import payloads
+from colonnade_tenants.notifications.outbox import Note
+from colonnade_tenants.readiness import ReadinessState, requirements_of
+
+
+class Change(Protocol):
+    """A feature's rows before and after."""
+
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def feature(self) -> str: ...
+    @property
+    def before(self) -> Sequence[msgspec.Struct]: ...
+    @property
+    def after(self) -> Sequence[msgspec.Struct]: ...
+
+
+def entitlements_changed(customer: int, cause: str, changes: Sequence[Change]) -> Note:
+    """Of one customer, by one cause."""
+    told = [
+        payloads.FeatureChange(change.sequence, change.feature, _granted(change.before), _granted(change.after))
+        for change in changes
+    ]
+    return Note(payloads.type_of(payloads.EntitlementsChanged), payloads.EntitlementChanges(cause, told), customer)
+
+
+def _granted(rows: Sequence[msgspec.Struct]) -> list[payloads.Granted]:
+    return [msgspec.convert(row, payloads.Granted, from_attributes=True) for row in rows]
+
+
+def subscription_changed(customer: int, subscription: str, event: str, facts: msgspec.Struct) -> Note:
+    """Of a subscription as it is mirrored now."""
+    state = {**msgspec.structs.asdict(facts), "id": subscription, "event": event}
+    data = msgspec.convert(state, payloads.SubscriptionState, from_attributes=True)
+    return Note(payloads.type_of(payloads.SubscriptionChanged), data, customer)
+
+
+def readiness_changed(
+    event: str, previous: ReadinessState, state: ReadinessState, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[Note]:
+    """Of the account *new*, which was *old*; nothing where neither the word nor what is due differs."""
+    requirements = requirements_of(new)
+    if (previous, requirements_of(old)) == (state, requirements):
+        return []
+    data = payloads.AccountReadiness(str(new["id"]), event, state, previous, requirements)
+    return [Note(payloads.type_of(payloads.TenantReadinessChanged), data)]
+
+
+def endpoint_disabled(endpoint: str, url: str, reason: str) -> Note:
+    """Of an endpoint that was given up."""
+    return Note(payloads.type_of(payloads.EndpointDisabled), payloads.DisabledEndpoint(endpoint, url, reason))
+
+
+def ping(endpoint: int) -> Note:
+    """A test for one endpoint (internal id)."""
+    return Note(payloads.ON_REQUEST, payloads.Nothing(), endpoint=endpoint)
