@@ -11,6 +11,9 @@ import colonnade.accounts.routes
 import colonnade.catalogue.routes
 import colonnade.customers.routes
 import colonnade.health
+import colonnade.notifications.log_routes
+import colonnade.notifications.routes
+import colonnade.notifications.stream
 import colonnade.portals.browser
 import colonnade.portals.routes
 import colonnade.portals.session_routes
@@ -20,6 +23,7 @@ from colonnade import reference
 from colonnade.access.guard import Tenant, guard
 from colonnade.database.connections import Database
 from colonnade.middleware import RequestObserver
+from colonnade.notifications.feed import Feed
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
@@ -35,6 +39,9 @@ GUARDED = (
     *colonnade.catalogue.routes.ROUTES,
     *colonnade.customers.routes.ROUTES,
     *colonnade.webhooks.routes.ROUTES,
+    *colonnade.notifications.routes.ROUTES,
+    *colonnade.notifications.log_routes.ROUTES,
+    *colonnade.notifications.stream.ROUTES,
 )
 PUBLIC = (
     *colonnade.accounts.routes.PUBLIC_ROUTES,
@@ -66,8 +73,10 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
                 Database(database_url) as database,
                 InboxWriter(database.ingest_pool) as writer,
                 Refusals(keyring(settings), database.platform_pool) as refusals,
+                Feed(database) as feed,
             ):
                 app.state.receiver = Receiver(settings, writer, refusals)
+                app.state.feed = feed
                 app.state.services = Services(settings, secret_key, database, gateway)
                 yield
         finally:

@@ -30,6 +30,10 @@ WAITING = Gauge("colonnade_inbox_events", "Events that wait for a worker, or for
 OLDEST = Gauge("colonnade_inbox_oldest_seconds", "For how long an event has been due")
 SWEPT = Counter("colonnade_events_swept", "Events that were never delivered, found by a sweep", ["endpoint"])
 WATERMARK = Gauge("colonnade_events_complete_until", "Unix time up to which no event of the platform's is missing")
+NOTIFIED = Counter("colonnade_notifications", "Tries to deliver a notification, by outcome", ["outcome"])
+NOTIFICATION_SECONDS = Histogram(
+    "colonnade_notification_seconds", "Time of one such try", buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
+)
 
 _SECRETS = re.compile(
     r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"

@@ -1,6 +1,7 @@
 """What is told of each kind of change."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import msgspec
@@ -11,7 +12,7 @@ from colonnade_tenants.readiness import ReadinessState, requirements_of
 
 
 class Change(Protocol):
-    """A feature's rows before and after."""
+    """A feature's rows before and after, and what caused it."""
 
     @property
     def sequence(self) -> int: ...
@@ -21,15 +22,28 @@ class Change(Protocol):
     def before(self) -> Sequence[msgspec.Struct]: ...
     @property
     def after(self) -> Sequence[msgspec.Struct]: ...
+    @property
+    def cause(self) -> str: ...
 
 
-def entitlements_changed(customer: int, cause: str, changes: Sequence[Change]) -> Note:
-    """Of one customer, by one cause."""
-    told = [
-        payloads.FeatureChange(change.sequence, change.feature, _granted(change.before), _granted(change.after))
-        for change in changes
+def entitlement_changes(changes: Mapping[int, Sequence[Change]]) -> list[Note]:
+    """Of customers (internal ids): one note for each cause, in the order of the changes."""
+    kind = payloads.type_of(payloads.EntitlementsChanged)
+    return [
+        Note(kind, payloads.EntitlementChanges(cause, [_told(change) for change in caused]), customer)
+        for customer, of_customer in changes.items()
+        for cause, caused in groupby(of_customer, key=lambda change: change.cause)
     ]
-    return Note(payloads.type_of(payloads.EntitlementsChanged), payloads.EntitlementChanges(cause, told), customer)
+
+
+def entitlements_changed(customer: int, cause: str, changes: Sequence[Any]) -> Note:
+    """Of one customer, by one cause."""
+    kind = payloads.type_of(payloads.EntitlementsChanged)
+    return Note(kind, payloads.EntitlementChanges(cause, [_told(change) for change in changes]), customer)
+
+
+def _told(change: Change) -> payloads.FeatureChange:
+    return payloads.FeatureChange(change.sequence, change.feature, _granted(change.before), _granted(change.after))
 
 
 def _granted(rows: Sequence[msgspec.Struct]) -> list[payloads.Granted]:

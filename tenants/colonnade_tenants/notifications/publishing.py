@@ -16,10 +16,11 @@ KEPT_DAYS = 30
 STREAM = "colonnade_stream"
 """The channel on which the places' tenants are said: the internal id."""
 
-_PLACES = -1
+PLACES = -1
+"""The counter of the places, beside those of the subjects."""
 _LOCK = Statement(
     text(f"""
-insert into notification_counters as c (tenant_id, subject, number) values (:tenant, {_PLACES}, 0)
+insert into notification_counters as c (tenant_id, subject, number) values (:tenant, {PLACES}, 0)
 on conflict (tenant_id, subject) do update set number = c.number
 returning number
 """)  # noqa: S608 - only our own number is put in
@@ -36,7 +37,7 @@ with chosen as materialized (
     returning n.id, n.type, n.subject, n.endpoint, n.position
 ), advanced as (
     update notification_counters set number = cast(:last as bigint) + (select count(*) from chosen)
-    where tenant_id = :tenant and subject = {_PLACES}
+    where tenant_id = :tenant and subject = {PLACES}
 ), wanted as (
     select * from json_to_recordset(cast(:endpoints as json)) as e (id bigint, types text[])
 ), queued as (
