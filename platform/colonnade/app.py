@@ -10,6 +10,7 @@ from litestar.di import Provide
 import colonnade.accounts.routes
 import colonnade.catalogue.routes
 import colonnade.customers.routes
+import colonnade.entitlements.routes
 import colonnade.health
 import colonnade.notifications.log_routes
 import colonnade.notifications.routes
@@ -38,6 +39,7 @@ GUARDED = (
     *colonnade.portals.session_routes.ROUTES,
     *colonnade.catalogue.routes.ROUTES,
     *colonnade.customers.routes.ROUTES,
+    *colonnade.entitlements.routes.ROUTES,
     *colonnade.webhooks.routes.ROUTES,
     *colonnade.notifications.routes.ROUTES,
     *colonnade.notifications.log_routes.ROUTES,

@@ -3,7 +3,8 @@
 from colonnade_tenants.entitlements.check import CheckedEntitlement, CheckResult, check
 from colonnade_tenants.entitlements.compute import compute
 from colonnade_tenants.entitlements.model import Entitlement, Facts, Policy
-from colonnade_tenants.entitlements.store import Change, recompute
+from colonnade_tenants.entitlements.rows import Change
+from colonnade_tenants.entitlements.store import recompute, recompute_many
 
 __all__ = [
     "Change",
@@ -15,4 +16,5 @@ __all__ = [
     "check",
     "compute",
     "recompute",
+    "recompute_many",
 ]

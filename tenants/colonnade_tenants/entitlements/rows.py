@@ -1,120 +1,112 @@
-"""The statements of `store`: a customer's facts in, its entitlements and their history out; one round trip each."""
+"""Entitlements and their history as rows: any number of customers in one statement."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, FromClause, Text, bindparam, cast, delete, func, literal_column, or_, select, tuple_
+import msgspec
+from sqlalchemy import Text, cast, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from colonnade_tenants.partition import TENANT, Statement, json_rows
-from colonnade_tenants.tables import (
-    entitlement_changes,
-    entitlements,
-    features,
-    plan_grants,
-    plans,
-    subscription_items,
-    subscriptions,
-)
+from colonnade_tenants.entitlements.model import Entitlement
+from colonnade_tenants.notifications import notes, record
+from colonnade_tenants.partition import TENANT, Statement, TenantConnection, json_rows
+from colonnade_tenants.tables import entitlement_changes, entitlements
 
-ENTITLEMENT = ("feature", "kind", "value", "valid_from", "valid_until", "sources")
-CHANGE = ("sequence", "feature", "before", "after")
+CHANNEL = "colonnade_entitlements"
+"""Notified with `TENANT:CUSTOMER` (internal ids) of each customer that changed, `TENANT:*` where any may have."""
 
-_CUSTOMER: Any = bindparam("customer", type_=BigInteger)
-_OF_CUSTOMER = (entitlements.c.tenant_id == TENANT, entitlements.c.customer_id == _CUSTOMER)
-
-_ITEMS = (
-    select(
-        subscriptions.c.id.label("subscription"),
-        subscriptions.c.status,
-        subscriptions.c.started_at,
-        subscriptions.c.cancel_at,
-        subscriptions.c.cancel_at_period_end,
-        subscriptions.c.ended_at,
-        subscriptions.c.past_due_since,
-        subscription_items.c.id,
-        subscription_items.c.price,
-        subscription_items.c.product,
-        subscription_items.c.quantity,
-        subscription_items.c.current_period_end,
-    )
-    .select_from(
-        subscriptions.join(
-            subscription_items,
-            (subscription_items.c.tenant_id == TENANT) & (subscription_items.c.subscription == subscriptions.c.id),
-        )
-    )
-    .where(subscriptions.c.tenant_id == TENANT, subscriptions.c.customer_id == _CUSTOMER)
-    .cte("items")
-)
-
-_GRANTS = (
-    select(
-        plans.c.key,
-        plans.c.price,
-        plans.c.product,
-        plan_grants.c.feature,
-        features.c.kind,
-        plan_grants.c.value,
-        plan_grants.c.per_unit,
-    )
-    .select_from(
-        plans.outerjoin(
-            plan_grants,
-            (plan_grants.c.tenant_id == TENANT) & (plan_grants.c.plan == plans.c.key),
-        ).outerjoin(
-            features,
-            (features.c.tenant_id == TENANT) & (features.c.key == plan_grants.c.feature),
-        )
-    )
-    .where(
-        plans.c.tenant_id == TENANT,
-        or_(plans.c.price.in_(select(_ITEMS.c.price)), plans.c.product.in_(select(_ITEMS.c.product))),
-    )
-    .subquery("grants")
-)
-
-_PRESENT = select(*(entitlements.c[name] for name in ENTITLEMENT)).where(*_OF_CUSTOMER).subquery("present")
+ENTITLEMENT = ("customer_id", "feature", "kind", "value", "valid_from", "valid_until", "sources")
+CHANGE = ("customer_id", "sequence", "feature", "before", "after", "cause", "reasons")
 
 
-def _all(rows: FromClause, name: str) -> Any:
-    # As text: SQLAlchemy's connections decode JSON, asyncpg's own do not.
-    return select(cast(func.json_agg(literal_column(name)), Text)).select_from(rows).scalar_subquery()
+class Change(msgspec.Struct, frozen=True):
+    """One feature's timeline before and after; empty where it was not, or is no longer, granted.
+
+    *sequence* counts up by one per customer. *cause*: `evt_…`, `override:ovr_…`, `plan:KEY@VERSION`, `policy@VERSION`,
+    `clock`, … *reasons*: what the timeline after is made of.
+    """
+
+    sequence: int
+    feature: str
+    before: list[Entitlement]
+    after: list[Entitlement]
+    cause: str
+    reasons: list[dict[str, Any]]
 
 
-FACTS = Statement(
-    select(
-        _all(_ITEMS, "items").label("items"),
-        _all(_GRANTS, "grants").label("grants"),
-        _all(_PRESENT, "present").label("present"),
-        select(func.coalesce(func.max(entitlement_changes.c.sequence), 0))
-        .where(entitlement_changes.c.tenant_id == TENANT, entitlement_changes.c.customer_id == _CUSTOMER)
-        .scalar_subquery()
-        .label("sequence"),
-    )
-)
+class Book(msgspec.Struct, frozen=True):
+    """A customer's entitlements, by feature and time; the last change's number, and the changes since it was read."""
 
-_GONE = json_rows("gone", entitlements.c.feature, entitlements.c.valid_from)
+    present: list[Entitlement]
+    sequence: int
+    changes: tuple[Change, ...] = ()
+
+
+_GONE_KEY = ("customer_id", "feature", "valid_from")
+_GONE = json_rows("gone", *(entitlements.c[name] for name in _GONE_KEY))
 _WANTED = json_rows("wanted", *(entitlements.c[name] for name in ENTITLEMENT))
 _CHANGES = json_rows("changes", *(entitlement_changes.c[name] for name in CHANGE))
 
 _DELETE = delete(entitlements).where(
-    *_OF_CUSTOMER,
-    tuple_(entitlements.c.feature, entitlements.c.valid_from).in_(select(_GONE.c.feature, _GONE.c.valid_from)),
+    entitlements.c.tenant_id == TENANT,
+    tuple_(*(entitlements.c[name] for name in _GONE_KEY)).in_(select(*(_GONE.c[name] for name in _GONE_KEY))),
 )
 _ADD = insert(entitlements).from_select(
-    ["tenant_id", "customer_id", *ENTITLEMENT], select(TENANT, _CUSTOMER, *(_WANTED.c[name] for name in ENTITLEMENT))
+    ["tenant_id", *ENTITLEMENT], select(TENANT, *(_WANTED.c[name] for name in ENTITLEMENT))
 )
 # An upsert: what is replaced under its own key must not be deleted by the same statement.
 _PUT = _ADD.on_conflict_do_update(
-    index_elements=["tenant_id", "customer_id", "feature", "valid_from"],
-    set_={name: _ADD.excluded[name] for name in ENTITLEMENT if name not in ("feature", "valid_from")},
+    index_elements=["tenant_id", *_GONE_KEY],
+    set_={name: _ADD.excluded[name] for name in ENTITLEMENT if name not in _GONE_KEY},
 )
-
-WRITE = Statement(
+_NOTED = (
     insert(entitlement_changes)
-    .from_select(
-        ["tenant_id", "customer_id", "cause", *CHANGE],
-        select(TENANT, _CUSTOMER, bindparam("cause", type_=Text), *(_CHANGES.c[name] for name in CHANGE)),
-    )
-    .add_cte(_DELETE.cte("deleted"), _PUT.cte("put"))
+    .from_select(["tenant_id", *CHANGE], select(TENANT, *(_CHANGES.c[name] for name in CHANGE)))
+    .returning(entitlement_changes.c.customer_id)
+    .cte("noted")
 )
+_CHANGED = select(_NOTED.c.customer_id).distinct().subquery("changed")
+_ONE_BY_ONE = select(func.pg_notify(CHANNEL, cast(TENANT, Text) + ":" + cast(_CHANGED.c.customer_id, Text)))
+WRITE = Statement(_ONE_BY_ONE.select_from(_CHANGED).add_cte(_DELETE.cte("deleted"), _PUT.cte("put")))
+
+
+def write_arguments(books: Mapping[int, tuple[Book, Book]]) -> dict[str, str]:
+    """The arguments of `WRITE` that make each customer's rows say the second of its pair, where they said the first."""
+    gone: list[dict[str, Any]] = []
+    wanted: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
+    for customer, (old, new) in books.items():
+        before = {(row.feature, row.valid_from): row for row in old.present}
+        after = {(row.feature, row.valid_from): row for row in new.present}
+        gone += (
+            {"customer_id": customer, "feature": feature, "valid_from": valid_from}
+            for feature, valid_from in before.keys() - after.keys()
+        )
+        wanted += (
+            {"customer_id": customer, **msgspec.structs.asdict(row)}
+            for key, row in after.items()
+            if before.get(key) != row
+        )
+        changes += (_line(customer, change) for change in new.changes)
+    return {"gone": _json(gone), "wanted": _json(wanted), "changes": _json(changes)}
+
+
+async def write(tenant: TenantConnection, books: Mapping[int, tuple[Book, Book]]) -> None:
+    """Make the rows say it, note what changed, announce whose did, and tell the tenant."""
+    if any(new.changes for _, new in books.values()):
+        await tenant.fetch(WRITE, **write_arguments(books))
+        await record(tenant, notes.entitlement_changes({key: new.changes for key, (_, new) in books.items()}))
+
+
+def _line(customer: int, change: Change) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(change),
+        "customer_id": customer,
+        "before": change.before or None,
+        "after": change.after or None,
+        "reasons": change.reasons or None,
+    }
+
+
+def _json(rows: Any) -> str:
+    return msgspec.json.encode(rows).decode()
