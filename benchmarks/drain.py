@@ -8,6 +8,7 @@ were handled out of order, or two at once.
 
 import argparse
 import asyncio
+import functools
 import itertools
 import sys
 import tempfile
@@ -52,6 +53,7 @@ class Witness:
         self.handled = 0
 
     def watch(self, handler: Handler) -> Handler:
+        @functools.wraps(handler)
         async def watched(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
             _, subscription, number = event.id.split("_")
             self.violations += self.running[subscription] > 0 or int(number) <= self.last[subscription]

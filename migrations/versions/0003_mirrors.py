@@ -43,7 +43,14 @@ INSERT INTO plan_objects (id, tenant_id)
 SELECT coalesce(p.price, p.product), t.id FROM plans p JOIN tenants t ON t.id = p.tenant_id WHERE t.charge_type <> 'direct'
 """,
 )
+# Without its account an id may be another's: whose it is then, nobody can say.
 UNQUALIFY = (
+    """
+DELETE FROM stripe_objects o WHERE position('/' in o.id) > 0 AND EXISTS (
+    SELECT FROM stripe_objects other
+    WHERE other.id <> o.id AND split_part(o.id, '/', 2) IN (other.id, split_part(other.id, '/', 2))
+)
+""",
     "UPDATE stripe_objects SET id = split_part(id, '/', 2) WHERE position('/' in id) > 0",
     "UPDATE inbox SET object_id = split_part(object_id, '/', 2) WHERE account IS NOT NULL AND position('/' in object_id) > 0",
 )

@@ -69,7 +69,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        gateway = StripeGateway(settings)
+        gateway = StripeGateway(settings, "web")
         try:
             async with (
                 Database(database_url) as database,

@@ -17,7 +17,7 @@ from colonnade.commands.webhooks import webhooks
 from colonnade.database.locate import open_database
 from colonnade.database.migrate import drift, upgrade
 from colonnade.observability import configure_logging
-from colonnade.settings import Settings
+from colonnade.settings import Settings, variable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,6 +47,9 @@ def serve() -> None:
     from colonnade.server import run
 
     with serving("stripe_api_key") as (settings, database_url):
+        for field in ("stripe_platform_webhook_secrets", "stripe_connect_webhook_secrets"):
+            if not getattr(settings, field):
+                note(f"{variable(field)} is not set, so that webhook endpoint is off: `colonnade webhooks provision`.")
         run(settings, database_url)
 
 

@@ -11,9 +11,10 @@ from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from colonnade.database.migrate import pending
-from colonnade.observability import OLDEST, WAITING
+from colonnade.observability import OLDEST, WAITING, WATERMARK
 from colonnade.services import Services
 from colonnade.webhooks.backlog import Backlog, measure
+from colonnade.webhooks.sweeps import Behind, behind
 
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -37,12 +38,31 @@ async def ready(services: NamedDependency[Services]) -> Response[Health]:
         async with asyncio.timeout(3):
             if await pending(services.database.url):
                 checks["migrations"] = "pending: run `colonnade migrate`"
-            elif (limit := services.settings.ready_backlog_seconds) is not None:
-                checks["inbox"] = _found(await measure(services.database.platform_pool), limit)
+            else:
+                checks |= await _wanted(services)
     except _LOST:
         checks = {"database": "cannot be reached"}
     well = all(found == "ok" for found in checks.values())
     return Response(Health("ok" if well else "unavailable", checks), status_code=200 if well else 503)
+
+
+async def _wanted(services: Services) -> dict[str, str]:
+    """What is only looked at where it is set."""
+    pool, settings = services.database.platform_pool, services.settings
+    checks: dict[str, str] = {}
+    if settings.ready_backlog_seconds is not None:
+        checks["inbox"] = _found(await measure(pool), settings.ready_backlog_seconds)
+    if settings.ready_watermark_seconds is not None:
+        checks["watermark"] = _complete(await behind(pool), settings.ready_watermark_seconds)
+    return checks
+
+
+def _complete(accounts: list[Behind], limit: int) -> str:
+    """Of the platform's own account: one tenant's that cannot be read must not take the service down."""
+    own = next((each for each in accounts if not each.account), None)
+    if own is None:
+        return "no sweep has looked yet: run `colonnade sweep`"
+    return "ok" if own.seconds <= limit else f"events are complete up to {own.complete_until.isoformat()} only"
 
 
 def _found(backlog: Backlog, limit: int) -> str:
@@ -56,9 +76,13 @@ async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
     with suppress(*_LOST):  # the other metrics are wanted then above all
         async with asyncio.timeout(3):
             backlog = await measure(services.database.platform_pool)
+            watermarks = await behind(services.database.platform_pool)
         OLDEST.set(backlog.oldest_seconds)
         for state in ("pending", "quarantined", "dead"):
             WAITING.labels(state).set(getattr(backlog, state))
+        WATERMARK.clear()
+        for each in watermarks:
+            WATERMARK.labels(each.account or "platform").set(each.complete_until.timestamp())
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -5,10 +5,11 @@ import re
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Enum, Gauge, Histogram, start_http_server
 
 REQUESTS = Counter("colonnade_requests", "Requests answered", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
@@ -29,11 +30,29 @@ LAG = Histogram(
 WAITING = Gauge("colonnade_inbox_events", "Events that wait for a worker, or for someone to decide", ["state"])
 OLDEST = Gauge("colonnade_inbox_oldest_seconds", "For how long an event has been due")
 SWEPT = Counter("colonnade_events_swept", "Events that were never delivered, found by a sweep", ["endpoint"])
-WATERMARK = Gauge("colonnade_events_complete_until", "Unix time up to which no event of the platform's is missing")
+WATERMARK = Gauge(
+    "colonnade_events_complete_until", "Unix time up to which no event of the account is missing", ["account"]
+)
+STRIPE_CALLS = Counter(
+    "colonnade_stripe_calls", "Tries of calls to Stripe by outcome", ["endpoints", "priority", "outcome"]
+)
+STRIPE_WAITING = Gauge("colonnade_stripe_waiting", "Calls to Stripe that wait for their turn", ["priority"])
+STRIPE_WAIT_SECONDS = Histogram(
+    "colonnade_stripe_wait_seconds",
+    "Time that a call to Stripe waited for its turn",
+    ["priority"],
+    buckets=(0.001, 0.01, 0.05, 0.25, 1, 2.5, 5, 10, 60),
+)
+STRIPE_CIRCUIT = Enum(
+    "colonnade_stripe_circuit", "Whether Stripe is asked at present", states=["closed", "half-open", "open"]
+)
 NOTIFIED = Counter("colonnade_notifications", "Tries to deliver a notification, by outcome", ["outcome"])
 NOTIFICATION_SECONDS = Histogram(
     "colonnade_notification_seconds", "Time of one such try", buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 )
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that this is done for; log lines get it."""
 
 _SECRETS = re.compile(
     r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"
@@ -43,6 +62,12 @@ _SECRETS = re.compile(
 def redact(text: str) -> str:
     """*text* with keys, webhook secrets, tokens and portal session URLs cut short."""
     return _SECRETS.sub(r"\1…", text)
+
+
+def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if request_id := REQUEST_ID.get():
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -56,6 +81,7 @@ def configure_logging(level: str = "INFO", log_format: str = "console") -> None:
     """Send our own and every library's log lines to standard error, in one format."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

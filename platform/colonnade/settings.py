@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path(".colonnade")
     stripe_api_key: str | None = None
     stripe_api_base: str = "https://api.stripe.com"
+    stripe_budget_percent: int = 100
+    """How much of Stripe's published limits the processes with these settings use together."""
     stripe_platform_webhook_secrets: tuple[str, ...] = ()
     """Newest first, each with an expiry if wanted (`whsec_…@2026-12-01T00:00Z`); none: the endpoint is off."""
     stripe_connect_webhook_secrets: tuple[str, ...] = ()
@@ -53,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Pause between two sweeps of an account by the worker; 0: none, only by `colonnade sweep`."""
     ready_backlog_seconds: int | None = None
     """Readiness turns red while an event has been due for longer; none: never."""
+    ready_watermark_seconds: int | None = None
+    """Readiness turns red while the platform's own events are complete only up to a time longer ago; none: never."""
     worker_metrics_port: int | None = None
     """Where the worker shows its own metrics; none: nowhere."""
     notification_loopback: bool = False
@@ -264,12 +268,14 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "data_dir": _folder,
     "stripe_api_key": _stripe_key,
     "stripe_api_base": _stripe_base,
+    "stripe_budget_percent": _number(1, 10_000),
     "stripe_platform_webhook_secrets": _webhook_secrets,
     "stripe_connect_webhook_secrets": _webhook_secrets,
     "stripe_other_mode_webhook_secrets": _webhook_secrets,
     "event_retention_days": _number(31, 3650),
     "sweep_seconds": _number(0, 7 * 86400),
     "ready_backlog_seconds": _number(1, 7 * 86400),
+    "ready_watermark_seconds": _number(60, 30 * 86400),
     "worker_metrics_port": _number(1, 65535),
     "notification_loopback": _switch,
     "base_url": _origin,

@@ -1,18 +1,19 @@
 """End customers: one row per (tenant, reference), bound to one Stripe customer. E-mail is never an identity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import ARRAY, BigInteger, Select, Text, any_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from colonnade_tenants import values
 from colonnade_tenants.errors import Conflict, NotFound
+from colonnade_tenants.handover import hand_over
 from colonnade_tenants.ids import new_id
-from colonnade_tenants.partition import TENANT, Statement, TenantConnection, TenantSession
+from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection, TenantSession, as_json, json_rows
 from colonnade_tenants.tables import customers
 
 
@@ -98,8 +99,10 @@ async def _become(session: TenantSession, customer: Customer, stripe_customer: s
     """Give the row that an event made the reserved row's place."""
     twin = _OWN, customers.c.stripe_customer == stripe_customer, customers.c.reference.is_(None)
     found = await session.execute(select(customers.c.id).where(*twin).with_for_update(key_share=True))
-    if found.one_or_none() is None:
+    known = found.scalar_one_or_none()
+    if known is None:
         raise Conflict(f"{stripe_customer} is bound to another customer.", "reference")
+    await hand_over(await session.twin(), customer.id, known)
     await session.execute(delete(customers).where(_OWN, customers.c.public_id == customer.public_id))
     merged = await session.execute(
         update(customers)
@@ -135,38 +138,78 @@ def _customer(row: Any) -> Customer:
 
 _STRIPE_CUSTOMER: Any = bindparam("stripe_customer")
 
+_NAMED: Any = any_(bindparam("stripe_customers", type_=ARRAY(Text)))
 _LOCK_BY_STRIPE_ID = Statement(
-    select(customers.c.id).where(_OWN, customers.c.stripe_customer == _STRIPE_CUSTOMER).with_for_update(key_share=True)
+    select(customers.c.id, customers.c.stripe_customer)
+    .where(_OWN, customers.c.stripe_customer == _NAMED)
+    .order_by(customers.c.stripe_customer)
+    .with_for_update(key_share=True)
 )
+_MADE = json_rows("made", customers.c.public_id, customers.c.stripe_customer)
 _ADD_BY_STRIPE_ID = Statement(
     insert(customers)
-    .values(tenant_id=TENANT, public_id=bindparam("public_id"), stripe_customer=_STRIPE_CUSTOMER)
+    .from_select(
+        ["tenant_id", "public_id", "stripe_customer"],
+        select(TENANT, _MADE.c.public_id, _MADE.c.stripe_customer).order_by(_MADE.c.stripe_customer),
+    )
     .on_conflict_do_nothing(index_elements=["tenant_id", "stripe_customer"])
 )
 _LOCK = Statement(
-    select(customers.c.id).where(_OWN, customers.c.id == bindparam("customer")).with_for_update(key_share=True)
+    select(customers.c.id)
+    .where(_OWN, customers.c.id == any_(bindparam("customers", type_=ARRAY(BigInteger))))
+    .order_by(customers.c.id)
+    .with_for_update(key_share=True)
 )
+
+
+async def _lock_by_stripe_id(tenant: TenantConnection, stripe_customers: Sequence[str]) -> dict[str, int]:
+    rows = await tenant.fetch(_LOCK_BY_STRIPE_ID, stripe_customers=stripe_customers)
+    found = {row["stripe_customer"]: row["id"] for row in rows}
+    tenant.held.update(("customer", customer) for customer in found.values())
+    return found
+
+
+async def _lock_or_add(tenant: TenantConnection, stripe_customers: Sequence[str]) -> dict[str, int]:
+    """The row of each, locked; made, without a reference, if Stripe told of it first. All workers lock in one order."""
+    found = await _lock_by_stripe_id(tenant, stripe_customers)
+    missing = [name for name in stripe_customers if name not in found]
+    if missing:
+        made = [{"public_id": new_id("ecu"), "stripe_customer": name} for name in missing]
+        await tenant.execute(_ADD_BY_STRIPE_ID, made=as_json(made))
+        found |= await _lock_by_stripe_id(tenant, missing)
+        tenant.made = True
+    return found
+
+
+async def _written_already(_tenant: TenantConnection, _rows: object) -> None:
+    """Customers are made when they are asked for."""
+
+
+BY_STRIPE_ID = Kind(_lock_or_add, _written_already)
+"""Internal ids by Stripe's, each row locked, and made if need be."""
 
 
 async def by_stripe_id(tenant: TenantConnection, stripe_customer: str) -> int:
     """The internal id of this Stripe customer's row, locked; made, without a reference, if Stripe told of it first."""
-    row = await tenant.fetch_one(_LOCK_BY_STRIPE_ID, stripe_customer=stripe_customer)
-    if row is None:
-        await tenant.execute(_ADD_BY_STRIPE_ID, public_id=new_id("ecu"), stripe_customer=stripe_customer)
-        row = await tenant.fetch_one(_LOCK_BY_STRIPE_ID, stripe_customer=stripe_customer)
-    if row is None:
+    found = await tenant.get(BY_STRIPE_ID, stripe_customer)
+    if found is None:
         raise NotFound(f"{stripe_customer} was removed meanwhile.")
-    found: int = row["id"]
-    tenant.held.add(("customer", found))
     return found
 
 
-async def lock(tenant: TenantConnection, customer_id: int) -> None:
-    """Be the only transaction that changes this customer's facts, until it ends. Raises `NotFound`."""
-    if ("customer", customer_id) in tenant.held:
-        return
-    if await tenant.fetch_one(_LOCK, customer=customer_id) is None:
+async def _lock(tenant: TenantConnection, customer_ids: Sequence[int]) -> dict[int, int]:
+    return {row["id"]: row["id"] for row in await tenant.fetch(_LOCK, customers=customer_ids)}
+
+
+_LOCKED = Kind(_lock, _written_already)
+
+
+async def lock(tenant: TenantConnection, *customer_ids: int) -> None:
+    """Be the only transaction that changes these customers' facts, until it ends. Raises `NotFound`."""
+    missing = sorted({customer for customer in customer_ids if ("customer", customer) not in tenant.held})
+    if None in (await tenant.load(_LOCKED, missing)).values():
         raise NotFound("There is no such customer.")
+    tenant.held.update(("customer", customer) for customer in missing)
 
 
 _PUBLIC_ID: Any = bindparam("public_id")
@@ -193,9 +236,11 @@ async def adopt(tenant: TenantConnection, public_id: str, stripe_customer: str) 
         return await by_stripe_id(tenant, stripe_customer)
     if row["stripe_customer"] is not None:
         raise Conflict(f"{public_id} is bound to another Stripe customer than {stripe_customer}.")
-    if await tenant.fetch_one(_LOCK_BY_STRIPE_ID, stripe_customer=stripe_customer) is None:
+    known = await tenant.fetch_one(_LOCK_BY_STRIPE_ID, stripe_customers=[stripe_customer])
+    if known is None:
         await tenant.execute(_BIND, public_id=public_id, stripe_customer=stripe_customer)
     else:
+        await hand_over(tenant, row["id"], known["id"])
         reserved = await tenant.fetch_one(_RELEASE, public_id=public_id)
         kept = {f"kept_{name}": reserved[name] for name in _KEPT} if reserved else {}
         if not await tenant.execute(_TAKE_PLACE, stripe_customer=stripe_customer, **kept):

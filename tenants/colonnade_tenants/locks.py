@@ -10,16 +10,23 @@ from sqlalchemy import func, select
 
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
 
-_KEY = func.hashtextextended("colonnade catalogue", TENANT)
+CATALOGUE = "colonnade catalogue"
+
+_KEY = func.hashtextextended(CATALOGUE, TENANT)
 _SHARE = Statement(select(func.pg_advisory_xact_lock_shared(_KEY)))
 _OWN = Statement(select(func.pg_advisory_xact_lock(_KEY), func.clock_timestamp().label("now")))
 
 
 async def read_catalogue(tenant: TenantConnection) -> None:
     """Keep features and plans as they are until the transaction ends."""
-    if "catalogue" not in tenant.held:
+    if CATALOGUE not in tenant.held:
         await tenant.fetch(_SHARE)
-        tenant.held.add("catalogue")
+        tenant.held.add(CATALOGUE)
+
+
+def share(tenant_id: int) -> str:
+    """The expression that does so, for a statement that sets the tenant first."""
+    return f"pg_advisory_xact_lock_shared(hashtextextended('{CATALOGUE}', {int(tenant_id)}))"
 
 
 async def change_catalogue(tenant: TenantConnection) -> datetime:

@@ -1,15 +1,16 @@
-"""The tenant tables' metadata, and the only two ways to reach them.
+"""The tenant tables' metadata, and the ways to reach them: a session, or a connection (a worker's is a `unit.Unit`).
 
 Every tenant table is `PARTITION BY HASH (tenant_id)`; `tenant_id` leads each primary, unique and foreign key, so a
 reference across tenants cannot exist. Row-level security compares it with the setting `colonnade.tenant`, which is made
 per transaction. Each statement names its tenant as well (`TENANT`), so that the planner prunes to one partition.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import asyncpg
+import msgspec
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -27,6 +28,9 @@ from sqlalchemy.engine import Result, ScalarResult
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.sql.base import Executable
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 NAMING = {
     "pk": "pk_%(table_name)s",
@@ -80,9 +84,15 @@ class Statement:
         if TENANT.key not in self.names:
             raise TenantNotNamed(self.text)
 
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of the text's `$1`, `$2`, …; KeyError for one that is missing."""
-        return [values[name] if name in values else self.constants[name] for name in self.names]
+    def arguments(self, values: Mapping[str, Any], tenant_id: int) -> list[Any]:
+        """The values in the order of the text's `$1`, `$2`, …, the tenant's where it is named.
+
+        KeyError for one that is missing.
+        """
+        return [
+            tenant_id if name == TENANT.key else values[name] if name in values else self.constants[name]
+            for name in self.names
+        ]
 
 
 def json_rows(name: str, *columns: Column[Any]) -> Any:
@@ -95,14 +105,45 @@ def json_rows(name: str, *columns: Column[Any]) -> Any:
     )
 
 
+def as_json(rows: Any) -> str:
+    """*rows* as the argument of `json_rows`."""
+    return msgspec.json.encode(rows).decode()
+
+
+def bytea(value: bytes | None) -> str | None:
+    """Bytes as PostgreSQL reads them from JSON."""
+    return None if value is None else f"\\x{value.hex()}"
+
+
+class Kind(Generic[K, V]):
+    """Rows of one kind, each under a key, that are read and written many at a time.
+
+    *load* answers for those of the keys that exist. *save* makes the rows of each key say the second of its pair, where
+    they said the first.
+    """
+
+    def __init__(
+        self,
+        load: Callable[["TenantConnection", Sequence[K]], Awaitable[Mapping[K, V]]],
+        save: Callable[["TenantConnection", Mapping[K, tuple[V | None, V]]], Awaitable[None]],
+    ) -> None:
+        self.load = load
+        self.save = save
+
+
 class TenantConnection:
-    """asyncpg bound to one tenant for one transaction: the twin of `TenantSession` for hot paths."""
+    """asyncpg bound to one tenant for one transaction: the twin of `TenantSession` for hot paths.
+
+    What is `put` is written at once; a worker's `Unit` gathers it.
+    """
 
     def __init__(self, connection: asyncpg.Connection, tenant_id: int) -> None:
         self._connection = connection
         self.tenant_id = tenant_id
         self.held: set[object] = set()
         """Locks that the transaction has; to take one again would cost a round trip."""
+        self.made = False
+        """Whether reading made rows: those of a failed event must go with it."""
 
     @classmethod
     async def bind(cls, connection: asyncpg.Connection, tenant_id: int) -> "TenantConnection":
@@ -115,7 +156,7 @@ class TenantConnection:
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
         """All rows of *statement* with `TENANT` filled in."""
         rows: list[asyncpg.Record] = await self._connection.fetch(
-            statement.text, *statement.arguments(values | {TENANT.key: self.tenant_id})
+            statement.text, *statement.arguments(values, self.tenant_id)
         )
         return rows
 
@@ -126,47 +167,27 @@ class TenantConnection:
 
     async def execute(self, statement: Statement, **values: Any) -> int:
         """Run *statement*; how many rows it touched."""
-        tag: str = await self._connection.execute(
-            statement.text, *statement.arguments(values | {TENANT.key: self.tenant_id})
-        )
+        tag: str = await self._connection.execute(statement.text, *statement.arguments(values, self.tenant_id))
         return int(tag.rsplit(" ", 1)[-1])
 
     async def execute_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run *statement* once for each of *rows*, in one round trip."""
-        tenant = {TENANT.key: self.tenant_id}
-        await self._connection.executemany(statement.text, [statement.arguments({**row, **tenant}) for row in rows])
+        given = [statement.arguments(row, self.tenant_id) for row in rows]
+        await self._connection.executemany(statement.text, given)
 
+    async def load(self, kind: Kind[K, V], keys: Iterable[K]) -> dict[K, V | None]:
+        """What *kind* has under each of *keys*."""
+        wanted = list(dict.fromkeys(keys))
+        found = await kind.load(self, wanted) if wanted else {}
+        return {key: found.get(key) for key in wanted}
 
-class Savepoints:
-    """One savepoint after the other in the transaction of *connection*, each confined to one tenant.
+    async def get(self, kind: Kind[K, V], key: K) -> V | None:
+        """What *kind* has under *key*."""
+        return (await self.load(kind, [key]))[key]
 
-    Beginning one releases the last in the same round trip, and locks are remembered; with asyncpg's own savepoints that
-    would be three round trips more for each.
-    """
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self.connection = connection
-        self._open = False
-        self._held: dict[int, set[object]] = {}
-
-    @asynccontextmanager
-    async def tenant(self, tenant_id: int) -> AsyncIterator[TenantConnection]:
-        """A block as one tenant; an exception undoes what it did."""
-        if not self.connection.is_in_transaction():
-            raise RuntimeError("a tenant is bound for a transaction, and none is open")
-        release = "release savepoint colonnade_event; " if self._open else ""
-        setting = f"set_config('colonnade.tenant', '{int(tenant_id)}', true)"
-        await self.connection.execute(f"{release}savepoint colonnade_event; select {setting}")
-        self._open = True
-        tenant = TenantConnection(self.connection, tenant_id)
-        tenant.held = set(self._held.get(tenant_id, ()))
-        try:
-            yield tenant
-        except BaseException:
-            if not self.connection.is_closed():
-                await self.connection.execute("rollback to savepoint colonnade_event")
-            raise
-        self._held[tenant_id] = tenant.held
+    async def put(self, kind: Kind[K, V], key: K, new: V, old: V | None) -> None:
+        """Let *kind* have *new* under *key*, where it had *old*."""
+        await kind.save(self, {key: (old, new)})
 
 
 class TenantSession(AsyncSession):

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from colonnade_tenants.order import Stamp, digest, settle, supersedes
+from colonnade_tenants.order import Stamp, digest, weigh
 
 READ = "read"
 """The event of what no event said so far: it was read."""
@@ -19,7 +19,10 @@ F = TypeVar("F", bound=msgspec.Struct)
 
 
 class Held(msgspec.Struct, Generic[F], frozen=True):
-    """The facts of an object, the event that they are from, that event's `created`, and what was so before."""
+    """The facts of an object, the event that they are from, that event's `created`, and what was so before.
+
+    *before* is that of `order.Stamp`: digests, of one state where an event brought it, of several where it is held.
+    """
 
     facts: F
     created: datetime
@@ -49,15 +52,14 @@ async def later(
         return new
     mine, theirs = new.stamp(stage(new.facts)), old.stamp(stage(old.facts))
     tie = (mine.stage, mine.created) == (theirs.stage, theirs.created)
-    news = None if partial and tie else supersedes(mine, theirs)
+    news, before = (None, None) if partial and tie else weigh(mine, theirs)
     if news:
-        return new
+        return new if before == new.before else msgspec.structs.replace(new, before=before)
     if news is None:
         return _read(await reread(), new, old, stage)
-    if not tie or mine.facts != theirs.facts:
-        return old
-    name = new.event if old.event == READ else min(new.event, old.event)
-    return msgspec.structs.replace(old, event=name, before=settle(mine, theirs))
+    same = tie and mine.facts == theirs.facts
+    name = min(new.event, old.event) if same and old.event != READ else new.event if same else old.event
+    return msgspec.structs.replace(old, event=name, before=before)
 
 
 def _read(found: F | None, new: Held[F], old: Held[F], stage: Callable[[F], int]) -> Held[F]:

@@ -6,7 +6,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -20,15 +19,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 import colonnade_tenants.billing.tables
 import colonnade_tenants.notifications.tables  # noqa: F401 - so that `metadata` has those tables too
+from colonnade_tenants.columns import Timestamp, now_column
 from colonnade_tenants.partition import metadata, tenant_table
 
 __all__ = ["metadata"]
-
-Timestamp = DateTime(timezone=True)
-
-
-def _now(name: str) -> Column[object]:
-    return Column(name, Timestamp, nullable=False, server_default=func.now())
 
 
 def _before() -> Column[bytes]:
@@ -60,8 +54,8 @@ customers = tenant_table(
     Column("name", Text),
     Column("email", Text, comment="for billing; never an identity"),
     Column("metadata", JSONB, nullable=False, server_default="{}"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     UniqueConstraint("tenant_id", "public_id"),
     UniqueConstraint("tenant_id", "reference"),
     UniqueConstraint("tenant_id", "stripe_customer"),
@@ -78,8 +72,8 @@ features = tenant_table(
     Column("combine", Text, nullable=False, server_default="max", comment="what several grants give: or, max, sum"),
     Column("fallback", BigInteger, nullable=False, server_default="0", comment="the value where nothing grants any"),
     Column("version", Integer, nullable=False, server_default="1"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     CheckConstraint("kind in ('flag', 'limit', 'quantity')", name="kind"),
     CheckConstraint("combine in ('or', 'max', 'sum')", name="combine"),
     key=["key"],
@@ -94,7 +88,7 @@ feature_versions = tenant_table(
     Column("combine", Text, nullable=False),
     Column("fallback", BigInteger, nullable=False),
     Column("author", Text, comment="key_… of the API key"),
-    _now("recorded_at"),
+    now_column("recorded_at"),
     key=["feature", "version"],
 )
 """What a feature meant when; a version is never changed, and outlives its feature."""
@@ -106,8 +100,8 @@ plans = tenant_table(
     Column("price", Text, comment="price_…; a price wins over its product"),
     Column("product", Text, comment="prod_…"),
     Column("version", Integer, nullable=False, server_default="1"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     CheckConstraint("num_nonnulls(price, product) = 1", name="price_or_product"),
     UniqueConstraint("tenant_id", "price"),
     UniqueConstraint("tenant_id", "product"),
@@ -134,7 +128,7 @@ plan_versions = tenant_table(
     Column("product", Text, comment="null, as the price: deleted"),
     Column("grants", JSONB, nullable=False, comment="[{feature, kind, value, per_unit}]"),
     Column("author", Text, comment="key_… of the API key"),
-    _now("recorded_at"),
+    now_column("recorded_at"),
     CheckConstraint("num_nonnulls(price, product) <= 1", name="price_or_product"),
     Index(None, "tenant_id", "price"),
     Index(None, "tenant_id", "product"),
@@ -150,7 +144,7 @@ entitlement_policies = tenant_table(
     Column("trials", Boolean, nullable=False, comment="whether trialing grants"),
     Column("pause_collection", Text, nullable=False, comment="what it does to access: grants, suspends"),
     Column("author", Text, comment="key_… of the API key"),
-    _now("recorded_at"),
+    now_column("recorded_at"),
     CheckConstraint("grace_days between 0 and 365", name="grace_days"),
     CheckConstraint("pause_collection in ('grants', 'suspends')", name="pause_collection"),
     key=["version"],

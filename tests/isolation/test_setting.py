@@ -156,5 +156,7 @@ def test_no_code_sets_the_tenant_of_a_session() -> None:
 
 def _settings_of_the_tenant(path: Path) -> list[str]:
     return re.findall(
-        r"set_config\('colonnade\.tenant'[^)]*\)|SET\s+(?:SESSION\s+)?colonnade\.tenant", path.read_text()
+        r"set_config\('colonnade\.tenant'.*?(?:, true\)|, false\)|$)|SET\s+(?:SESSION\s+)?colonnade\.tenant",
+        path.read_text(),
+        re.MULTILINE,
     )

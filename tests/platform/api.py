@@ -20,6 +20,8 @@ ORIGIN = "https://shop.example"
 RETURN_URL = f"{ORIGIN}/account"
 NOWHERE = "http://127.0.0.1:1"
 """An address where nothing listens: Stripe is down."""
+PLENTY = 10_000
+"""A share of Stripe's limits that the local Stripe, which has none, lets a test use."""
 
 
 class Sandbox:
@@ -153,7 +155,12 @@ class TenantApi:
 @asynccontextmanager
 async def running_api(database: ScratchDatabase, sandbox: Sandbox, stripe: str | None = None) -> AsyncIterator[Api]:
     """The application, with Stripe at *stripe* instead of the sandbox if that is given."""
-    settings = Settings(stripe_api_key=sandbox.key, stripe_api_base=stripe or sandbox.url, base_url=BASE_URL)
+    settings = Settings(
+        stripe_api_key=sandbox.key,
+        stripe_api_base=stripe or sandbox.url,
+        stripe_budget_percent=PLENTY,
+        base_url=BASE_URL,
+    )
     app = create_app(settings, database_url=database.service_url, secret_key=SECRET_KEY)
     key = await create_platform_key(database.service_url, "tests")
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ async def at_stripe(tenant: TenantApi) -> list[dict[str, Any]]:
 
 
 async def test_a_subscription_names_its_tenant(shop: TenantApi) -> None:
-    await shop.call("PATCH", "", {"application_fee_percent": 2.5})
+    await shop.call("PATCH", "", {"application_fee_percent": 2.5}, key=shop.api.key)
     price = await shop.api.sandbox.price()
     reply = await shop.call("POST", PATH, {"price": price["id"], "quantity": 3, "payment_method": CARD})
     assert reply.status_code == 201

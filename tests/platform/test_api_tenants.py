@@ -142,18 +142,33 @@ async def test_a_missing_name_is_named(api: Api) -> None:
 
 
 async def test_a_tenant_is_changed_field_by_field(api: Api, fern: TenantApi) -> None:
-    changed = await fern.call(
-        "PATCH", "", {"application_fee_percent": 1.5, "return_origins": ["https://b.example", "https://a.example"]}
-    )
-    assert changed.json() | {"return_origins": None} == (await fern.get("")) | {"return_origins": None}
+    changed = await fern.call("PATCH", "", {"return_origins": ["https://b.example", "https://a.example"]})
+    assert changed.json() == await fern.get("")
     assert changed.json()["return_origins"] == ["https://a.example", "https://b.example"]
     assert changed.json()["name"] == "Fern"
-    cleared = await fern.call("PATCH", "", {"application_fee_percent": None})
-    assert cleared.json()["application_fee_percent"] is None
+    platform = api.key
+    charged = (await fern.call("PATCH", "", {"application_fee_percent": 1.5, "event_weight": 5}, key=platform)).json()
+    assert (charged["application_fee_percent"], charged["event_weight"]) == (1.5, 5)
+    assert charged["return_origins"] == changed.json()["return_origins"]
+    cleared = await fern.call("PATCH", "", {"application_fee_percent": None}, key=platform)
+    assert (cleared.json()["application_fee_percent"], cleared.json()["event_weight"]) == (None, 5)
+    for weight in (0, 101, None, 1.5):
+        problem(await fern.call("PATCH", "", {"event_weight": weight}, key=platform), 400, "event_weight")
     problem(await fern.call("PATCH", "", {"charge_type": "direct"}), 400, "charge_type")
     problem(await fern.call("PATCH", "", {"name": ""}), 400, "name")
     problem(await fern.call("PATCH", "", {"name": "a\x00b"}), 400, "name")
     assert await fern.get("") == cleared.json()
+
+
+@pytest.mark.parametrize("field", ["application_fee_percent", "event_weight"])
+async def test_a_tenant_changes_neither_the_platforms_fee_nor_its_own_share(
+    api: Api, fern: TenantApi, field: str
+) -> None:
+    set_by_platform = (await fern.call("PATCH", "", {field: 10}, key=api.key)).json()
+    problem(await fern.call("PATCH", "", {"name": "Cheap", field: 1}), 403, field)
+    if field == "application_fee_percent":
+        problem(await fern.call("PATCH", "", {field: None}), 403, field)
+    assert await fern.get("") == set_by_platform
 
 
 async def test_tenants_are_listed_newest_first_page_by_page(api: Api) -> None:

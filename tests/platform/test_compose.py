@@ -24,6 +24,8 @@ VARIABLES = {
     "COLONNADE_STRIPE_PLATFORM_WEBHOOK_SECRETS": "whsec_new,whsec_old",
     "COLONNADE_STRIPE_CONNECT_WEBHOOK_SECRETS": "whsec_c",
 }
+LATER = {name for name in VARIABLES if name.endswith("_WEBHOOK_SECRETS")}
+"""What the first start cannot know: `webhooks provision` prints it, and needs the database that this start makes."""
 REFERENCE = re.compile(r"\$\{([A-Z_]+)(?::([?-])([^}]*))?\}")
 
 
@@ -118,11 +120,31 @@ def test_the_database_is_not_published_and_keeps_its_data_in_a_volume(text: str,
     assert services["web"]["ports"] == ["127.0.0.1:8000:8000"]
 
 
-@pytest.mark.parametrize("missing", VARIABLES)
+@pytest.mark.parametrize("missing", sorted(VARIABLES.keys() - LATER))
 def test_every_secret_comes_from_outside_and_is_asked_for(text: str, missing: str) -> None:
     references = [match for match in REFERENCE.finditer(text) if match[1] == missing]
     assert references
     assert all(match[2] == "?" and match[3] for match in references)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_first_start_needs_no_secret_of_a_webhook_endpoint(services: dict[str, Any], name: str) -> None:
+    first = {variable: value for variable, value in VARIABLES.items() if variable not in LATER}
+    settings = Settings.load(environment(services[name], first))
+    assert settings.stripe_platform_webhook_secrets == settings.stripe_connect_webhook_secrets == ()
+
+
+def test_what_provisioning_prints_goes_into_the_environment_as_it_is(text: str, services: dict[str, Any]) -> None:
+    assert ">> .env" in text
+    printed = {
+        "COLONNADE_STRIPE_PLATFORM_WEBHOOK_SECRETS": "whsec_a",
+        "COLONNADE_STRIPE_CONNECT_WEBHOOK_SECRETS": "whsec_b",
+    }
+    assert printed.keys() == LATER
+    for name in ("web", "worker"):
+        settings = Settings.load(environment(services[name], VARIABLES | printed))
+        assert settings.stripe_platform_webhook_secrets == ("whsec_a",)
+        assert settings.stripe_connect_webhook_secrets == ("whsec_b",)
 
 
 def test_the_file_holds_no_secret(text: str) -> None:

@@ -19,7 +19,7 @@ from colonnade.webhooks.sweeping import sweep_now
 from colonnade.webhooks.worker import Worker
 from colonnade_tenants.handlers import HANDLERS
 from tests.conftest import ScratchDatabase
-from tests.platform.api import NOWHERE, Sandbox, TenantApi, running_api
+from tests.platform.api import NOWHERE, PLENTY, Sandbox, TenantApi, running_api
 from tests.platform.deliveries import CONNECT, PLATFORM, Admin, Web, admin, web
 
 STATE = {
@@ -39,6 +39,7 @@ def settings(sandbox: Sandbox, stripe: str | None = None) -> Settings:
     return Settings(
         stripe_api_key=sandbox.key,
         stripe_api_base=stripe or sandbox.url,
+        stripe_budget_percent=PLENTY,
         stripe_platform_webhook_secrets=(PLATFORM,),
         stripe_connect_webhook_secrets=(CONNECT,),
     )
@@ -198,6 +199,7 @@ async def test_a_sweep_that_stripe_fails_says_so_and_keeps_its_place(
         await sweep(sandbox, database, "ten_x")
 
 
+@pytest.mark.slow
 async def test_a_sweep_killed_on_its_way_goes_on_at_the_next(
     database: ScratchDatabase, sandbox: Sandbox, shop: TenantApi, tmp_path: Path
 ) -> None:

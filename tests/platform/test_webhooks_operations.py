@@ -80,8 +80,13 @@ async def test_an_event_is_shown_with_its_payload_and_journey(
     received, replayed, attributed, _ = shown["journey"]
     assert (received["by"], attributed["by"], attributed["detail"]) == ("platform", "on_behalf_of", "ten_acct_anna")
     assert replayed["by"].startswith("key_")
+    assert shown["evidence"] == [
+        {"rung": "on_behalf_of", "key": "acct_anna", "tenant": "ten_acct_anna"},
+        {"rung": "customer", "key": "cus_1", "tenant": "ten_acct_anna"},
+    ]
     key = await tenant_key(db, tenant)
-    assert (await client.call("GET", f"/v1/tenants/ten_acct_anna/events/{sent['id']}", key)).json() == shown
+    seen = (await client.call("GET", f"/v1/tenants/ten_acct_anna/events/{sent['id']}", key)).json()
+    assert seen == shown | {"evidence": None}
 
 
 async def test_effects_are_the_entitlements_that_the_event_changed(running: Running) -> None:
@@ -170,6 +175,8 @@ async def test_the_secret_that_verified_bounds_which_accounts_may_be_named(
     await client.deliver(sent | ({"account": account} if account else {}), endpoint)
     await work(shared_database, {"customer.updated": handled})
     row = await db.row(sent["id"])
+    shown = (await client.call("GET", f"/v1/events/{sent['id']}")).json()
+    assert {"rung": "on_behalf_of", "key": "acct_anna", "tenant": "ten_acct_anna"} in shown["evidence"]
     assert (row["state"], row["tenant_id"]) == ("quarantined", None)
     assert f"{endpoint.title() if endpoint == 'connect' else endpoint} endpoint" in row["reason"]
 

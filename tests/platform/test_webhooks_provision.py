@@ -21,7 +21,7 @@ from colonnade.webhooks.endpoint_status import status
 from colonnade.webhooks.provision import KINDS, provision, recorded, remove_old
 from colonnade_tenants.handlers import HANDLERS
 from tests.conftest import ScratchDatabase
-from tests.platform.api import BASE_URL, Sandbox
+from tests.platform.api import BASE_URL, PLENTY, Sandbox
 from tests.platform.deliveries import admin, environment, event, headers_for, web
 from tests.platform.test_cli import colonnade
 
@@ -48,7 +48,9 @@ class Stage(NamedTuple):
 
 @pytest.fixture
 async def stage(shared_database: ScratchDatabase, sandbox: Sandbox) -> AsyncIterator[Stage]:
-    gateway = StripeGateway(Settings(stripe_api_key=sandbox.key, stripe_api_base=sandbox.url))
+    gateway = StripeGateway(
+        Settings(stripe_api_key=sandbox.key, stripe_api_base=sandbox.url, stripe_budget_percent=PLENTY)
+    )
     connection = await connect(shared_database.service_url, Duty.PLATFORM)
     await connection.execute("delete from webhook_endpoints; delete from inbox")
     yield Stage(connection, gateway, sandbox, shared_database)
@@ -139,6 +141,28 @@ async def test_an_event_that_never_came_is_named_until_it_comes(stage: Stage, mo
         missing = problem.split()[0]
         async with web(stage.database) as client:
             assert (await client.deliver(event(id=missing, account=made["id"]), "connect")).status_code == 200
+        assert await stage.drifts() == set()
+
+
+async def test_events_that_only_a_sweep_finds_are_named_until_one_is_delivered(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_status, "GRACE", -60)
+    monkeypatch.setattr(endpoint_status, "RECENT", 3)
+    await stage.provision()
+    for name in ("Ada", "Bo", "Cy"):
+        await stage.sandbox.call("POST", "/v1/customers", {"name": name})
+    made = (await stage.sandbox.call("GET", "/v1/events?types[0]=customer.created"))["data"]
+    async with admin(stage.database) as db, web(stage.database) as client:
+        await db.clear()
+        for each in made:
+            await client.deliver(json.dumps(each).encode())
+        assert await stage.drifts() == set()
+        await db.connection.execute("update inbox set swept = true")
+        assert await stage.drifts() == {
+            ("platform", "the last 3 events were found by a sweep alone: none is delivered")
+        }
+        await db.connection.execute("update inbox set swept = false where event_id = $1", made[1]["id"])
         assert await stage.drifts() == set()
 
 

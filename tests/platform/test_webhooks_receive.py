@@ -196,7 +196,8 @@ NO_EVENTS: dict[str, Any] = {
 ODD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "no type": (without("type"), "`type`"),
     "no created": (without("created"), "`created`"),
-    "no data": (without("data"), "`data.object`"),
+    "no data": (without("data"), "`data`"),
+    "no object": (event(data={}), "`object` - at `$.data`"),
     "no livemode": (without("livemode"), "`livemode`"),
     "another object": (event(object="charge"), "`$.object`"),
     "created as text": (event(created="today"), "`$.created`"),

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from colonnade.database.roles import Duty, UnsafeLogin
 from colonnade.errors import StripeUnavailable
 from colonnade.heartbeat import age
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks import dispatch, retries
+from colonnade.webhooks import dispatch, retries, runs
 from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.worker import Worker
 from colonnade.webhooks.writer import InboxWriter, Received
@@ -329,7 +330,7 @@ async def test_an_event_that_keeps_failing_is_dead_and_lets_the_next_of_its_obje
     db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await db.tenant("acct_1")
-    monkeypatch.setattr(dispatch, "ATTEMPTS", 3)
+    monkeypatch.setattr(runs, "ATTEMPTS", 3)
     monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.05)
     bad, behind = on_behalf_of("acct_1"), on_behalf_of("acct_1")
 
@@ -345,27 +346,37 @@ async def test_an_event_that_keeps_failing_is_dead_and_lets_the_next_of_its_obje
     assert done["state"] == "done"
 
 
-async def test_an_outage_of_stripe_never_makes_an_event_dead(
+async def test_an_outage_of_stripe_uses_up_none_of_an_events_tries(
     db: Admin, store: Store, shared_database: ScratchDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await db.tenant("acct_1")
-    monkeypatch.setattr(dispatch, "ATTEMPTS", 2)
-    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.05)
-    down = True
+    monkeypatch.setattr(runs, "ATTEMPTS", 2)
+    monkeypatch.setattr(retries, "LONGEST_OUTAGE_PAUSE", 0.05)
+    asked = 0
 
     async def reads(given: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
-        if down:
-            raise StripeUnavailable("Stripe cannot be asked right now; try again.")
+        nonlocal asked
+        asked += 1
+        if asked < 5:
+            raise StripeUnavailable("Stripe cannot be asked right now; try again.", retry_after=0)
         await note(given, tenant, stripe)
 
     sent = on_behalf_of("acct_1")
     await store(sent)
     async with working(shared_database, tmp_path, {"customer.subscription.updated": reads}):
-        row = await attempted(db, sent["id"], 4)
-        assert row["state"] == "pending"
-        down = False
         (row,) = await db.settled(sent["id"])
-    assert row["state"] == "done"
+    assert (row["state"], row["attempts"], asked) == ("done", 0, 5)
+
+
+def test_while_stripe_is_down_an_event_waits_as_long_as_advised_and_longer_the_older_it_is() -> None:
+    def ago(seconds: float) -> datetime:
+        return datetime.now(UTC) - timedelta(seconds=seconds)
+
+    for _ in range(50):
+        assert 5 <= retries.outage_pause(5, ago(0)) <= 7.5
+        assert 25 <= retries.outage_pause(5, ago(100)) <= 38
+        assert 60 <= retries.outage_pause(5, ago(1e6)) <= 90
+        assert 70 <= retries.outage_pause(70, ago(1e6)) <= 105
 
 
 async def test_a_payload_of_an_unknown_shape_is_dead_at_once_with_its_path(

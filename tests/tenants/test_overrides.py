@@ -3,16 +3,18 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from colonnade_tenants import catalogue
+from colonnade_tenants import catalogue, customers
 from colonnade_tenants.catalogue import Feature
 from colonnade_tenants.entitlements import overrides
 from colonnade_tenants.entitlements.overrides import NewOverride, Override
 from colonnade_tenants.entitlements.rows import CHANNEL
 from colonnade_tenants.errors import Conflict, DomainError, Invalid, NotFound
+from colonnade_tenants.events import Event
 from tests.tenants.conftest import Tenant
-from tests.tenants.payloads import START, event, item, subscription
+from tests.tenants.payloads import START, event, item, moment, subscription
 
 SOON = datetime.now(UTC) + timedelta(days=1)
 
@@ -186,3 +188,21 @@ async def test_a_change_is_announced_to_whoever_listens(mine: Tenant) -> None:
         await connection.fetchval("select 1")
         await connection.remove_listener(CHANNEL, listen)
     assert heard == [f"{mine.id}:{customer}", f"{mine.id}:*"]
+
+
+async def test_what_was_decided_before_a_purchase_passes_to_the_customer_that_stripe_told_of(mine: Tenant) -> None:
+    await mine.sell(flag_export=True, quantity_seats=1)
+    async with mine.session() as session:
+        reserved, _ = await customers.reserve(session, "ref")
+    gift = await decide(mine, reserved.id, "quantity_seats", "grant", value=5)
+    await mine.handle(event("created", START, subscription()))  # of a Stripe customer that nobody has named yet
+    checkout = {"customer": "cus_1", "metadata": {"colonnade_customer": reserved.public_id}}
+    raw = msgspec.Raw(msgspec.json.encode(checkout))
+    await mine.handle(Event("evt_done", "checkout.session.completed", moment(START), None, raw))
+    assert await mine.granted() == {"flag_export": True, "quantity_seats": 6}
+    async with mine.session() as session:
+        customer = await customers.get(session, "ref")
+        assert [each.id for each in await overrides.list_page(session, customer.id, None, 20)] == [gift.id]
+    rows = await mine.rows("entitlement_changes")
+    assert {row["customer_id"] for row in rows} == {customer.id}
+    assert sorted(row["sequence"] for row in rows) == list(range(1, len(rows) + 1))

@@ -21,7 +21,11 @@ def statements() -> dict[str, Statement]:
     found: dict[str, Statement] = {}
     for module in pkgutil.walk_packages(colonnade_tenants.__path__, "colonnade_tenants."):
         names = vars(importlib.import_module(module.name))
-        found |= {f"{module.name}.{name}": value for name, value in names.items() if isinstance(value, Statement)}
+        for name, value in names.items():
+            parts = {"": value} | {f".{part}": each for part, each in getattr(value, "__dict__", {}).items()}
+            found |= {
+                f"{module.name}.{name}{part}": each for part, each in parts.items() if isinstance(each, Statement)
+            }
     return found
 
 
@@ -43,4 +47,6 @@ async def test_each_statement_reaches_one_partition_of_each_table(shared_databas
     await connection.close()
     tables = {name: {found.rpartition("_p")[0] for found in partitions} for name, partitions in reached.items()}
     assert {name: found for name, found in reached.items() if len(found) != len(tables[name])} == {}
-    assert set.union(*tables.values()) == set(metadata.tables), "each table is reached by some statement"
+    only_added_to = {"portal_sessions"}  # and an insert's plan names no partition
+    by_sessions = {"features", "plans", "plan_grants"}  # which compile their statements as they go
+    assert set.union(*tables.values()) == set(metadata.tables) - only_added_to - by_sessions

@@ -28,6 +28,7 @@ class Tenant(msgspec.Struct, frozen=True):
     stripe_account: str | None
     application_fee_percent: float | None
     return_origins: list[str]
+    event_weight: int
     created_at: datetime
 
 
@@ -40,7 +41,8 @@ class Principal(msgspec.Struct, frozen=True):
 
 COLUMNS = """
 t.id, t.public_id, t.name, t.charge_type, t.stripe_account,
-t.application_fee_percent::float8 as application_fee_percent, t.return_origins, t.created_at
+t.application_fee_percent::float8 as application_fee_percent, t.return_origins, t.event_weight,
+t.created_at
 """
 
 _AUTHENTICATE = f"""

@@ -35,7 +35,7 @@ where account = any ($1) having count(*) = cardinality($1)
 async def readiness(services: Services, tenant: Tenant) -> Readiness:
     """The account's state as Stripe has it now. Raises Stripe's errors."""
     try:
-        account = await services.stripe.platform.get(f"/v1/accounts/{account_of(tenant)}")
+        account = await services.stripe.platform.bound(tenant=tenant.id).get(f"/v1/accounts/{account_of(tenant)}")
     except (NotFound, StripeRefused):
         return Readiness("disconnected", False, False, False, None, [])
     found = assess(account)

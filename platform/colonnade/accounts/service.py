@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from colonnade.access import keys
-from colonnade.access.guard import COLUMNS, Tenant
-from colonnade.errors import Conflict, DomainError, Invalid, NotFound, StripeUnavailable
+from colonnade.access.guard import COLUMNS, Principal, Tenant
+from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, StripeUnavailable
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
 from colonnade.web import origin
@@ -39,6 +39,11 @@ class TenantChange(Struct, forbid_unknown_fields=True):
     name: str | UnsetType = UNSET
     application_fee_percent: Percent | UnsetType | None = UNSET
     return_origins: list[str] | UnsetType = UNSET
+    event_weight: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+
+
+_PLATFORMS = ("application_fee_percent", "event_weight")
+"""What a tenant may not change of itself: the platform's fee, and its share of the workers."""
 
 
 # Who pays Stripe's fees, who bears losses, and which dashboard the account gets: on its own account a business deals
@@ -86,12 +91,10 @@ async def _reserve(services: Services, new: NewTenant, idempotency_key: str | No
     fingerprint = hashlib.sha256(msgspec.json.encode(new, order="sorted")).digest()
     origins, fee = _origins(new.return_origins), _fee(new.application_fee_percent)
     async with services.database.platform_pool.acquire() as connection, connection.transaction():
-        if new.account and await connection.fetchval("select 1 from tenants where stripe_account = $1", new.account):
-            same = await connection.fetchval(
-                "select idempotency_key from tenants where stripe_account = $1", new.account
-            )
-            if idempotency_key is None or same != idempotency_key:
-                raise Conflict(f"{new.account} belongs to a tenant already.", "account")
+        # A courtesy, before Stripe is asked: the unique constraint decides.
+        owner = await connection.fetchrow("select idempotency_key from tenants where stripe_account = $1", new.account)
+        if owner and (idempotency_key is None or owner["idempotency_key"] != idempotency_key):
+            raise Conflict(f"{new.account} belongs to a tenant already.", "account")
         row = await connection.fetchrow(
             f"""
             insert into tenants as t (public_id, name, charge_type, application_fee_percent, return_origins,
@@ -114,10 +117,11 @@ async def _reserve(services: Services, new: NewTenant, idempotency_key: str | No
 
 
 async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[str, Any]:
+    client = services.stripe.platform.bound(tenant=tenant.id)
     known = tenant.stripe_account or new.account
     if known:
         try:
-            return await services.stripe.platform.get(f"/v1/accounts/{known}")
+            return await client.get(f"/v1/accounts/{known}")
         except DomainError as error:
             if isinstance(error, StripeUnavailable):
                 raise
@@ -136,7 +140,7 @@ async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[s
         "metadata": {"colonnade_tenant": tenant.public_id},
     }
     params = {name: value for name, value in params.items() if value is not None}
-    return await services.stripe.platform.post("/v1/accounts", params, idempotency_key=f"account:{tenant.public_id}")
+    return await client.post("/v1/accounts", params, idempotency_key=f"account:{tenant.public_id}")
 
 
 async def _finish(
@@ -181,9 +185,11 @@ async def page(services: Services, after: str | None, limit: int) -> list[Tenant
     return [msgspec.convert(dict(row), Tenant) for row in rows]
 
 
-async def change(services: Services, tenant: Tenant, wanted: TenantChange) -> Tenant:
-    """The tenant with the given fields changed. Raises `Invalid`."""
+async def change(services: Services, tenant: Tenant, wanted: TenantChange, by: Principal) -> Tenant:
+    """The tenant with the given fields changed. Raises `Invalid`, and `Forbidden` for what is the platform's."""
     given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
+    if by.tenant_id is not None and (name := next((name for name in _PLATFORMS if name in given), None)):
+        raise Forbidden("Only the platform team changes this.", name)
     values.text(given.get("name"), "name", 100)
     origins = _origins(given.get("return_origins", tenant.return_origins))
     fee = _fee(given.get("application_fee_percent", tenant.application_fee_percent))
@@ -191,13 +197,14 @@ async def change(services: Services, tenant: Tenant, wanted: TenantChange) -> Te
         row = await connection.fetchrow(
             f"""
             update tenants t set name = $2, application_fee_percent = $3::float8::numeric, return_origins = $4,
-                                 updated_at = now()
+                                 event_weight = $5, updated_at = now()
             where id = $1 returning {COLUMNS}
             """,  # noqa: S608
             tenant.id,
             given.get("name", tenant.name),
             fee,
             origins,
+            given.get("event_weight", tenant.event_weight),
         )
     if row is None:
         raise NotFound("This tenant is gone.", "tenant")

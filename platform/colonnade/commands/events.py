@@ -13,8 +13,9 @@ from rich.table import Table
 from colonnade.commands.common import note, serving
 from colonnade.database.connections import Database, connect
 from colonnade.database.roles import Duty
-from colonnade.webhooks import actions, journey, retention
+from colonnade.webhooks import actions, calls, journey, retention
 from colonnade.webhooks import events as inbox_events
+from colonnade.webhooks.calls import CALL_STATES, CallFilter
 from colonnade.webhooks.events import EventView, Filter
 from colonnade.webhooks.inbox import State
 
@@ -109,6 +110,8 @@ def show_event(event: str, as_json: bool) -> None:
         table.add_row(when, step.what, step.by or "", step.detail or "")
     for effect in found.effects:
         table.add_row(f"{effect.at:%Y-%m-%d %H:%M:%S}", "changed", effect.customer, effect.feature)
+    for each in found.evidence or []:
+        table.add_row("", "names", each.rung, f"{each.key}: {each.tenant or 'nobody known'}")
     console.print(table)
     if found.error:
         console.print(found.error, markup=False, highlight=False)
@@ -155,6 +158,34 @@ def release(event: str, as_json: bool) -> None:
 def ignore(event: str, as_json: bool) -> None:
     """Take an event out for good."""
     _changed(_run(lambda database: actions.ignore(database, event, BY)), as_json)
+
+
+@events.command("calls")
+@click.option("--state", type=click.Choice(CALL_STATES), help="Only calls in this state.")
+@click.option("--extension", help="Only calls of this handler (package:function).")
+@click.option("--tenant", help="Only calls for this tenant (ten_…).")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100), help="Calls, at most.")
+@as_json_option
+def list_calls(limit: int, as_json: bool, **wanted: Any) -> None:
+    """List calls of your own handlers that failed, newest first."""
+    page = _run(lambda database: calls.page(database, CallFilter(**wanted), None, limit))
+    if as_json:
+        _json(page)
+        return
+    table = Table("Call", "Event", "Handler", "Tenant", "State", "Tries", "Reason", box=None)
+    for each in page.data:
+        tries = str(each.attempts)
+        table.add_row(each.id, each.event, each.extension, each.tenant, each.state, tries, each.reason or "")
+    Console().print(table)
+
+
+@events.command("replay-call")
+@click.argument("call")
+@as_json_option
+def replay_call(call: str, as_json: bool) -> None:
+    """Make a failed CALL (ext_…) of your own handler once more, without the core handler."""
+    found = _run(lambda database: calls.replay(database, call, BY))
+    _json(found) if as_json else note(f"{found.id} is {found.state}.")
 
 
 @events.command("prune")

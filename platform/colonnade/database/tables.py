@@ -6,7 +6,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
@@ -22,11 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from colonnade_tenants.columns import Timestamp, now_column
 from colonnade_tenants.partition import NAMING
 
 metadata = MetaData(naming_convention=NAMING)
-
-Timestamp = DateTime(timezone=True)
 
 
 def _id() -> Column[int]:
@@ -35,10 +33,6 @@ def _id() -> Column[int]:
 
 def _tenant(**options: object) -> Column[int]:
     return Column("tenant_id", BigInteger, ForeignKey("tenants.id"), **options)  # type: ignore[arg-type]
-
-
-def _now(name: str) -> Column[object]:
-    return Column(name, Timestamp, nullable=False, server_default=func.now())
 
 
 tenants = Table(
@@ -60,8 +54,8 @@ tenants = Table(
         server_default="1",
         comment="events handled per turn, against 1 of others",
     ),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     CheckConstraint("charge_type in ('direct', 'destination', 'separate')", name="charge_type"),
     CheckConstraint("event_weight between 1 and 100", name="event_weight"),
 )
@@ -73,7 +67,7 @@ branding = Table(
     Column("settings", JSONB, nullable=False, comment="what the tenant asked for"),
     Column("state", Text, nullable=False, comment="pending, applied, or refused by Stripe"),
     Column("problem", Text, comment="why Stripe refused it"),
-    _now("updated_at"),
+    now_column("updated_at"),
     CheckConstraint("state in ('pending', 'applied', 'refused')", name="state"),
 )
 
@@ -89,8 +83,8 @@ portal_configurations = Table(
     Column("version", Integer, nullable=False),
     Column("stripe_configuration", Text, unique=True, comment="bpc_…; null until Stripe has it"),
     Column("applied_version", Integer, comment="the version that Stripe has"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     UniqueConstraint("tenant_id", "name"),
     Index("uq_portal_configurations_default", "tenant_id", unique=True, postgresql_where=text("is_default")),
 )
@@ -100,7 +94,7 @@ stripe_objects = Table(
     metadata,
     Column("id", Text, primary_key=True, comment="cus_…, sub_…, bpc_…"),
     _tenant(nullable=False),
-    _now("created_at"),
+    now_column("created_at"),
     Index(None, "tenant_id"),
     comment="which tenant a Stripe object belongs to, for events that do not say so themselves",
 )
@@ -113,7 +107,7 @@ api_keys = Table(
     _tenant(comment="null: a key of the platform team"),
     Column("name", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the whole key"),
-    _now("created_at"),
+    now_column("created_at"),
     Column("revoked_at", Timestamp),
     Index(None, "tenant_id"),
 )
@@ -131,7 +125,7 @@ inbox = Table(
     Column("api_version", Text),
     Column("livemode", Boolean, nullable=False),
     Column("body", LargeBinary, nullable=False, comment="the exact bytes that were signed"),
-    _now("received_at"),
+    now_column("received_at"),
     Column("state", Text, nullable=False, server_default="pending"),
     _tenant(),
     Column("rung", Text, comment="what named the tenant"),
@@ -172,7 +166,7 @@ webhook_endpoints = Table(
     Column("id", Text, primary_key=True, comment="we_…"),
     Column("kind", Text, nullable=False),
     Column("api_version", Text, nullable=False, comment="Stripe never changes it"),
-    _now("created_at"),
+    now_column("created_at"),
     CheckConstraint("kind in ('platform', 'connect')", name="kind"),
     comment="the endpoints that Colonnade made at Stripe; their secrets are nowhere here",
 )
@@ -184,8 +178,8 @@ webhook_failures = Table(
     Column("cause", Text, primary_key=True),
     Column("detail", Text, nullable=False, comment="of the last one"),
     Column("count", BigInteger, nullable=False),
-    _now("first_at"),
-    _now("last_at"),
+    now_column("first_at"),
+    now_column("last_at"),
     comment="failed signature checks, one row for each cause: bounded, whoever calls",
 )
 
@@ -226,7 +220,7 @@ recomputations = Table(
     Column("failures", Integer, nullable=False, server_default="0", comment="tries since the last batch that was done"),
     Column("problem", Text, comment="why the last batch failed"),
     Column("not_before", Timestamp, nullable=False, server_default=func.now()),
-    _now("created_at"),
+    now_column("created_at"),
     Column("finished_at", Timestamp),
     CheckConstraint("state in ('running', 'done')", name="state"),
     Index("ix_recomputations_running", "not_before", postgresql_where=text("state = 'running'")),
@@ -280,8 +274,8 @@ notification_endpoints = Table(
     Column("paused_until", Timestamp, comment="it keeps failing, and is left alone until then"),
     Column("due_at", Timestamp, comment="something may be due from then on; null: nothing waits"),
     Column("idempotency_key", Text, comment="of the request that created it"),
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     CheckConstraint("state in ('enabled', 'disabled')", name="state"),
     UniqueConstraint("tenant_id", "idempotency_key"),
     Index("ix_notification_endpoints_due", "due_at", postgresql_where=text("state = 'enabled'")),
@@ -292,7 +286,7 @@ notification_wakes = Table(
     metadata,
     _id(),
     Column("tenant_id", BigInteger, nullable=False),
-    _now("created_at"),
+    now_column("created_at"),
     Index(None, "tenant_id"),
     comment="one row for each transaction that left notifications to publish",
 )

@@ -91,17 +91,13 @@ async def explain_customer(
 
 async def _facts(session: TenantSession, customer_id: int, basis: Basis, at: datetime) -> tuple[Facts, list[str]]:
     tenant = await session.twin()
-    facts = (await load(tenant, [customer_id]))[customer_id].facts
+    facts = (await load(tenant, [customer_id]))[customer_id]
     if basis == "corrected":
         return await corrected(session, facts, at)
     if basis == "foreseen":
         pending = await pending_changes(session, [subscription.id for subscription in facts.subscriptions])
-        items = [item for each in pending.values() for item in each.items]
-        facts = (
-            await load(
-                tenant, [customer_id], prices=[item.price for item in items], products=[item.product for item in items]
-            )
-        )[customer_id].facts
+        sold_as = {name for each in pending.values() for item in each.items for name in (item.price, item.product)}
+        facts = (await load(tenant, [customer_id], sold_as=sold_as))[customer_id]
         expected = tuple(with_pending(subscription, pending) for subscription in facts.subscriptions)
         return foresee(msgspec.structs.replace(facts, subscriptions=expected)), []
     return facts, []

@@ -19,6 +19,7 @@ from colonnade.etags import require_match
 from colonnade.portals import store
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
+from colonnade.stripe_api.client import StripeClient
 from colonnade.web import origin
 from colonnade_tenants import values
 from colonnade_tenants.partition import TENANT, TenantSession
@@ -91,7 +92,7 @@ async def put(services: Services, tenant: Tenant, wanted: Branding, if_match: st
             return _view(former)
         # A null is kept until Stripe has cleared that field.
         settings = {name: None for name in _CLEARABLE if former and name in former["settings"]} | settings
-        state, problem = await _push(services, account, settings)
+        state, problem = await _push(services.stripe.platform.bound(tenant=tenant.id), account, settings)
         kept = _given(settings) if state == "applied" else settings
         return _view(await _save(session, settings=kept, state=state, problem=problem))
 
@@ -127,7 +128,7 @@ def _checked(wanted: Branding) -> Branding:
     return msgspec.structs.replace(wanted, **colours)
 
 
-async def _push(services: Services, account: str, settings: dict[str, Any]) -> tuple[State, str | None]:
+async def _push(client: StripeClient, account: str, settings: dict[str, Any]) -> tuple[State, str | None]:
     """The state that asking Stripe leads to, and why Stripe refused. A null clears."""
     form = {name: "" if value is None else value for name, value in settings.items()}
     look = {name: form[name] for name in (*_COLOURS, *_FILES) if name in form}
@@ -142,7 +143,7 @@ async def _push(services: Services, account: str, settings: dict[str, Any]) -> t
         if not params:
             continue
         try:
-            await services.stripe.platform.post(f"/v1/accounts/{account}", params)
+            await client.post(f"/v1/accounts/{account}", params)
         except StripeUnavailable:
             return "pending", "Stripe cannot be asked right now; repeat the request."
         except (StripeRefused, NotFound) as error:

@@ -15,6 +15,7 @@ from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused, StripeU
 from colonnade.portals import store
 from colonnade.portals.flows import AnyFlow, RedirectAfter, as_ours, flow_data
 from colonnade.services import Services
+from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.charges import client_for, portal_params
 from colonnade.web import allowed_url, stripe_key
 from colonnade_tenants import customers
@@ -83,7 +84,7 @@ async def open_session(
     services: Services, tenant: Tenant, opening: Opening, idempotency_key: str | None = None
 ) -> PortalSession:
     """A fresh session at Stripe. Raises `StripeRefused`, `StripeUnavailable`."""
-    client = client_for(services.stripe, tenant)
+    client = client_for(services.stripe, tenant, Priority.PORTAL)
     key = stripe_key("session", tenant.public_id, given=idempotency_key)
     try:
         reply = await client.post("/v1/billing_portal/sessions", opening.params, idempotency_key=key)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from colonnade.errors import Conflict
+from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeClient, StripeGateway
 
 
@@ -22,6 +23,8 @@ class Payee(Protocol):
     """What is known of a tenant where money is concerned."""
 
     @property
+    def id(self) -> int: ...
+    @property
     def charge_type(self) -> ChargeType: ...
     @property
     def stripe_account(self) -> str | None: ...
@@ -36,11 +39,12 @@ def account_of(payee: Payee) -> str:
     return payee.stripe_account
 
 
-def client_for(gateway: StripeGateway, payee: Payee) -> StripeClient:
+def client_for(gateway: StripeGateway, payee: Payee, priority: Priority = Priority.REQUEST) -> StripeClient:
     """A client on the account that holds the tenant's customers, subscriptions and portal configurations."""
     account_of(payee)
     account = custody(payee)
-    return gateway.account(account) if account else gateway.platform
+    client = gateway.account(account) if account else gateway.platform
+    return client.bound(tenant=payee.id, priority=priority)
 
 
 def custody(payee: Payee) -> str | None:

@@ -1,125 +1,108 @@
 """One Stripe client for the process; each call goes through a client bound to one account."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
 import stripe
-import structlog
 
-from colonnade.errors import Conflict, NotFound, StripeRefused, StripeUnavailable
 from colonnade.settings import Settings
-
-log = structlog.get_logger()
-
-TIMEOUT = 15
-"""Seconds for one try. The SDK's own limit of 80 would hold a web request for minutes."""
+from colonnade.stripe_api.breaker import Breaker
+from colonnade.stripe_api.budget import Budget
+from colonnade.stripe_api.calls import Call, Priority
+from colonnade.stripe_api.limits import Limits, Process
+from colonnade.stripe_api.sender import LONGEST_TRY, Reply, Sender
 
 
 class StripeClient:
     """Calls on one account: the platform's own, or a connected one by `Stripe-Account`.
+
+    They take the turn of one tenant, None being the platform team, and have one priority.
 
     Every method raises `NotFound` for an object that Stripe does not have, `StripeRefused` for a request that Stripe
     finds wrong, `Conflict` for an idempotency key that came with another request, and `StripeUnavailable` when asking
     again later may help.
     """
 
-    def __init__(self, sdk: stripe.StripeClient, account: str | None) -> None:
-        self._sdk = sdk
+    def __init__(
+        self,
+        sender: Sender,
+        account: str | None,
+        tenant: int | None = None,
+        priority: Priority = Priority.REQUEST,
+    ) -> None:
+        self._sender = sender
         self.account = account
+        self._tenant = tenant
+        self._priority = priority
+
+    def bound(self, *, tenant: int | None = None, priority: Priority | None = None) -> "StripeClient":
+        """The same account, with another tenant's turn or another priority."""
+        chosen = self._priority if priority is None else priority
+        return StripeClient(self._sender, self.account, self._tenant if tenant is None else tenant, chosen)
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The reply to `GET path`, decoded."""
-        return await self._request("get", path, params)
+        return (await self._reply("get", path, params)).data
 
     async def dated(self, path: str, params: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], datetime]:
         """As `get`, and what time it was for Stripe."""
         reply = await self._reply("get", path, params)
-        data: dict[str, Any] = reply.data
-        return data, parsedate_to_datetime(reply.headers["Date"])
+        return reply.data, reply.date
 
     async def post(
         self, path: str, params: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
     ) -> dict[str, Any]:
         """The reply to `POST path`. The same *idempotency_key* with the same *params* is done once."""
-        return await self._request("post", path, params, idempotency_key)
+        return (await self._reply("post", path, params, idempotency_key)).data
 
     async def delete(self, path: str) -> dict[str, Any]:
         """The reply to `DELETE path`."""
-        return await self._request("delete", path, None)
-
-    async def _request(
-        self, method: str, path: str, params: Mapping[str, Any] | None, idempotency_key: str | None = None
-    ) -> dict[str, Any]:
-        data: dict[str, Any] = (await self._reply(method, path, params, idempotency_key)).data
-        return data
+        return (await self._reply("delete", path, None)).data
 
     async def _reply(
         self, method: str, path: str, params: Mapping[str, Any] | None, idempotency_key: str | None = None
-    ) -> Any:
-        options: dict[str, Any] = {}
-        if self.account:
-            options["stripe_account"] = self.account
-        if idempotency_key:
-            options["idempotency_key"] = idempotency_key
-        try:
-            return await self._sdk.raw_request_async(method, path, **(params or {}), **options)
-        except stripe.StripeError as error:
-            raise _translated(error) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            # The SDK's aiohttp transport lets a body that was cut off through as it is.
-            raise StripeUnavailable("Stripe's answer was cut off; try again.") from error
-
-
-def as_path(param: str) -> str:
-    """Stripe's `items[0][price]` as our `items[0].price`."""
-    return re.sub(r"\[([^\]\d][^\]]*)\]", r".\1", param)
-
-
-def _translated(error: stripe.StripeError) -> Conflict | NotFound | StripeRefused | StripeUnavailable:
-    detail = error.error
-    # 401, 403, 409 and 429 leave the exception's own `code` empty.
-    code = error.code or getattr(detail, "code", None)
-    param = as_path(getattr(error, "param", None) or "") or None
-    status = error.http_status
-    log.warning("stripe error", status=status, code=code, param=param, stripe_request=error.request_id)
-    # 401 is about our own key: nothing that a caller could mend.
-    if status is None or status >= 500 or status in {401, 409, 429}:
-        return StripeUnavailable("Stripe cannot be asked right now; try again.")
-    if isinstance(error, stripe.IdempotencyError):
-        return Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
-    message = error.user_message or "Stripe refused the request."
-    if code == "resource_missing" and status == 404:
-        return NotFound(message, param)
-    return StripeRefused(message, status=status, code=code, param=param)
+    ) -> Reply:
+        call = Call(
+            method=method,
+            path=path,
+            params=params or {},
+            account=self.account,
+            tenant=self._tenant,
+            priority=self._priority,
+            idempotency_key=idempotency_key,
+        )
+        return await self._sender.send(call)
 
 
 class StripeGateway:
-    """The process's connection to Stripe. Open it in the event loop that uses it, and close it there."""
+    """The process's connection to Stripe. Open it in the event loop that uses it, and close it there.
 
-    def __init__(self, settings: Settings) -> None:
+    *process* says which part of Stripe's limits is this one's.
+    """
+
+    def __init__(self, settings: Settings, process: Process = "command") -> None:
         # Telemetry writes a file below the home directory, and fails where there is none (containers).
         stripe.enable_telemetry = False
-        self._http = stripe.AIOHTTPClient(timeout=TIMEOUT)
+        self._http = stripe.AIOHTTPClient(timeout=LONGEST_TRY)
         base = settings.stripe_api_base
-        self._sdk = stripe.StripeClient(
+        sdk = stripe.StripeClient(
             settings.stripe_api_key or "",
             http_client=self._http,
-            max_network_retries=2,
+            # Each try takes its turn; the SDK's own would not, and never repeats a 429.
+            max_network_retries=0,
             base_addresses={"api": base, "files": base, "connect": base} if "stripe.com" not in base else {},
         )
+        self._sender = Sender(sdk, Budget(Limits(settings, process)), Breaker())
 
     @property
     def platform(self) -> StripeClient:
         """Calls on the platform's own account."""
-        return StripeClient(self._sdk, None)
+        return StripeClient(self._sender, None)
 
     def account(self, account: str) -> StripeClient:
         """Calls on the connected account *account*."""
-        return StripeClient(self._sdk, account)
+        return StripeClient(self._sender, account)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -37,8 +37,8 @@ class Delivery(msgspec.Struct, frozen=True):
 
     @property
     def customer(self) -> str:
-        """The Stripe customer that it is about, as far as it says."""
-        return next((clue.key for clue in self.clues if clue.rung == "customer"), "")
+        """The Stripe customer that it is about (`cus_…`), as far as it says."""
+        return next((clue.key.rpartition("/")[2] for clue in self.clues if clue.rung == "customer"), "")
 
 
 def read(row: Claimed) -> Delivery:

@@ -1,6 +1,6 @@
 """What the platform knows of accounts and Stripe objects, for `attribute`, and how it learns more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 from sqlalchemy import ARRAY, Text, func, select
@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from colonnade.database.tables import stripe_objects
 from colonnade.webhooks.attribute import Clue, Known
-from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection
 
 # One round trip for a whole batch of events.
 _LOOK_UP = """
@@ -53,12 +53,18 @@ async def look_up(connection: asyncpg.Connection, clues: Iterable[Clue]) -> Know
     return known
 
 
-async def register(tenant: TenantConnection, clues: Iterable[Clue], known: Known) -> dict[str, int]:
-    """Note that the objects among *clues* are the tenant's; those that were new, with the tenant.
+async def register(tenant: TenantConnection, objects: Iterable[str]) -> None:
+    """Note that *objects* are the tenant's: a later event of one that says less of itself is then attributed by it."""
+    for key in objects:
+        await tenant.put(_OBJECTS, key, tenant.tenant_id, None)
 
-    A later event of one that says less of itself is then attributed by it.
-    """
-    new = sorted({clue.key for clue in clues if clue.kind == "object" and clue.key not in known.object})
-    if new:
-        await tenant.execute(_REGISTER, ids=new)
-    return dict.fromkeys(new, tenant.tenant_id)
+
+async def _look_up_again(_tenant: TenantConnection, _keys: Sequence[str]) -> dict[str, int]:
+    raise NotImplementedError("Objects are looked up across tenants, by `look_up`.")
+
+
+async def _register(tenant: TenantConnection, objects: Mapping[str, object]) -> None:
+    await tenant.execute(_REGISTER, ids=sorted(objects))
+
+
+_OBJECTS: Kind[str, int] = Kind(_look_up_again, _register)

@@ -1,54 +1,46 @@
-"""One batch of events in one transaction: attribute each, run its handler as its tenant, and settle them all.
+"""One batch of events in one transaction: attribute each, run the handlers tenant by tenant, and settle them all.
 
-Each event has a savepoint. Its effects and its settling commit together, with the batch; a failure undoes its own
-effects alone, and is noted. A handler reaches tenant tables through what `Savepoints` makes, so none
-runs unbound.
+An event's effects and its settling commit together, with the batch.
 """
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 
 import asyncpg
-import msgspec
 import structlog
 
-from colonnade.errors import Unavailable
 from colonnade.observability import LAG, PROCESSED
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import directory, inbox
 from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, decide, evidence
 from colonnade.webhooks.delivery import Delivery, read
-from colonnade.webhooks.event_stripe import EventStripe
 from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.inbox import Claimed, Outcome
-from colonnade.webhooks.retries import pause, sentence, trace
+from colonnade.webhooks.retries import sentence, trace
+from colonnade.webhooks.runs import NO_HANDLER, UNREADABLE, Attributed, Runner, failed
+from colonnade.webhooks.thin import ThinReader
 from colonnade_tenants.handlers import Handler
-from colonnade_tenants.partition import Savepoints
+from colonnade_tenants.unit import Units
 
 log = structlog.get_logger()
 
 BATCH = 100
 ROUND = 10
 """Seconds after which a batch takes no further event; what it claimed and left is free again when it commits."""
-EVENT_TIMEOUT = 30
-"""Seconds for one event's handler."""
-ATTEMPTS = 12
-"""Tries of a failing event: with the pauses, some two hours. An outage of Stripe's does not use them up."""
 WAITS = 6
 """Looks for a mapping that is about to be committed, 1, 2, 4, … seconds apart: a minute in all."""
-
-_NO_HANDLER = "no handler"
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Dispatcher:
     """Processes batches; one serves all tasks of a worker."""
 
     def __init__(self, gateway: StripeGateway, handlers: Mapping[str, Handler], extensions: Extensions) -> None:
-        self._gateway = gateway
         self._handlers = handlers
         self._extensions = extensions
+        self._runner = Runner(gateway, handlers, extensions)
+        self._thin = ThinReader(gateway, {*handlers, *extensions.types})
         self._lane = ""
         """The last account that had its turn; the tasks share it, so that they do not take the same ones."""
 
@@ -73,23 +65,40 @@ class Dispatcher:
 
     async def _process_all(self, connection: asyncpg.Connection, rows: list[Claimed]) -> list[Outcome]:
         deadline = asyncio.get_running_loop().time() + ROUND
-        found = [_read(row) for row in rows]
-        outcomes = [each for each in found if isinstance(each, Outcome)]
+        found = await self._thin.complete(connection, [_read(row) for row in rows], _unread)
         deliveries = [each for each in found if isinstance(each, Delivery)]
         known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
-        points = Savepoints(connection)
-        waiting: set[str] = set()
-        for delivery in _in_order(deliveries):
-            if delivery.row.object_id in waiting:
-                continue  # behind an event that is to be tried again
-            said = evidence(delivery.clues, known)
-            outcome = await self._process(points, delivery, known)
-            outcomes.append(outcome._replace(evidence=said))
-            if outcome.state == "pending":
-                waiting.add(delivery.row.object_id)
-            if asyncio.get_running_loop().time() > deadline:
-                break
+        runs, settled = self._attribute(deliveries, known)
+        outcomes = [*settled, *(each for each in found if isinstance(each, Outcome))]
+        units = Units(connection)
+        for tenant_id in sorted(runs):  # and customers in one order too: two batches would else wait in a circle
+            outcomes += await self._runner.run(units, tenant_id, _in_order(runs[tenant_id]), deadline)
         return outcomes
+
+    def _attribute(
+        self, deliveries: list[Delivery], known: Known
+    ) -> tuple[Mapping[int, list[Attributed]], list[Outcome]]:
+        """The events by tenant, and what becomes of those that have none; what one names, the next is known by."""
+        runs: dict[int, list[Attributed]] = defaultdict(list)
+        outcomes: list[Outcome] = []
+        registered = frozenset(known.object)
+        owners: dict[str, int | None] = {}
+        for delivery in sorted(deliveries, key=lambda each: each.row.id):
+            said = evidence(delivery.clues, known)
+            found = decide(delivery.row.endpoint, delivery.row.account, delivery.clues, known)
+            tenant = found.tenant_id if isinstance(found, Attribution) else None
+            if owners.get(delivery.row.object_id, tenant) != tenant:
+                continue  # behind an event of its object that is not of this tenant's run
+            outcome = None if isinstance(found, Attribution) else self._unattributed(delivery, found)
+            if outcome is None or outcome.state == "pending":
+                owners[delivery.row.object_id] = tenant
+            if isinstance(found, Attribution):
+                names = {clue.key for clue in delivery.clues if clue.kind == "object"}
+                runs[found.tenant_id].append(Attributed(delivery, found, said, names - registered))
+                known.object.update(dict.fromkeys(names - known.object.keys(), found.tenant_id))
+            elif outcome:
+                outcomes.append(outcome._replace(evidence=said))
+        return runs, outcomes
 
     def _count(self, outcome: Outcome) -> None:
         """Types that nobody handles share a label: their number has no bound."""
@@ -102,63 +111,35 @@ class Dispatcher:
     def _handled(self, event_type: str) -> bool:
         return event_type in self._handlers or event_type in self._extensions
 
-    async def _process(self, points: Savepoints, delivery: Delivery, known: Known) -> Outcome:
+    def _unattributed(self, delivery: Delivery, why: Waiting | Nobodys | Quarantine) -> Outcome:
         row = delivery.row
-        match decide(row.endpoint, row.account, delivery.clues, known):
-            case Attribution() as by:
-                return await self._act(points, delivery, known, by)
+        match why:
             case Nobodys(reason):
                 return Outcome(row, "ignored", reason)
-            case Waiting(reason) if not self._handled(row.type):
-                return Outcome(row, "ignored", f"{_NO_HANDLER}; {reason}")
+            case Waiting(reason) if not self._handled(delivery.event.type):
+                return Outcome(row, "ignored", f"{NO_HANDLER}; {reason}")
             case Waiting(reason) if row.attempts < WAITS:
                 return Outcome(row, "pending", reason, attempt=1, pause=2.0**row.attempts)
             case Waiting(reason) | Quarantine(reason):
                 log.warning("event quarantined", event_id=row.event_id, type=row.type, reason=reason)
                 return Outcome(row, "quarantined", reason)
 
-    async def _act(self, points: Savepoints, delivery: Delivery, known: Known, by: Attribution) -> Outcome:
-        row = delivery.row
-        handler = self._handlers.get(row.type)
-        try:
-            async with asyncio.timeout(EVENT_TIMEOUT), points.tenant(by.tenant_id) as tenant:
-                registered = await directory.register(tenant, delivery.clues, known)
-                if handler is not None:
-                    await handler(delivery.event, tenant, EventStripe(self._gateway, tenant, row))
-        except Exception as error:
-            if points.connection.is_closed():  # the database's doing, not the event's
-                raise
-            return _failed(row, by, error)
-        known.object.update(registered)
-        await self._extensions.run(points, delivery, by.tenant_id)
-        return Outcome(row, "done", by=by) if self._handled(row.type) else Outcome(row, "ignored", _NO_HANDLER, by)
-
 
 def _read(row: Claimed) -> Delivery | Outcome:
     try:
         return read(row)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         log.error("event unreadable", event_id=row.event_id, type=row.type, error=sentence(error))
         return Outcome(row, "dead", sentence(error), error=trace(error), attempt=1)
 
 
-def _in_order(deliveries: list[Delivery]) -> list[Delivery]:
-    """By customer, then Stripe object, oldest first.
+def _unread(row: Claimed, error: Exception) -> Outcome:
+    return failed(row, None, error)
 
-    All workers take customers in one order: two batches with several in common would else wait in a circle.
-    """
+
+def _in_order(run: list[Attributed]) -> list[Attributed]:
+    """By customer, then Stripe object, oldest first."""
     customers: dict[str, str] = {}
-    for delivery in deliveries:
-        customers.setdefault(delivery.row.object_id, delivery.customer)
-    return sorted(deliveries, key=lambda each: (customers[each.row.object_id], each.row.object_id, each.row.id))
-
-
-def _failed(row: Claimed, by: Attribution, error: Exception) -> Outcome:
-    """Try again later, unless it is hopeless: what cannot be read now never can."""
-    reason, where = sentence(error), trace(error)
-    attempts = row.attempts + 1
-    if isinstance(error, _UNREADABLE) or (attempts >= ATTEMPTS and not isinstance(error, Unavailable)):
-        log.error("event dead", event_id=row.event_id, type=row.type, attempts=attempts, exc_info=error)
-        return Outcome(row, "dead", reason, by, where, attempt=1)
-    log.warning("event failed", event_id=row.event_id, type=row.type, attempts=attempts, error=reason)
-    return Outcome(row, "pending", reason, by, where, attempt=1, pause=pause(attempts))
+    for each in run:
+        customers.setdefault(each.row.object_id, each.delivery.customer)
+    return sorted(run, key=lambda each: (customers[each.row.object_id], each.row.object_id, each.row.id))

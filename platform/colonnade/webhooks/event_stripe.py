@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from colonnade.errors import Conflict
+from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.inbox import Claimed
 from colonnade_tenants import accounts
@@ -20,7 +21,8 @@ class EventStripe:
         self._tenant = tenant
         self._account = event.account
         on_account = event.account is not None and not event.type.startswith(("account.", "capability."))
-        self._client = gateway.account(event.account) if event.account and on_account else gateway.platform
+        client = gateway.account(event.account) if event.account and on_account else gateway.platform
+        self._client = client.bound(tenant=tenant.tenant_id, priority=Priority.EVENT)
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The reply to `GET path`. Raises `Conflict` where the account has disconnected, and the client's errors."""

@@ -7,7 +7,7 @@ may see events of one object out of order, and has to compare their `created`, a
 
 import asyncio
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import NamedTuple
@@ -15,21 +15,23 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
+from colonnade.errors import DomainError, Unavailable
 from colonnade.settings import SettingsError
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.delivery import Delivery, read
 from colonnade.webhooks.event_stripe import EventStripe
 from colonnade.webhooks.inbox import Claimed
 from colonnade.webhooks.retries import pause, sentence
+from colonnade.webhooks.thin import ThinReader
 from colonnade_tenants.handlers import Handler
-from colonnade_tenants.partition import Savepoints
+from colonnade_tenants.unit import CannotUndo, Unit, Units
 
 log = structlog.get_logger()
 
 GROUP = "colonnade.handlers"
 BATCH = 20
 ATTEMPTS = 12
-"""Tries of a failing call: with the pauses, some two hours."""
+"""Tries of a failing call: with the pauses, some two hours. An outage of Stripe's does not end them."""
 TIMEOUT = 30
 """Seconds for one call."""
 
@@ -83,6 +85,7 @@ class Extensions:
 
     def __init__(self, gateway: StripeGateway, extensions: Sequence[Extension] = ()) -> None:
         self._gateway = gateway
+        self._thin = ThinReader(gateway, {extension.event_type for extension in extensions})
         self._by_type: dict[str, list[Extension]] = {}
         for extension in extensions:
             self._by_type.setdefault(extension.event_type, []).append(extension)
@@ -90,14 +93,18 @@ class Extensions:
     def __contains__(self, event_type: str) -> bool:
         return event_type in self._by_type
 
-    async def run(self, points: Savepoints, delivery: Delivery, tenant_id: int) -> None:
-        """Call each extension of the event, whose core handler has succeeded in this transaction."""
-        for extension in self._by_type.get(delivery.row.type, ()):
-            error = await self._call(points, delivery, tenant_id, extension)
+    @property
+    def types(self) -> Collection[str]:
+        """The event types that some extension handles."""
+        return self._by_type.keys()
+
+    async def run(self, units: Units, tenant: Unit, delivery: Delivery) -> None:
+        """Call each extension of the event, whose core handler has succeeded in this unit."""
+        for extension in self._by_type.get(delivery.event.type, ()):
+            error = await self._call(units, tenant, delivery, extension)
             if error is not None:
-                values = delivery.row.id, tenant_id, extension.name, sentence(error), timedelta(seconds=pause(1))
-                async with points.tenant(tenant_id):
-                    await points.connection.execute(_NOTE, *values)
+                values = delivery.row.id, tenant.tenant_id, extension.name, sentence(error), timedelta(seconds=pause(1))
+                await units.connection.execute(_NOTE, *values)
 
     async def retry(self, pool: asyncpg.Pool) -> int:
         """Call those again that failed and are due; how many calls that were."""
@@ -105,32 +112,40 @@ class Extensions:
             return 0
         async with pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_CLAIM)
-            points = Savepoints(connection)
+            units = Units(connection)
             for call, name, tenant_id, attempts, *columns in rows:
-                delivery = read(Claimed(*columns))
-                extension = self._named(delivery.row.type, name)
+                extension = self._named(name)
                 if extension is None:
                     await connection.execute(_SETTLE, call, "dead", "It is not installed any more.", timedelta())
                     continue
-                error = await self._call(points, delivery, tenant_id, extension)
-                state = "done" if error is None else "dead" if attempts + 1 >= ATTEMPTS else "pending"
+                error = await self._again(units, Claimed(*columns), tenant_id, extension)
+                given_up = attempts + 1 >= ATTEMPTS and not isinstance(error, Unavailable)
+                state = "done" if error is None else "dead" if given_up else "pending"
                 reason = None if error is None else sentence(error)
                 await connection.execute(_SETTLE, call, state, reason, timedelta(seconds=pause(attempts + 1)))
         return len(rows)
 
-    def _named(self, event_type: str, name: str) -> Extension | None:
-        return next((each for each in self._by_type.get(event_type, ()) if each.name == name), None)
+    def _named(self, name: str) -> Extension | None:
+        return next((each for found in self._by_type.values() for each in found if each.name == name), None)
 
-    async def _call(
-        self, points: Savepoints, delivery: Delivery, tenant_id: int, extension: Extension
-    ) -> Exception | None:
+    async def _again(self, units: Units, row: Claimed, tenant_id: int, extension: Extension) -> Exception | None:
+        try:
+            delivery = await self._thin.read(read(row))
+        except DomainError as error:
+            return error
+        async with units.tenant(tenant_id) as tenant:
+            return await self._call(units, tenant, delivery, extension)
+
+    async def _call(self, units: Units, tenant: Unit, delivery: Delivery, extension: Extension) -> Exception | None:
         """What it raised, its effects undone; None: nothing."""
         row = delivery.row
         try:
-            async with asyncio.timeout(TIMEOUT), points.tenant(tenant_id) as tenant:
+            async with asyncio.timeout(TIMEOUT), tenant.event(apart=True):
                 await extension.handler(delivery.event, tenant, EventStripe(self._gateway, tenant, row))
+        except CannotUndo:
+            raise
         except Exception as error:
-            if points.connection.is_closed():  # the database's doing, not the extension's
+            if units.connection.is_closed():  # the database's doing, not the extension's
                 raise
             log.warning("extension failed", event_id=row.event_id, extension=extension.name, error=sentence(error))
             return error

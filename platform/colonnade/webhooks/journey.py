@@ -10,6 +10,8 @@ from colonnade.database.connections import Database
 from colonnade.database.tables import inbox
 from colonnade.errors import NotFound
 from colonnade.webhooks.events import EVENTS, EventView, fields
+from colonnade.webhooks.payload import shown
+from colonnade.webhooks.thin import stands_for
 from colonnade_tenants.handlers import HANDLERS
 from colonnade_tenants.partition import TENANT
 from colonnade_tenants.tables import customers, entitlement_changes
@@ -37,16 +39,30 @@ class Effect(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class Evidence(msgspec.Struct, frozen=True):
+    """Something in an event that could name a tenant, and the tenant that it named."""
+
+    rung: str
+    key: str
+    tenant: str | None
+
+
 class EventDetail(EventView, kw_only=True):
-    """An event with everything that is known of it; *payload* is what Stripe signed, *error* the last traceback."""
+    """An event with everything that is known of it; *payload* is what Stripe signed, without secrets.
+
+    *evidence*, what its tenant was found by, and *error*, the last traceback, are for the platform team alone.
+    """
 
     payload: msgspec.Raw
     journey: list[Step]
     effects: list[Effect]
+    evidence: list[Evidence] | None = None
     error: str | None = None
 
 
-_DETAIL = EVENTS.add_columns(inbox.c.body, inbox.c.actions, inbox.c.swept, inbox.c.error, inbox.c.tenant_id)
+_DETAIL = EVENTS.add_columns(
+    *(inbox.c[name] for name in ("body", "actions", "swept", "evidence", "error", "tenant_id"))
+)
 _EFFECTS = (
     select(
         customers.c.reference.label("customer"),
@@ -72,17 +88,18 @@ async def show(database: Database, event_id: str) -> EventDetail:
     if row is None:
         raise NotFound(f"No such event: {event_id!r}.", "event")
     effects = await _effects(database, row["tenant_id"], event_id) if row["tenant_id"] is not None else []
-    return _detail(row, effects, error=row["error"])
+    evidence = None if row["evidence"] is None else msgspec.convert(row["evidence"], list[Evidence])
+    return _detail(row, effects, evidence=evidence, error=row["error"])
 
 
 async def show_to_tenant(database: Database, tenant_id: int, event_id: str) -> EventDetail:
-    """One of the tenant's own events, without our traceback. Raises `NotFound`."""
+    """One of the tenant's own events, without what is the platform team's. Raises `NotFound`."""
     found = _DETAIL.where(inbox.c.event_id == event_id, inbox.c.tenant_id == TENANT)
     async with database.tenant(tenant_id) as session:
         row = (await session.execute(found)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"No such event: {event_id!r}.", "event")
-    return _detail(row, await _effects(database, tenant_id, event_id), error=None)
+    return _detail(row, await _effects(database, tenant_id, event_id))
 
 
 async def _effects(database: Database, tenant_id: int, event_id: str) -> list[Effect]:
@@ -91,9 +108,8 @@ async def _effects(database: Database, tenant_id: int, event_id: str) -> list[Ef
     return [Effect(**row) for row in rows.mappings()]
 
 
-def _detail(row: Any, effects: list[Effect], *, error: str | None) -> EventDetail:
-    payload = msgspec.Raw(row["body"])
-    return EventDetail(**fields(row), payload=payload, journey=_journey(row), effects=effects, error=error)
+def _detail(row: Any, effects: list[Effect], **ours: Any) -> EventDetail:
+    return EventDetail(**fields(row), payload=shown(row["body"]), journey=_journey(row), effects=effects, **ours)
 
 
 def _journey(row: Any) -> list[Step]:
@@ -101,7 +117,7 @@ def _journey(row: Any) -> list[Step]:
     steps += [Step(each["action"], each["at"], each["by"]) for each in row["actions"]]
     if row["attributed_by"] is not None:
         steps.append(Step("attributed", None, row["attributed_by"], row["tenant"]))
-    handler = HANDLERS.get(row["type"])
+    handler = HANDLERS.get(stands_for(row["type"], HANDLERS) or row["type"])
     name = getattr(handler, "__name__", None)
     match row["state"]:
         case "done":

@@ -5,19 +5,23 @@ shape, and 5xx only if the event could not be stored: Stripe repeats what fails,
 failing. The body, the signature and the secrets are never logged.
 """
 
+import functools
+import re
 import time
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from litestar import asgi
-from litestar.exceptions import MethodNotAllowedException
+from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import HTTPScope, Receive, Scope, Send
+from prometheus_client import Counter
 
 from colonnade.errors import Invalid, NotFound, Unavailable
 from colonnade.observability import RECEIVED, STORED, redact
 from colonnade.settings import Settings
+from colonnade.webhooks.body import Bodies, Gone, announced
 from colonnade.webhooks.envelope import decode, identify
 from colonnade.webhooks.forensics import Keyring, Refused
 from colonnade.webhooks.refusals import Refusals
@@ -27,21 +31,15 @@ from colonnade_tenants.handlers import HANDLERS
 
 log = structlog.get_logger()
 
-BODY_LIMIT = 1024 * 1024
-"""Bytes of an event, at most."""
-
 _ANSWERS: dict[type[Exception], str] = {
     MethodNotAllowedException: "method",
     NotFound: "off",
     RequestEntityTooLarge: "too large",
+    HTTPException: "too slow",
     BadSignature: "signature",
     Invalid: "shape",
     Unavailable: "not stored",
 }
-
-
-class Gone(Exception):
-    """The client went away before its request was whole."""
 
 
 def keyring(settings: Settings) -> Keyring:
@@ -64,6 +62,7 @@ class Receiver:
         self._livemode = settings.livemode
         self._writer = writer
         self._refusals = refusals
+        self._bodies = Bodies()
 
     async def deliver(self, endpoint: str, scope: HTTPScope, receive: Receive) -> str:
         """Store the request's event; what was done with it. Raises what `_ANSWERS` names, and `Gone`."""
@@ -72,17 +71,19 @@ class Receiver:
         secrets = self._secrets[endpoint]
         if not secrets:
             raise NotFound("This endpoint is off: it has no secret.")
-        body = await _body(scope, receive)
+        if self._writer.full:
+            raise Unavailable("Too many events are waiting to be stored; send it again later.", retry_after=2)
+        body = await self._bodies.read(scope, receive)
         signatures = [value for name, value in scope["headers"] if name == b"stripe-signature"]
         now = time.time()
         try:
             verify(signatures, body, secrets, now)
         except BadSignature:
-            self._refusals.note(Refused(endpoint, signatures, body, _announced(scope), now))
+            self._refusals.note(Refused(endpoint, signatures, body, announced(scope), now))
             raise
         row = self._row(endpoint, body)
         await self._writer.store(row)
-        STORED.labels(endpoint, row.type if row.type in HANDLERS else "other").inc()
+        _count(STORED, endpoint, row.type if row.type in HANDLERS else "other")
         return "stored" if row.state == "pending" else row.state
 
     def _row(self, endpoint: str, body: bytes) -> Received:
@@ -124,31 +125,16 @@ class Receiver:
             livemode=self._livemode,
             body=body,
             state="dead",
-            reason=redact(str(error))[:300],
+            # msgspec repeats a wrong value as it is, and PostgreSQL takes no NUL.
+            reason=re.sub(r"[^ -~]", "?", redact(str(error)))[:300],
         )
 
 
-def _announced(scope: HTTPScope) -> int | None:
-    """The Content-Length."""
-    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(value[:20]) if value.isdigit() else None
+_child = functools.cache(Counter.labels)  # each look-up takes longer than counting
 
 
-async def _body(scope: HTTPScope, receive: Receive) -> bytes:
-    """The exact bytes that were sent."""
-    too_large = RequestEntityTooLarge(detail=f"An event has at most {BODY_LIMIT} bytes.")
-    if (_announced(scope) or 0) > BODY_LIMIT:
-        raise too_large
-    body = bytearray()
-    while True:
-        message: Any = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
-            raise too_large
-        if not message.get("more_body", False):
-            return bytes(body)
+def _count(counter: Counter, *labels: str) -> None:
+    _child(counter, *labels).inc()
 
 
 async def _answer(endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,9 +144,9 @@ async def _answer(endpoint: str, scope: Scope, receive: Receive, send: Send) -> 
     except Gone:
         return
     except Exception as error:
-        RECEIVED.labels(endpoint, _ANSWERS.get(type(error), "failed")).inc()
+        _count(RECEIVED, endpoint, _ANSWERS.get(type(error), "failed"))
         raise
-    RECEIVED.labels(endpoint, done).inc()
+    _count(RECEIVED, endpoint, done)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -12,7 +12,7 @@ from colonnade.access.guard import Tenant
 from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page
-from colonnade.webhooks import actions, events, journey, refusals
+from colonnade.webhooks import actions, call_routes, events, journey, refusals, sweep_routes
 from colonnade.webhooks.actions import Replayed
 from colonnade.webhooks.events import EventView, Filter
 from colonnade.webhooks.inbox import State
@@ -179,4 +179,6 @@ ROUTES = (
     replay_event,
     release_event,
     ignore_event,
+    *call_routes.ROUTES,
+    *sweep_routes.ROUTES,
 )

@@ -1,9 +1,9 @@
 """Finding what never arrived: an account's events as Stripe lists them, against the inbox.
 
-Each account has a cursor, in Stripe's time. A sweep lists the handled types window by window from there to now, and
-stores what the inbox lacks, marked `swept`; the rest is the worker's, as with any delivery. The cursor moves once a
-window is stored whole, so that a sweep which was killed goes on where it was. `complete_until` is the watermark:
-nothing that Stripe lists is missing up to then. Local clocks play no part: Stripe's answers are dated.
+Each account has a cursor, in Stripe's time. A sweep lists the handled types, snapshot and thin, window by window from
+there to now, and stores what the inbox lacks, marked `swept`; the rest is the worker's, as with any delivery. The
+cursor moves once a window is stored whole, so that a sweep which was killed goes on where it was. `complete_until` is
+the watermark: nothing that Stripe lists is missing up to then. Local clocks play no part: Stripe's answers are dated.
 
 Stripe lists 30 days ("List all events", Stripe API reference). Where the cursor is older there is a gap, and the
 watermark stays until the objects themselves have been read (`resync`).
@@ -11,16 +11,18 @@ watermark stays until the objects themselves have been read (`resync`).
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 import structlog
 
 from colonnade.errors import DomainError
-from colonnade.observability import SWEPT, WATERMARK, redact
+from colonnade.observability import SWEPT, redact
+from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeClient, StripeGateway
-from colonnade.webhooks import swept
+from colonnade.webhooks import listing, swept
+from colonnade.webhooks.listing import pages, stripe_time
 from colonnade.webhooks.sweeps import Account, accounts, begin, fail, finish, move
 
 log = structlog.get_logger()
@@ -31,9 +33,6 @@ OVERLAP = timedelta(minutes=10)
 SETTLING = timedelta(minutes=1)
 """The newest events are stored too, but are not yet taken for complete."""
 FIRST_WINDOW, FEW, MANY = timedelta(hours=6), 100, 1000
-TYPES = 20
-"""Types of one listing, at most."""
-PAGE = 100
 _LOCK = 9
 
 Progress = Callable[[str, float], None]
@@ -51,7 +50,8 @@ class Sweeper:
         self, gateway: StripeGateway, worker: asyncpg.Pool, ingest: asyncpg.Pool, types: Collection[str], *, live: bool
     ) -> None:
         self._gateway, self._worker, self._ingest = gateway, worker, ingest
-        self._types = sorted(types)
+        self._types = set(types)
+        self._queries = listing.queries(types)
         self._live = live
 
     async def due(self, every: timedelta) -> int:
@@ -70,7 +70,7 @@ class Sweeper:
             if not alone:
                 return 0
             try:
-                found = await self._resync(account) if resync else 0
+                found = await self._resync(account, progress) if resync else 0
                 found += await self._listed(account, progress, resynced=resync)
             except DomainError as error:
                 await fail(self._worker, account, redact(str(error))[:300])
@@ -92,7 +92,7 @@ class Sweeper:
 
     async def _listed(self, account: Account, progress: Progress, *, resynced: bool) -> int:
         client = self._client(account)
-        now = await _stripe_time(client)
+        now = await stripe_time(client)
         oldest = now - KEPT
         cursor = await begin(self._worker, account, oldest, resynced=resynced)
         complete = resynced or cursor.complete_until >= max(cursor.swept_until, oldest)
@@ -105,56 +105,42 @@ class Sweeper:
             events = await self._window(client, start, end)
             found += await self._store(account, events)
             start = end
-            moved = await move(self._worker, account, min(end, now - SETTLING), complete=complete)
+            await move(self._worker, account, min(end, now - SETTLING), complete=complete)
             window = window * 4 if len(events) < FEW else window / 2 if len(events) > MANY else window
             progress(account.id, (start - first) / (now - first))
-            if not account.id:
-                WATERMARK.set(moved.complete_until.timestamp())
         await finish(self._worker, account, found)
         SWEPT.labels("connect" if account.id else "platform").inc(found)
         return found
 
     async def _window(self, client: StripeClient, start: datetime, end: datetime) -> list[dict[str, Any]]:
-        """All events of the handled types that Stripe made from *start* to *end*, both included."""
-        span = {"gte": int(start.timestamp()), "lte": int(end.timestamp())}
-        found: list[dict[str, Any]] = []
-        for first in range(0, len(self._types), TYPES):
-            query = {"types": self._types[first : first + TYPES], "created": span}
-            found += [event async for event in _pages(client, "/v1/events", query)]
-        return found
+        """All events of the handled types that Stripe made from *start* to *end*, both included, the newest first."""
+        return [event for query in self._queries for event in await query.between(client, start, end)]
 
-    async def _resync(self, account: Account) -> int:
+    async def _resync(self, account: Account, progress: Progress) -> int:
         """Read the objects themselves, as if each had just been updated."""
         client = self._client(account)
+        customers: list[str] = []
         found = 0
-        for source in swept.SOURCES:
-            if source.event in self._types:
-                at = await _stripe_time(client)
-                things = [thing async for thing in _pages(client, source.path, source.query)]
-                found += await self._store(account, [swept.as_event(source, thing, at, self._live) for thing in things])
+        sources = [source for source in swept.SOURCES if source.event in self._types]
+        for place, source in enumerate(sources):
+            at = await stripe_time(client)
+            for done, path in enumerate(paths := source.paths(customers)):
+                progress(account.id, (place + done / len(paths)) / len(sources))
+                async for things in pages(client, path, source.query):
+                    if source.path == swept.CUSTOMERS:
+                        customers += await self._ours(account, [thing["id"] for thing in things])
+                    events = [swept.as_event(source, thing, at, self._live) for thing in things]
+                    found += await self._store(account, events)
         return found
+
+    async def _ours(self, account: Account, customers: list[str]) -> list[str]:
+        """Those of *customers* that are a tenant's; the platform's own account may have others."""
+        return customers if account.id else await swept.known(self._worker, customers)
 
     async def _store(self, account: Account, events: Sequence[dict[str, Any]]) -> int:
         rows = [swept.row(event, account.id) for event in reversed(events)]  # Stripe lists the newest first
         return await swept.store(self._ingest, [row for row in rows if row.livemode == self._live])
 
     def _client(self, account: Account) -> StripeClient:
-        return self._gateway.account(account.id) if account.id else self._gateway.platform
-
-
-async def _stripe_time(client: StripeClient) -> datetime:
-    """What time it is for Stripe: the date of its answer; the newest event's, should that be later (a test clock)."""
-    reply, at = await client.dated("/v1/events", {"limit": 1})
-    newest = (datetime.fromtimestamp(event["created"], UTC) for event in reply["data"])
-    return max([at, *newest])
-
-
-async def _pages(client: StripeClient, path: str, query: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    after: dict[str, Any] = {}
-    while True:
-        reply = await client.get(path, {**query, **after, "limit": PAGE})
-        for thing in reply["data"]:
-            yield thing
-        if not reply["has_more"] or not reply["data"]:
-            return
-        after = {"starting_after": reply["data"][-1]["id"]}
+        client = self._gateway.account(account.id) if account.id else self._gateway.platform
+        return client.bound(tenant=account.tenant_id, priority=Priority.SWEEP)

@@ -13,9 +13,10 @@ from colonnade.database.roles import Duty
 from colonnade.errors import NotFound
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks.listing import OF_ACCOUNTS
+from colonnade.webhooks.provision import handled_types
 from colonnade.webhooks.sweep import Progress, Sweeper
 from colonnade.webhooks.sweeps import Account, accounts
-from colonnade_tenants.handlers import HANDLERS
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ async def _sweeper(
         await create_pool(database_url, Duty.WORKER, size=2) as worker,
         await create_pool(database_url, Duty.INGEST, size=1) as ingest,
     ):
-        yield Sweeper(gateway, worker, ingest, HANDLERS, live=settings.livemode), worker
+        yield Sweeper(gateway, worker, ingest, [*handled_types(), *OF_ACCOUNTS], live=settings.livemode), worker
 
 
 async def sweep_periodically(settings: Settings, database_url: str, gateway: StripeGateway) -> None:

@@ -23,6 +23,34 @@ class Cursor(msgspec.Struct, frozen=True):
     complete_until: datetime
 
 
+class SweepView(msgspec.Struct, frozen=True):
+    """How far an account has been swept, by Stripe's clock; *account* and *tenant* are null for the platform's own.
+
+    *complete_until*: no event of a handled type is missing up to then. It stays behind *swept_until* where Stripe
+    listed no more, until a resync. *finished_at* (our clock) and *problem* are of the last sweep, *found* is of all.
+    """
+
+    account: str | None
+    tenant: str | None
+    complete_until: datetime
+    swept_until: datetime
+    finished_at: datetime | None
+    found: int
+    problem: str | None
+
+
+class Behind(msgspec.Struct, frozen=True):
+    """An account ("": the platform's own) and its watermark; *seconds* is how long ago that is."""
+
+    account: str
+    complete_until: datetime
+    seconds: float
+
+
+DISCONNECTED = "The account took its access away: it cannot be read any more."
+FURTHEST = 20
+"""Accounts that are told of by a metric each: those that are the furthest behind."""
+
 _ACCOUNTS = """
 select a.account, a.tenant_id from (
     select '' as account, null::bigint as tenant_id
@@ -44,11 +72,39 @@ update sweeps set swept_until = greatest(swept_until, $2),
 where account = $1 returning swept_until, complete_until
 """
 
+_PAGE = """
+select nullif(account, ''), t.public_id, complete_until, swept_until, finished_at, found, problem
+from sweeps s left join tenants t on t.id = s.tenant_id
+where account >= $1 and account is distinct from $2 order by account limit $3
+"""
+_BEHIND = """
+(select account, complete_until, extract(epoch from now() - complete_until)::float8 from sweeps where account = '')
+union all
+(select account, complete_until, extract(epoch from now() - complete_until)::float8 from sweeps
+where account <> '' and problem is distinct from $1 order by complete_until, account limit $2)
+"""
+
+
+async def page(pool: asyncpg.Pool, after: str | None, limit: int) -> list[SweepView]:
+    """Accounts by id, the platform's own ("") first; from the one that follows *after*."""
+    return [SweepView(*row) for row in await pool.fetch(_PAGE, after or "", after, limit)]
+
+
+async def behind(pool: asyncpg.Pool) -> list[Behind]:
+    """The platform's own account, and the connected ones that are the furthest behind."""
+    return [Behind(*row) for row in await pool.fetch(_BEHIND, DISCONNECTED, FURTHEST)]
+
 
 async def accounts(pool: asyncpg.Pool, every: timedelta = timedelta()) -> list[Account]:
-    """Those not swept for *every*, the longest first; accounts that have disconnected cannot be read any more."""
-    rows = [Account(row["account"], row["tenant_id"]) for row in await pool.fetch(_ACCOUNTS, every)]
-    return [account for account in rows if not await _disconnected(pool, account)]
+    """Those not swept for *every*, the longest first. Of those that have disconnected that is noted instead."""
+    found = []
+    for row in await pool.fetch(_ACCOUNTS, every):
+        account = Account(row["account"], row["tenant_id"])
+        if await _disconnected(pool, account):
+            await fail(pool, account, DISCONNECTED)
+        else:
+            found.append(account)
+    return found
 
 
 async def _disconnected(pool: asyncpg.Pool, account: Account) -> bool:

@@ -1,7 +1,8 @@
 """What a sweep found, as rows of the inbox."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -10,20 +11,29 @@ import msgspec
 from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.writer import CHANNEL, INSERT, Received
 
+CUSTOMERS = "/v1/customers"
+
 
 class Source(NamedTuple):
-    """Objects that a resync reads, and the event that an object is stored as."""
+    """Objects that a resync reads, and the event that an object is stored as; `{}` in *path* is a customer."""
 
     path: str
     event: str
-    query: dict[str, Any]
+    query: Mapping[str, Any] = MappingProxyType({})
+
+    def paths(self, customers: Sequence[str]) -> list[str]:
+        """What is to be listed, where these are the account's *customers*."""
+        return [self.path.format(name) for name in customers] if "{}" in self.path else [self.path]
 
 
-# Whose handlers take the whole object. Payment methods, tax ids and schedules come with their own events alone.
+# Customers come first: what is listed for each of them follows.
 SOURCES = (
-    Source("/v1/customers", "customer.updated", {}),
+    Source(CUSTOMERS, "customer.updated"),
     Source("/v1/subscriptions", "customer.subscription.updated", {"status": "all"}),
-    Source("/v1/invoices", "invoice.updated", {}),
+    Source("/v1/subscription_schedules", "subscription_schedule.updated"),
+    Source("/v1/invoices", "invoice.updated"),
+    Source("/v1/customers/{}/tax_ids", "customer.tax_id.updated"),
+    Source("/v1/customers/{}/payment_methods", "payment_method.updated"),
 )
 
 
@@ -42,7 +52,8 @@ def as_event(source: Source, thing: dict[str, Any], at: datetime, livemode: bool
 
 def row(event: dict[str, Any], account: str) -> Received:
     """*event*, which Stripe listed for *account* ("": the platform's own), as if it had been delivered."""
-    body = msgspec.json.encode(event | ({"account": account} if account else {}))
+    named = {} if not account else {"account": account} if event["object"] == "event" else {"context": account}
+    body = msgspec.json.encode(event | named)
     found = decode(body)
     return Received(
         event_id=found.id,
@@ -59,6 +70,12 @@ def row(event: dict[str, Any], account: str) -> Received:
         lane=found.lane,
         swept=True,
     )
+
+
+async def known(worker: asyncpg.Pool, objects: Sequence[str]) -> list[str]:
+    """Those of *objects* that are known to be a tenant's."""
+    rows = await worker.fetch("select id from stripe_objects where id = any($1)", objects)
+    return [row["id"] for row in rows]
 
 
 async def store(ingest: asyncpg.Pool, rows: Sequence[Received], size: int = 128) -> int:

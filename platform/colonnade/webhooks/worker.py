@@ -110,7 +110,7 @@ class Worker:
 
 async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises `UnsafeLogin`, `ExtensionBroken`, and what connecting raises."""
-    gateway = StripeGateway(settings)
+    gateway = StripeGateway(settings, "worker")
     worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency, extensions=installed())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)

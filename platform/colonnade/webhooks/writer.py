@@ -24,8 +24,8 @@ BATCH = 128
 """Rows of one insert, at most."""
 QUEUE_ROWS = 1024
 QUEUE_BYTES = 32 * 1024 * 1024
-TIMEOUT = 10
-"""Seconds for one insert, connecting included; Stripe waits for the answer."""
+TIMEOUT = 5
+"""Seconds for one insert, connecting included, and for the wait before it: Stripe waits for the answer."""
 
 
 class Received(NamedTuple):
@@ -54,7 +54,15 @@ _ARRAYS = ", ".join(
 INSERT = f"""
 insert into inbox ({", ".join(Received._fields)}) select * from unnest({_ARRAYS}) on conflict do nothing
 """  # noqa: S608 - only our own names are put in
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _INSERT = f"with stored as ({INSERT}) select pg_notify('{CHANNEL}', '')"
+
+
+class _Waiting(NamedTuple):
+    row: Received
+    stored: asyncio.Future[bool]
+    until: float
+    """By the event loop's clock: later its insert is not begun."""
 
 
 class InboxWriter:
@@ -62,7 +70,7 @@ class InboxWriter:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._queue: asyncio.Queue[tuple[Received, asyncio.Future[bool]]] = asyncio.Queue(QUEUE_ROWS)
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(QUEUE_ROWS)
         self._bytes = 0
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,14 +87,20 @@ class InboxWriter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is taken now."""
+        return self._closing or self._queue.full() or self._bytes >= QUEUE_BYTES
+
     async def store(self, row: Received) -> None:
         """Returns once *row*, or the one with its event id, is committed. Raises `Unavailable`."""
-        if self._closing or self._queue.full() or self._bytes + len(row.body) > QUEUE_BYTES:
+        if self.full or self._bytes + len(row.body) > QUEUE_BYTES:
             raise Unavailable("Too many events are waiting to be stored; send it again later.", retry_after=2)
-        committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(row, loop.create_future(), loop.time() + TIMEOUT)
         self._bytes += len(row.body)
-        self._queue.put_nowait((row, committed))
-        if not await committed:
+        self._queue.put_nowait(waiting)
+        if not await waiting.stored:
             raise Unavailable("The event could not be stored; send it again.")
 
     async def _write(self) -> None:
@@ -94,18 +108,26 @@ class InboxWriter:
             batch = [await self._queue.get()]
             while len(batch) < BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            stored = await self._insert([row for row, _ in batch])
-            for row, committed in batch:
-                self._bytes -= len(row.body)
+            now = asyncio.get_running_loop().time()
+            timely = [waiting.row for waiting in batch if waiting.until > now]
+            stored = await self._insert(timely) if timely else set()
+            for waiting in batch:
+                self._bytes -= len(waiting.row.body)
                 self._queue.task_done()
-                if not committed.done():  # else the client went away
-                    committed.set_result(stored)
+                if not waiting.stored.done():  # else the client went away
+                    waiting.stored.set_result(waiting.row.event_id in stored)
 
-    async def _insert(self, rows: list[Received]) -> bool:
+    async def _insert(self, rows: list[Received]) -> set[str]:
+        """The ids of the events that are committed now."""
         try:
             async with asyncio.timeout(TIMEOUT), self._pool.acquire() as connection:
                 await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+        except _REFUSED as error:
+            if len(rows) > 1:  # one row must not fail the others
+                return set().union(*[await self._insert([row]) for row in rows])
+            log.error("event refused by the database", event_id=rows[0].event_id, error=type(error).__name__)
+            return set()
         except Exception as error:
             log.error("events not stored", error=type(error).__name__, events=len(rows))
-            return False
-        return True
+            return set()
+        return {row.event_id for row in rows}

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from colonnade_tenants import customers
+from colonnade_tenants.ahead import reads
 from colonnade_tenants.billing.mirror import Mirror
 from colonnade_tenants.billing.tables import billing_details, tax_ids
 from colonnade_tenants.events import Event
@@ -89,6 +90,7 @@ _DETAILS = Mirror(
 _TAX_IDS = Mirror(tax_ids, TaxId, read=_tax_id, path="/v1/tax_ids/{}", stage=lambda tax_id: int(tax_id.gone))
 
 
+@reads(objects=[_DETAILS.rows])
 async def customer_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Mirror the customer's billing details."""
     customer = msgspec.json.decode(event.object, type=_Customer)
@@ -96,6 +98,7 @@ async def customer_changed(event: Event, tenant: TenantConnection, stripe: Tenan
     await _DETAILS.apply(tenant, stripe, event, customer_id=owner)
 
 
+@reads(objects=[_DETAILS.rows])
 async def customer_deleted(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Note that Stripe no longer has the customer; its subscriptions end by events of their own."""
     customer = msgspec.json.decode(event.object, type=_Customer)
@@ -103,6 +106,7 @@ async def customer_deleted(event: Event, tenant: TenantConnection, stripe: Tenan
     await _DETAILS.apply(tenant, stripe, event, amend=_now_gone, customer_id=owner)
 
 
+@reads(objects=[_TAX_IDS.rows])
 async def tax_id_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Mirror a customer's tax id. One of an account's own has no customer, and is not billing."""
     tax_id = msgspec.json.decode(event.object, type=_TaxId)
@@ -111,6 +115,7 @@ async def tax_id_changed(event: Event, tenant: TenantConnection, stripe: TenantS
         await _TAX_IDS.apply(tenant, stripe, event, customer_id=owner)
 
 
+@reads(objects=[_TAX_IDS.rows])
 async def tax_id_deleted(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Note that a tax id was removed."""
     tax_id = msgspec.json.decode(event.object, type=_TaxId)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from colonnade_tenants import customers
+from colonnade_tenants.ahead import reads
 from colonnade_tenants.billing.mirror import Mirror
 from colonnade_tenants.billing.tables import invoices
 from colonnade_tenants.events import Event
@@ -102,6 +103,7 @@ def _stage(invoice: Invoice) -> int:
 _MIRROR = Mirror(invoices, Invoice, read=_read, path="/v1/invoices/{}", stage=_stage)
 
 
+@reads(objects=[_MIRROR.rows])
 async def invoice_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Mirror the invoice."""
     invoice = msgspec.json.decode(event.object, type=_Invoice)
@@ -109,6 +111,7 @@ async def invoice_changed(event: Event, tenant: TenantConnection, stripe: Tenant
     await _MIRROR.apply(tenant, stripe, event, customer_id=owner)
 
 
+@reads(objects=[_MIRROR.rows])
 async def invoice_deleted(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Note that a draft was thrown away."""
     invoice = msgspec.json.decode(event.object, type=_Invoice)

@@ -1,21 +1,29 @@
 """One row for each Stripe object of a kind: what Stripe said of it last, whatever order the events arrived in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
+import asyncpg
 import msgspec
-from sqlalchemy import Table, bindparam, select
+from msgspec import Struct
+from sqlalchemy import ARRAY, Table, Text, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from colonnade_tenants.errors import NotFound
 from colonnade_tenants.events import Event
 from colonnade_tenants.order import NOTHING, digest, rewind
-from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection, as_json, bytea, json_rows
 from colonnade_tenants.snapshots import F, Held, later
 from colonnade_tenants.stripe import TenantStripe
 
 _SOURCE = ("source_created", "source_event", "source_before")
-_ID: Any = bindparam("id")
+
+
+class Row(Struct, Generic[F], frozen=True):
+    """What is held of an object, and whose it is."""
+
+    owner: dict[str, Any]
+    held: Held[F]
 
 
 class Mirror(Generic[F]):
@@ -40,15 +48,18 @@ class Mirror(Generic[F]):
         self._facts, self._read, self._path, self._stage, self._owner = facts, read, path, stage, owner
         self._json = [name for name in names if isinstance(table.c[name].type, JSONB)]
         self._lock = Statement(
-            select(*(table.c[name] for name in (*owner, *names, *_SOURCE)))
-            .where(table.c.tenant_id == TENANT, table.c.id == _ID)
+            select(*(table.c[name] for name in ("id", *owner, *names, *_SOURCE)))
+            .where(table.c.tenant_id == TENANT, table.c.id == any_(bindparam("ids", type_=ARRAY(Text))))
+            .order_by(table.c.id)
             .with_for_update()
         )
-        new = insert(table).values(
-            tenant_id=TENANT, **{name: bindparam(name) for name in ("id", *owner, *names, *_SOURCE)}
-        )
+        columns = ("id", *owner, *names, *_SOURCE)
+        given = json_rows("rows", *(table.c[name] for name in columns))
+        new = insert(table).from_select(["tenant_id", *columns], select(TENANT, *(given.c[name] for name in columns)))
         kept = {name: new.excluded[name] for name in (*names, *_SOURCE)}
         self._save = Statement(new.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=kept))
+        self.rows: Kind[str, Row[F]] = Kind(self._load_rows, self._save_rows)
+        """The mirrored objects by id, locked until the transaction ends."""
 
     async def apply(
         self,
@@ -61,11 +72,12 @@ class Mirror(Generic[F]):
     ) -> None:
         """Mirror the object that *event* brought. *amend*: what the event's type says of it, and the object does not.
 
-        *owner* is whose it is; it never changes. The row is locked until the transaction ends.
+        *owner* is whose it is; it never changes.
         """
         thing = msgspec.json.decode(event.object, type=dict[str, Any])
         name: str = msgspec.convert(thing.get("id"), str)
-        old = await self._held(tenant, name)
+        row = await tenant.get(self.rows, name)
+        old = row.held if row else None
 
         async def reread() -> F | None:
             try:
@@ -77,7 +89,7 @@ class Mirror(Generic[F]):
         said = Held(amend(self._read(thing)), event.created, event.id, self._before(thing, event))
         held = await later(said, old, stage=self._stage, reread=reread)
         if held != old:
-            await self._keep(tenant, name, held, owner)
+            await tenant.put(self.rows, name, Row(row.owner if row else owner, held), row)
 
     def _before(self, thing: Mapping[str, Any], event: Event) -> bytes | None:
         if event.type.endswith((".created", ".attached")):
@@ -89,18 +101,20 @@ class Mirror(Generic[F]):
         except msgspec.ValidationError:
             return None  # previous attributes need not make a whole object
 
-    async def _held(self, tenant: TenantConnection, name: str) -> Held[F] | None:
-        row = await tenant.fetch_one(self._lock, id=name)
-        if row is None:
-            return None
+    async def _load_rows(self, tenant: TenantConnection, ids: Sequence[str]) -> dict[str, Row[F]]:
+        return {row["id"]: self._row(row) for row in await tenant.fetch(self._lock, ids=ids)}
+
+    def _row(self, row: asyncpg.Record) -> Row[F]:
         fields = {field: row[field] for field in self._facts.__struct_fields__}
         for field in self._json:
             fields[field] = None if fields[field] is None else msgspec.json.decode(fields[field])
-        return Held(msgspec.convert(fields, self._facts), *(row[name] for name in _SOURCE))
+        held = Held(msgspec.convert(fields, self._facts), *(row[name] for name in _SOURCE))
+        return Row({name: row[name] for name in self._owner}, held)
 
-    async def _keep(self, tenant: TenantConnection, name: str, held: Held[F], owner: Mapping[str, Any]) -> None:
-        fields = msgspec.structs.asdict(held.facts)
-        for field in self._json:
-            fields[field] = None if fields[field] is None else msgspec.json.encode(fields[field]).decode()
-        source = dict(zip(_SOURCE, (held.created, held.event, held.before), strict=True))
-        await tenant.execute(self._save, id=name, **fields, **source, **owner)
+    async def _save_rows(self, tenant: TenantConnection, rows: Mapping[str, tuple[Row[F] | None, Row[F]]]) -> None:
+        await tenant.execute(self._save, rows=as_json([_columns(name, new) for name, (_, new) in rows.items()]))
+
+
+def _columns(name: str, row: Row[F]) -> dict[str, Any]:
+    source = dict(zip(_SOURCE, (row.held.created, row.held.event, bytea(row.held.before)), strict=True))
+    return {"id": name, **row.owner, **msgspec.structs.asdict(row.held.facts), **source}

@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import bindparam, select
 
 from colonnade_tenants import customers
+from colonnade_tenants.ahead import reads
 from colonnade_tenants.billing.mirror import Mirror
 from colonnade_tenants.billing.tables import payment_methods
 from colonnade_tenants.events import Event
 from colonnade_tenants.fields import Reference, id_of, optional_id
-from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.stripe import TenantStripe
 
 
@@ -60,13 +60,9 @@ def _read(thing: Mapping[str, Any]) -> PaymentMethod:
 _MIRROR = Mirror(
     payment_methods, PaymentMethod, read=_read, path="/v1/payment_methods/{}", stage=lambda found: int(found.gone)
 )
-_OWNER = Statement(
-    select(payment_methods.c.customer_id).where(
-        payment_methods.c.tenant_id == TENANT, payment_methods.c.id == bindparam("id")
-    )
-)
 
 
+@reads(objects=[_MIRROR.rows])
 async def payment_method_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Mirror the payment method. One that belongs to nobody, and never did as far as known, is not kept."""
     found = msgspec.json.decode(event.object, type=_PaymentMethod)
@@ -81,9 +77,9 @@ async def _owner(tenant: TenantConnection, found: _PaymentMethod, event: Event) 
     name = optional_id(found.customer) or (id_of(previous) if previous else None)
     if name is not None:
         return await customers.by_stripe_id(tenant, name)
-    row = await tenant.fetch_one(_OWNER, id=found.id)
+    row = await tenant.get(_MIRROR.rows, found.id)
     if row is None:
         return None
-    await customers.lock(tenant, row["customer_id"])
-    owner: int = row["customer_id"]
+    owner: int = row.owner["customer_id"]
+    await customers.lock(tenant, owner)
     return owner

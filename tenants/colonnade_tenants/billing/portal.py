@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, func, or_, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants import customers
+from colonnade_tenants.ahead import reads
 from colonnade_tenants.billing.mirror import Mirror
 from colonnade_tenants.billing.tables import portal_configuration_states, portal_sessions
 from colonnade_tenants.events import Event
@@ -77,6 +78,7 @@ _OUTSIDE = Statement(
 )
 
 
+@reads(objects=[_MIRROR.rows])
 async def configuration_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Mirror the configuration's state, and note whose edit this was."""
     found = msgspec.json.decode(event.object, type=_Configuration)

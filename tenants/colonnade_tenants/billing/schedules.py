@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from colonnade_tenants import customers
+from colonnade_tenants.ahead import reads
 from colonnade_tenants.billing.mirror import Mirror
 from colonnade_tenants.billing.tables import subscription_schedules
 from colonnade_tenants.events import Event
@@ -98,6 +99,7 @@ _MIRROR = Mirror(
 )
 
 
+@reads(objects=[_MIRROR.rows])
 async def schedule_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
     """Mirror the schedule."""
     schedule = msgspec.json.decode(event.object, type=_Schedule)

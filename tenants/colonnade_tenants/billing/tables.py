@@ -4,7 +4,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -15,9 +14,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
+from colonnade_tenants.columns import Timestamp
 from colonnade_tenants.partition import tenant_table
-
-_Timestamp = DateTime(timezone=True)
 
 
 def _mirror(name: str, *facts: SchemaItem) -> Table:
@@ -25,7 +23,7 @@ def _mirror(name: str, *facts: SchemaItem) -> Table:
         name,
         Column("id", Text, nullable=False),
         *facts,
-        Column("source_created", _Timestamp, nullable=False, comment="`created` of the newest event applied"),
+        Column("source_created", Timestamp, nullable=False, comment="`created` of the newest event applied"),
         Column("source_event", Text, nullable=False, comment="evt_…, or `read`"),
         Column("source_before", LargeBinary, comment="digest of what was so before; empty: nothing; null: not known"),
         key=["id"],
@@ -83,8 +81,8 @@ subscription_schedules = _mirror(
     Column("status", Text, nullable=False),
     Column("subscription", Text),
     Column("end_behavior", Text, nullable=False),
-    Column("current_phase_start", _Timestamp),
-    Column("pending_start", _Timestamp, comment="when the next phase starts; null: none follows"),
+    Column("current_phase_start", Timestamp),
+    Column("pending_start", Timestamp, comment="when the next phase starts; null: none follows"),
     Column("pending_items", JSONB, nullable=False, comment="[{price, quantity}] of that phase"),
     Index(None, "tenant_id", "subscription"),
 )
@@ -103,12 +101,12 @@ invoices = _mirror(
     Column("amount_remaining", BigInteger, nullable=False),
     Column("hosted_invoice_url", Text),
     Column("invoice_pdf", Text),
-    Column("created_at", _Timestamp, nullable=False),
-    Column("due_at", _Timestamp),
-    Column("period_start", _Timestamp, nullable=False),
-    Column("period_end", _Timestamp, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("due_at", Timestamp),
+    Column("period_start", Timestamp, nullable=False),
+    Column("period_end", Timestamp, nullable=False),
     Column("attempt_count", Integer, nullable=False),
-    Column("next_payment_attempt", _Timestamp, comment="null: no further try"),
+    Column("next_payment_attempt", Timestamp, comment="null: no further try"),
     _gone(),
 )
 
@@ -117,10 +115,10 @@ portal_configuration_states = _mirror(
     Column("name", Text),
     Column("active", Boolean, nullable=False),
     Column("is_default", Boolean, nullable=False),
-    Column("updated_at", _Timestamp, nullable=False, comment="Stripe's `updated`"),
+    Column("updated_at", Timestamp, nullable=False, comment="Stripe's `updated`"),
     Column("settings", JSONB, nullable=False, comment="what the event showed; products are never in it"),
-    Column("applied_updated", _Timestamp, comment="`updated` of our own newest write that an event told of"),
-    Column("outside_updated", _Timestamp, comment="`updated` of the newest edit that was not ours"),
+    Column("applied_updated", Timestamp, comment="`updated` of our own newest write that an event told of"),
+    Column("outside_updated", Timestamp, comment="`updated` of the newest edit that was not ours"),
     Column("outside_event", Text),
 )
 
@@ -132,7 +130,7 @@ portal_sessions = tenant_table(
     Column("on_behalf_of", Text),
     Column("flow", Text, comment="null: the portal's home page"),
     Column("locale", Text),
-    Column("created_at", _Timestamp, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
     Column("event", Text, nullable=False),
     key=["id"],
 )

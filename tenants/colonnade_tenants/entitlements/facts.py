@@ -1,53 +1,43 @@
-"""Reading what entitlements are computed from: any number of a tenant's customers in one round trip."""
+"""Reading what customers' entitlements are computed from: a statement for each kind of row, however many customers."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import msgspec
-
-from colonnade_tenants.entitlements.facts_statement import FACTS
-from colonnade_tenants.entitlements.model import (
-    Combination,
-    Entitlement,
-    Facts,
-    Override,
-    Plan,
-    Policy,
-    Subscription,
-)
+from colonnade_tenants import subscriptions
+from colonnade_tenants.entitlements import mirrored
+from colonnade_tenants.entitlements.model import Facts, Subscription
+from colonnade_tenants.entitlements.terms import OVERRIDES, PLANS, TERMS, Terms
 from colonnade_tenants.partition import TenantConnection
+from colonnade_tenants.subscriptions.mirror import Subscriptions
+
+_NO_TERMS = Terms((), ())
 
 
-class Known(msgspec.Struct, frozen=True):
-    """A customer's facts, its present rows by feature and time, and the number of its last change."""
-
-    facts: Facts
-    present: list[Entitlement]
-    sequence: int
-
-
-async def load(
-    tenant: TenantConnection, customers: Sequence[int], *, prices: Sequence[str] = (), products: Sequence[str] = ()
-) -> dict[int, Known]:
-    """What is known of each of these customers; *prices* and *products*: whose plans are wanted besides."""
-    row = await tenant.fetch_one(FACTS, customers=list(customers), prices=list(prices), products=list(products))
-    found = dict(row or {})
-    plans = tuple(_read(found["plans"], list[Plan]))
-    policies = tuple(_read(found["policies"], list[Policy]))
-    combinations = tuple(_read(found["combinations"], list[Combination]))
-    subscribed = _read(found["subscriptions"], dict[int, list[Subscription]])
-    decided = _read(found["overrides"], dict[int, list[Override]])
-    present = _read(found["present"], dict[int, list[Entitlement]])
-    sequences = _read(found["sequences"], dict[int, int])
+async def load(tenant: TenantConnection, customers: Sequence[int], *, sold_as: Iterable[str] = ()) -> dict[int, Facts]:
+    """The facts of each of these customers. *sold_as*: prices and products whose plans are wanted besides."""
+    subscribed = await tenant.load(subscriptions.OF_CUSTOMER, customers)
+    decided = await tenant.load(OVERRIDES, customers)
+    terms = await tenant.get(TERMS, 0) or _NO_TERMS
+    mine = {customer: _subscriptions(found or {}) for customer, found in subscribed.items()}
+    names = {customer: {*_sold(found), *sold_as} for customer, found in mine.items()}
+    plans = await tenant.load(PLANS, sorted(set().union(*names.values())))
     return {
-        customer: Known(
-            Facts(tuple(subscribed.get(customer, ())), plans, policies, tuple(decided.get(customer, ())), combinations),
-            sorted(present.get(customer, ()), key=lambda row: (row.feature, row.valid_from)),
-            sequences.get(customer, 0),
+        customer: Facts(
+            mine[customer],
+            tuple(dict.fromkeys(plan for name in sorted(names[customer]) for plan in plans[name] or ())),
+            terms.policies,
+            decided[customer] or (),
+            terms.combinations,
         )
         for customer in customers
     }
 
 
-def _read(found: str | None, of: type[Any]) -> Any:
-    return msgspec.json.decode(found, type=of) if found else of()
+def _subscriptions(found: Subscriptions) -> tuple[Subscription, ...]:
+    return tuple(
+        mirrored.subscription(name, each.held.facts, each.past_due.since, each.held.event)
+        for name, each in sorted(found.items())
+    )
+
+
+def _sold(found: Iterable[Subscription]) -> set[str]:
+    return {name for each in found for item in each.items for name in (item.price, item.product)}

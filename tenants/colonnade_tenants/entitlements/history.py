@@ -52,7 +52,7 @@ async def believed(session: TenantSession, customer_id: int, at: datetime) -> li
         _of(customer_id)
         .where(_TABLE.recorded_at <= at)
         .ext(distinct_on(_TABLE.feature))
-        .order_by(_TABLE.feature, _TABLE.sequence.desc())
+        .order_by(_TABLE.feature, _TABLE.recorded_at.desc(), _TABLE.sequence.desc())
     )
     return [_recorded(row) for row in await session.execute(newest)]
 

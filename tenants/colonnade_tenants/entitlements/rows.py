@@ -1,15 +1,15 @@
-"""Entitlements and their history as rows: any number of customers in one statement."""
+"""Entitlements and their history as rows: any number of customers in one round trip."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Text, cast, delete, func, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, cast, delete, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants.entitlements.model import Entitlement
 from colonnade_tenants.notifications import notes, record
-from colonnade_tenants.partition import TENANT, Statement, TenantConnection, json_rows
+from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection, as_json, json_rows
 from colonnade_tenants.tables import entitlement_changes, entitlements
 
 CHANNEL = "colonnade_entitlements"
@@ -42,6 +42,24 @@ class Book(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...] = ()
 
 
+_CUSTOMERS = (
+    func.unnest(bindparam("customers", type_=ARRAY(BigInteger))).table_valued("id", name="customer").render_derived()
+)
+_BOOKS = Statement(
+    select(
+        _CUSTOMERS.c.id,
+        # As text: SQLAlchemy's connections decode JSON, asyncpg's own do not.
+        select(cast(func.json_agg(literal_column("entitlements")), Text))
+        .where(entitlements.c.tenant_id == TENANT, entitlements.c.customer_id == _CUSTOMERS.c.id)
+        .scalar_subquery()
+        .label("present"),
+        select(func.coalesce(func.max(entitlement_changes.c.sequence), 0))
+        .where(entitlement_changes.c.tenant_id == TENANT, entitlement_changes.c.customer_id == _CUSTOMERS.c.id)
+        .scalar_subquery()
+        .label("sequence"),
+    )
+)
+
 _GONE_KEY = ("customer_id", "feature", "valid_from")
 _GONE = json_rows("gone", *(entitlements.c[name] for name in _GONE_KEY))
 _WANTED = json_rows("wanted", *(entitlements.c[name] for name in ENTITLEMENT))
@@ -66,17 +84,27 @@ _NOTED = (
     .cte("noted")
 )
 _CHANGED = select(_NOTED.c.customer_id).distinct().subquery("changed")
-_ONE_BY_ONE = select(func.pg_notify(CHANNEL, cast(TENANT, Text) + ":" + cast(_CHANGED.c.customer_id, Text)))
-WRITE = Statement(_ONE_BY_ONE.select_from(_CHANGED).add_cte(_DELETE.cte("deleted"), _PUT.cte("put")))
+_ANNOUNCED = select(func.pg_notify(CHANNEL, cast(TENANT, Text) + ":" + cast(_CHANGED.c.customer_id, Text)))
+_WRITE = Statement(_ANNOUNCED.select_from(_CHANGED).add_cte(_DELETE.cte("deleted"), _PUT.cte("put")))
 
 
-def write_arguments(books: Mapping[int, tuple[Book, Book]]) -> dict[str, str]:
-    """The arguments of `WRITE` that make each customer's rows say the second of its pair, where they said the first."""
+async def _load_books(tenant: TenantConnection, customers: Sequence[int]) -> dict[int, Book]:
+    return {
+        row["id"]: Book(_present(row["present"] or "[]"), row["sequence"])
+        for row in await tenant.fetch(_BOOKS, customers=customers)
+    }
+
+
+def _present(found: str) -> list[Entitlement]:
+    return sorted(msgspec.json.decode(found, type=list[Entitlement]), key=lambda row: (row.feature, row.valid_from))
+
+
+async def _save_books(tenant: TenantConnection, books: Mapping[int, tuple[Book | None, Book]]) -> None:
+    """Make the rows say it, note what changed, announce whose did, and tell the tenant."""
     gone: list[dict[str, Any]] = []
     wanted: list[dict[str, Any]] = []
-    changes: list[dict[str, Any]] = []
     for customer, (old, new) in books.items():
-        before = {(row.feature, row.valid_from): row for row in old.present}
+        before = {(row.feature, row.valid_from): row for row in (old.present if old else ())}
         after = {(row.feature, row.valid_from): row for row in new.present}
         gone += (
             {"customer_id": customer, "feature": feature, "valid_from": valid_from}
@@ -87,15 +115,14 @@ def write_arguments(books: Mapping[int, tuple[Book, Book]]) -> dict[str, str]:
             for key, row in after.items()
             if before.get(key) != row
         )
-        changes += (_line(customer, change) for change in new.changes)
-    return {"gone": _json(gone), "wanted": _json(wanted), "changes": _json(changes)}
-
-
-async def write(tenant: TenantConnection, books: Mapping[int, tuple[Book, Book]]) -> None:
-    """Make the rows say it, note what changed, announce whose did, and tell the tenant."""
-    if any(new.changes for _, new in books.values()):
-        await tenant.fetch(WRITE, **write_arguments(books))
-        await record(tenant, notes.entitlement_changes({key: new.changes for key, (_, new) in books.items()}))
+    changed = {
+        customer: [change for change in new.changes if old is None or change.sequence > old.sequence]
+        for customer, (old, new) in books.items()
+    }
+    changes = [_line(customer, change) for customer, of_customer in changed.items() for change in of_customer]
+    if changes:
+        await tenant.fetch(_WRITE, gone=as_json(gone), wanted=as_json(wanted), changes=as_json(changes))
+        await record(tenant, notes.entitlement_changes(changed))
 
 
 def _line(customer: int, change: Change) -> dict[str, Any]:
@@ -108,5 +135,5 @@ def _line(customer: int, change: Change) -> dict[str, Any]:
     }
 
 
-def _json(rows: Any) -> str:
-    return msgspec.json.encode(rows).decode()
+BOOKS = Kind(_load_books, _save_books)
+"""Each customer's entitlements and history, by internal id; the customer's lock covers them."""

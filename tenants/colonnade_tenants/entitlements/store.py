@@ -6,11 +6,13 @@ import msgspec
 
 from colonnade_tenants import customers, locks
 from colonnade_tenants.entitlements.compute import Piece, pieces_of, timelines
-from colonnade_tenants.entitlements.facts import Known, load
-from colonnade_tenants.entitlements.model import Entitlement
+from colonnade_tenants.entitlements.facts import load
+from colonnade_tenants.entitlements.model import Entitlement, Facts
 from colonnade_tenants.entitlements.reasons import reasons_of
-from colonnade_tenants.entitlements.rows import Book, Change, write
+from colonnade_tenants.entitlements.rows import BOOKS, Book, Change
 from colonnade_tenants.partition import TenantConnection
+
+_EMPTY = Book([], 0)
 
 
 async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> list[Change]:
@@ -18,39 +20,43 @@ async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> l
 
     Raises `NotFound` for a customer that does not exist.
     """
-    return (await recompute_many(tenant, [customer_id], cause))[customer_id]
-
-
-async def recompute_many(tenant: TenantConnection, customer_ids: Sequence[int], cause: str) -> dict[int, list[Change]]:
-    """As `recompute`, for several customers in a few round trips."""
     await locks.read_catalogue(tenant)
-    for customer in sorted(customer_ids):
-        await customers.lock(tenant, customer)
-    known = await load(tenant, customer_ids)
-    books = {customer: (Book(each.present, each.sequence), _book(each, cause)) for customer, each in known.items()}
-    await write(tenant, books)
-    return {customer: list(new.changes) for customer, (_, new) in books.items()}
+    await customers.lock(tenant, customer_id)
+    facts = await load(tenant, [customer_id])
+    book = await tenant.get(BOOKS, customer_id) or _EMPTY
+    changes, new = _next(facts[customer_id], book, cause)
+    if changes:
+        await tenant.put(BOOKS, customer_id, new, book)
+    return changes
 
 
-def _book(known: Known, cause: str) -> Book:
-    pieces = pieces_of(known.facts)
-    wanted = timelines(pieces, known.facts.combinations)
-    changes = [] if wanted == known.present else _changes(known.sequence, known.present, wanted, cause, pieces)
-    return Book(wanted, known.sequence + len(changes), tuple(changes))
+async def recompute_many(tenant: TenantConnection, customer_ids: Sequence[int], cause: str) -> None:
+    """As `recompute`, for customers whom the transaction does nothing else with: one statement writes them all."""
+    await locks.read_catalogue(tenant)
+    await customers.lock(tenant, *customer_ids)
+    facts = await load(tenant, customer_ids)
+    books = {customer: book or _EMPTY for customer, book in (await tenant.load(BOOKS, customer_ids)).items()}
+    await BOOKS.save(tenant, {each: (book, _next(facts[each], book, cause)[1]) for each, book in books.items()})
+
+
+def _next(facts: Facts, book: Book, cause: str) -> tuple[list[Change], Book]:
+    """What changes, and the book that says so."""
+    pieces = pieces_of(facts)
+    wanted = timelines(pieces, facts.combinations)
+    if wanted == book.present:
+        return [], book
+    changes = _changes(book, wanted, cause, pieces)
+    return changes, Book(wanted, book.sequence + len(changes), (*book.changes, *changes))
 
 
 def _changes(
-    last: int,
-    present: Sequence[Entitlement],
-    wanted: Sequence[Entitlement],
-    cause: str,
-    pieces: Mapping[str, Sequence[Piece]],
+    book: Book, wanted: Sequence[Entitlement], cause: str, pieces: Mapping[str, Sequence[Piece]]
 ) -> list[Change]:
     changes: list[Change] = []
-    for feature in sorted({row.feature for row in (*present, *wanted)}):
-        before = [row for row in present if row.feature == feature]
+    for feature in sorted({row.feature for row in (*book.present, *wanted)}):
+        before = [row for row in book.present if row.feature == feature]
         after = [row for row in wanted if row.feature == feature]
         if before != after:
             why = [msgspec.to_builtins(reason) for reason in reasons_of(pieces.get(feature, ()))]
-            changes.append(Change(last + len(changes) + 1, feature, before, after, cause, why))
+            changes.append(Change(book.sequence + len(changes) + 1, feature, before, after, cause, why))
     return changes

@@ -11,8 +11,7 @@ from colonnade_tenants.order import NOTHING
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.snapshots import Held, later
 from colonnade_tenants.stripe import TenantStripe
-from colonnade_tenants.subscriptions import mirror
-from colonnade_tenants.subscriptions.mirror import TERMINAL, Mirrored
+from colonnade_tenants.subscriptions.mirror import OF_CUSTOMER, TERMINAL, Mirrored
 from colonnade_tenants.subscriptions.past_due import PastDue, past_due
 from colonnade_tenants.subscriptions.snapshot import (
     Facts,
@@ -30,17 +29,18 @@ _PAGE = 100  # Stripe's largest
 async def apply(tenant: TenantConnection, stripe: TenantStripe, snapshot: Subscription, event: Event) -> int | None:
     """Mirror *snapshot*, which *event* brought; the customer whose facts changed, None if it is not news.
 
-    Locks the customer, then the subscription. Reads from Stripe only what the event cannot tell: which of two snapshots
+    Locks the customer. Reads from Stripe only what the event cannot tell: which of two snapshots
     of one second is the later, and the items beyond the first page.
     """
     await locks.read_catalogue(tenant)
     customer_id = await customers.by_stripe_id(tenant, id_of(snapshot.customer))
-    old = await mirror.load(tenant, snapshot.id)
+    known = await tenant.get(OF_CUSTOMER, customer_id) or {}
+    old = known.get(snapshot.id)
     held = await _weigh(stripe, snapshot, event, old.held if old else None)
     new = Mirrored(snapshot.id, customer_id, held, _past_due(old, held.facts, snapshot, event))
     if new == old:
         return None
-    await mirror.save(tenant, new, old)
+    await tenant.put(OF_CUSTOMER, customer_id, {**known, new.id: new}, known)
     return None if old and (old.held.facts, old.past_due) == (held.facts, new.past_due) else customer_id
 
 

@@ -1,12 +1,27 @@
 """The mirror's rows: one subscription and its items."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asyncpg
 import msgspec
-from sqlalchemy import Text, bindparam, cast, delete, func, literal_column, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import Insert, insert
 
-from colonnade_tenants.partition import TENANT, Statement, TenantConnection, json_rows
+from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection, as_json, bytea, json_rows
 from colonnade_tenants.snapshots import Held
 from colonnade_tenants.subscriptions.past_due import PastDue
 from colonnade_tenants.subscriptions.snapshot import Facts, Item
@@ -28,64 +43,90 @@ class Mirrored(msgspec.Struct, frozen=True):
 _FACTS = [name for name in Facts.__struct_fields__ if name != "items"]
 _STATE = [*_FACTS, "past_due_since", "past_due_exact", "source_created", "source_event", "source_before"]
 _ITEM = list(Item.__struct_fields__)
-_SUBSCRIPTION: Any = bindparam("subscription")
+_COLUMNS = ["id", "customer_id", *_STATE]
+_ITEM_COLUMNS = ["subscription", *_ITEM]
 
 _LOAD = Statement(
     select(
-        subscriptions.c.customer_id,
-        *(subscriptions.c[name] for name in _STATE),
+        *(subscriptions.c[name] for name in _COLUMNS),
         select(cast(func.json_agg(literal_column("subscription_items")), Text))
-        .where(subscription_items.c.tenant_id == TENANT, subscription_items.c.subscription == _SUBSCRIPTION)
+        .where(subscription_items.c.tenant_id == TENANT, subscription_items.c.subscription == subscriptions.c.id)
         .scalar_subquery()
         .label("items"),
+    ).where(
+        subscriptions.c.tenant_id == TENANT,
+        subscriptions.c.customer_id == any_(bindparam("customers", type_=ARRAY(BigInteger))),
     )
-    .where(subscriptions.c.tenant_id == TENANT, subscriptions.c.id == _SUBSCRIPTION)
-    .with_for_update(key_share=True, of=subscriptions)
 )
-_NEW = insert(subscriptions).values(
-    tenant_id=TENANT, **{name: bindparam(name) for name in ("id", "customer_id", *_STATE)}
-)
-_SAVED = _NEW.on_conflict_do_update(
-    index_elements=["tenant_id", "id"], set_={name: _NEW.excluded[name] for name in _STATE}
-)
-_GIVEN = json_rows("items", *(subscription_items.c[name] for name in _ITEM))
-_GONE = delete(subscription_items).where(
-    subscription_items.c.tenant_id == TENANT,
-    subscription_items.c.subscription == bindparam("id"),
-    subscription_items.c.id.not_in(select(_GIVEN.c.id)),
-)
-_NEW_ITEMS = insert(subscription_items).from_select(
-    ["tenant_id", "subscription", *_ITEM],
-    select(TENANT, bindparam("id", type_=Text), *(_GIVEN.c[name] for name in _ITEM)),
-)
+_GIVEN = json_rows("subscriptions", *(subscriptions.c[name] for name in _COLUMNS))
+_GIVEN_ITEMS = json_rows("items", *(subscription_items.c[name] for name in _ITEM_COLUMNS))
+_GONE = json_rows("gone", subscription_items.c.subscription, subscription_items.c.id)
+
+
+def _upsert(table: Table, given: Any, key: list[str], columns: list[str]) -> Insert:
+    new = insert(table).from_select(["tenant_id", *columns], select(TENANT, *(given.c[name] for name in columns)))
+    return new.on_conflict_do_update(
+        index_elements=["tenant_id", *key], set_={name: new.excluded[name] for name in columns if name not in key}
+    )
+
+
+_SAVED = _upsert(subscriptions, _GIVEN, ["id"], _COLUMNS)
 _SAVE = Statement(_SAVED)
+_DELETE = delete(subscription_items).where(
+    subscription_items.c.tenant_id == TENANT,
+    tuple_(subscription_items.c.subscription, subscription_items.c.id).in_(select(_GONE.c.subscription, _GONE.c.id)),
+)
 _SAVE_WITH_ITEMS = Statement(
-    _NEW_ITEMS.on_conflict_do_update(
-        index_elements=["tenant_id", "subscription", "id"],
-        set_={name: _NEW_ITEMS.excluded[name] for name in _ITEM[1:]},
-    ).add_cte(_SAVED.cte("saved"), _GONE.cte("gone"))
+    _upsert(subscription_items, _GIVEN_ITEMS, ["subscription", "id"], _ITEM_COLUMNS).add_cte(
+        _SAVED.cte("saved"), _DELETE.cte("deleted")
+    )
 )
 
+Subscriptions = Mapping[str, Mirrored]
+"""All subscriptions of a customer, by id."""
 
-async def load(tenant: TenantConnection, subscription: str) -> Mirrored | None:
-    """The subscription's row, locked until the transaction ends, and its items."""
-    row = await tenant.fetch_one(_LOAD, subscription=subscription)
-    if row is None:
-        return None
+
+async def _load(tenant: TenantConnection, customers: Sequence[int]) -> dict[int, Subscriptions]:
+    found: dict[int, dict[str, Mirrored]] = {customer: {} for customer in customers}
+    for row in await tenant.fetch(_LOAD, customers=customers):
+        found[row["customer_id"]][row["id"]] = _mirrored(row)
+    return dict(found)
+
+
+def _mirrored(row: asyncpg.Record) -> Mirrored:
     items = msgspec.json.decode(row["items"] or "[]", type=list[Item])
     facts = Facts(**{name: row[name] for name in _FACTS}, items=tuple(sorted(items, key=lambda item: item.id)))
     return Mirrored(
-        id=subscription,
+        id=row["id"],
         customer_id=row["customer_id"],
         held=Held(facts, row["source_created"], row["source_event"], row["source_before"]),
         past_due=PastDue(row["past_due_since"], row["past_due_exact"]),
     )
 
 
-async def save(tenant: TenantConnection, new: Mirrored, old: Mirrored | None) -> None:
-    """Make the rows say *new*, where they said *old*."""
-    items = new.held.facts.items
-    values = {
+async def _save(tenant: TenantConnection, changed: Mapping[int, tuple[Subscriptions | None, Subscriptions]]) -> None:
+    rows: list[dict[str, Any]] = []
+    items: list[dict[str, Any]] = []
+    gone: list[dict[str, str]] = []
+    for olds, news in changed.values():
+        for name, new in news.items():
+            old = (olds or {}).get(name)
+            if new == old:
+                continue
+            rows.append(_row(new))
+            before, after = old.held.facts.items if old else (), new.held.facts.items
+            if before != after:
+                kept = {item.id for item in after}
+                gone += ({"subscription": name, "id": item.id} for item in before if item.id not in kept)
+                items += ({"subscription": name, **msgspec.structs.asdict(item)} for item in after)
+    if gone or items:
+        await tenant.execute(_SAVE_WITH_ITEMS, subscriptions=as_json(rows), items=as_json(items), gone=as_json(gone))
+    elif rows:
+        await tenant.execute(_SAVE, subscriptions=as_json(rows))
+
+
+def _row(new: Mirrored) -> dict[str, Any]:
+    return {
         **{name: getattr(new.held.facts, name) for name in _FACTS},
         "id": new.id,
         "customer_id": new.customer_id,
@@ -93,9 +134,9 @@ async def save(tenant: TenantConnection, new: Mirrored, old: Mirrored | None) ->
         "past_due_exact": new.past_due.exact,
         "source_created": new.held.created,
         "source_event": new.held.event,
-        "source_before": new.held.before,
+        "source_before": bytea(new.held.before),
     }
-    if old is not None and old.held.facts.items == items:
-        await tenant.execute(_SAVE, **values)
-    else:
-        await tenant.execute(_SAVE_WITH_ITEMS, **values, items=msgspec.json.encode(items).decode())
+
+
+OF_CUSTOMER = Kind(_load, _save)
+"""Subscriptions by their customer's internal id, whose lock covers them."""

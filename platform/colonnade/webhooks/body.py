@@ -1,0 +1,91 @@
+"""Reading the body of a delivery: its exact bytes, within bounds of size, time and memory."""
+
+import asyncio
+from typing import Any, cast
+
+from litestar.exceptions import HTTPException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import HTTPScope, Receive
+
+from colonnade.errors import Unavailable
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of an event, at most."""
+READING_BYTES = 32 * 1024 * 1024
+"""Of all bodies that are still arriving; only what came counts, since anyone may announce much."""
+READING_SECONDS = 10
+"""For one body to arrive."""
+
+
+class Gone(Exception):
+    """The client went away before its request was whole."""
+
+
+def announced(scope: HTTPScope) -> int | None:
+    """The Content-Length."""
+    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(value[:20]) if value.isdigit() else None
+
+
+class Bodies:
+    """Those that a process is reading.
+
+    Their time is looked after together, once a second: a timer for each would cost more than reading most of them.
+    """
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._began: dict[asyncio.Task[Any], float] = {}
+        """By the event loop's clock, the oldest first."""
+        self._late: set[asyncio.Task[Any]] = set()
+        self._watch: asyncio.TimerHandle | None = None
+
+    async def read(self, scope: HTTPScope, receive: Receive) -> bytes:
+        """One body. Raises `RequestEntityTooLarge`, `Gone`, `Unavailable`, and 408 for one that comes too slowly."""
+        if (announced(scope) or 0) > BODY_LIMIT:
+            raise _too_large()
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        loop = task.get_loop()
+        self._began[task] = loop.time()
+        if self._watch is None:
+            self._watch = loop.call_later(1, self._end_late, loop)
+        try:
+            return await self._read(receive)
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            self._late.discard(task)
+            task.uncancel()
+            raise HTTPException(status_code=408, detail="The event did not arrive in time.") from None
+        finally:
+            del self._began[task]
+
+    async def _read(self, receive: Receive) -> bytes:
+        body = bytearray()
+        more = True
+        try:
+            while more:
+                message: Any = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                chunk = message.get("body", b"")
+                more = message.get("more_body", False)
+                body += chunk
+                self._held += len(chunk)
+                if len(body) > BODY_LIMIT:
+                    raise _too_large()
+                if self._held > READING_BYTES:
+                    raise Unavailable("Too many events are arriving at once; send it again later.", retry_after=2)
+        finally:
+            self._held -= len(body)
+        return bytes(body)
+
+    def _end_late(self, loop: asyncio.AbstractEventLoop) -> None:
+        for task in [each for each, began in self._began.items() if loop.time() - began > READING_SECONDS]:
+            self._late.add(task)
+            task.cancel()
+        self._watch = loop.call_later(1, self._end_late, loop) if self._began else None
+
+
+def _too_large() -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(detail=f"An event has at most {BODY_LIMIT} bytes.")

@@ -1,0 +1,52 @@
+"""Routes of failed calls of operators' own handlers, for the platform team."""
+
+from typing import Annotated, Any
+
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from colonnade.errors import Invalid
+from colonnade.services import Services
+from colonnade.web import After, Limit, Page
+from colonnade.webhooks import calls
+from colonnade.webhooks.calls import CALL_STATES, CallFilter, CallsReplayed, CallView
+
+# Litestar keeps the name `state` to itself, and would name a wrong value by the argument instead: so it is read here.
+CallStateFilter = Annotated[
+    str | None, QueryParameter(name="state", enum=CALL_STATES, description="Only calls in this state.")
+]
+ExtensionFilter = Annotated[str | None, QueryParameter(description="Only calls of this handler (`package:function`).")]
+CallTenantFilter = Annotated[str | None, QueryParameter(description="Only calls for this tenant (`ten_…`).")]
+
+
+@get("/extension-calls", summary="Calls of your own handlers that failed, newest first")
+async def list_calls(
+    services: NamedDependency[Services],
+    limit: Limit = 20,
+    after: After = None,
+    call_state: CallStateFilter = None,
+    extension: ExtensionFilter = None,
+    tenant: CallTenantFilter = None,
+) -> Page[CallView]:
+    if call_state is not None and call_state not in CALL_STATES:
+        raise Invalid(f"One of {', '.join(CALL_STATES)}.", "state")
+    wanted = CallFilter(state=call_state, extension=extension, tenant=tenant)
+    return await calls.page(services.database, wanted, after, limit)
+
+
+@post("/extension-calls/{call:str}/replay", summary="Make a failed call once more", status_code=202)
+async def replay_call(
+    call: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+) -> CallView:
+    return await calls.replay(services.database, call, request.state.principal.key)
+
+
+@post("/extension-calls/replay", summary="Make many failed calls once more", status_code=202)
+async def replay_calls(
+    data: JSONBody[CallFilter], services: NamedDependency[Services], request: Request[Any, Any, Any]
+) -> CallsReplayed:
+    return await calls.replay_many(services.database, data, request.state.principal.key)
+
+
+ROUTES = (list_calls, replay_calls, replay_call)

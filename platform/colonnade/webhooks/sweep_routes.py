@@ -1,0 +1,19 @@
+"""How complete what was received is, account by account, for the platform team."""
+
+from litestar import get
+from litestar.di import NamedDependency
+
+from colonnade.services import Services
+from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.webhooks import sweeps
+from colonnade.webhooks.sweeps import SweepView
+
+
+@get("/webhooks/sweeps", summary="Up to when no event is missing, for each account")
+async def list_sweeps(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[SweepView]:
+    rows = await sweeps.page(services.database.platform_pool, from_cursor(after), limit + 1)
+    shown = rows[:limit]
+    return Page(shown, cursor(shown[-1].account or "") if len(rows) > limit else None)
+
+
+ROUTES = (list_sweeps,)

@@ -1,0 +1,173 @@
+"""A worker's unit of work: what events of one tenant read is read together, what they change is written together.
+
+Handlers take one event at a time and see what those before them did, from memory. Each event's changes are a layer that
+is dropped if its handler raises, so that a failed event leaves nothing. A statement of a handler's own comes as if
+all were written already: what is gathered is written first, a savepoint begins, and what was read is forgotten.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from colonnade_tenants import locks
+from colonnade_tenants.partition import K, Kind, Statement, TenantConnection, V
+
+_Rows = dict[Kind[Any, Any], dict[Any, Any]]
+
+
+class CannotUndo(Exception):
+    """An event failed, and in memory alone it cannot be undone: the whole unit has to be."""
+
+
+class Unit(TenantConnection):
+    """Events of one tenant in one savepoint; made by `Units`."""
+
+    def __init__(self, connection: asyncpg.Connection, tenant_id: int) -> None:
+        super().__init__(connection, tenant_id)
+        self._plain = TenantConnection(connection, tenant_id)
+        self._plain.held = self.held
+        self._read: _Rows = {}
+        """What the database has, and what the events so far made of it."""
+        self._written: _Rows = {}
+        """Of what is to be written, what the database has."""
+        self._layer: _Rows = {}
+        """What the event in hand changed: pairs of the new and the old."""
+        self._savepoint: tuple[set[object], bool] | None = None
+        """Locks held, and whether rows were made, when the event's savepoint began; None: it has none."""
+        self._broken = False
+        """Whether a statement failed, so that PostgreSQL takes no other before a rollback."""
+
+    async def load(self, kind: Kind[K, V], keys: Iterable[K]) -> dict[K, V | None]:
+        """As the base, reading only what was not read yet, and seeing what is not written yet."""
+        read, layer = self._read.setdefault(kind, {}), self._layer.get(kind, {})
+        wanted = list(dict.fromkeys(keys))
+        if missing := [key for key in wanted if key not in read and key not in layer]:
+            async with self._watched():
+                found = await kind.load(self._plain, missing)
+            read.update({key: found.get(key) for key in missing})
+        return {key: layer[key][0] if key in layer else read[key] for key in wanted}
+
+    async def put(self, kind: Kind[K, V], key: K, new: V, old: V | None) -> None:
+        """As the base, written at the unit's end."""
+        layer = self._layer.setdefault(kind, {})
+        layer[key] = new, layer[key][1] if key in layer else old
+
+    async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
+        """As the base, in the event's savepoint."""
+        await self._directly()
+        async with self._watched():
+            return await super().fetch(statement, **values)
+
+    async def execute(self, statement: Statement, **values: Any) -> int:
+        """As the base, in the event's savepoint."""
+        await self._directly()
+        async with self._watched():
+            return await super().execute(statement, **values)
+
+    async def execute_many(self, statement: Statement, rows: Any) -> None:
+        """As the base, in the event's savepoint."""
+        await self._directly()
+        async with self._watched():
+            await super().execute_many(statement, rows)
+
+    @asynccontextmanager
+    async def event(self, *, apart: bool = False) -> AsyncIterator[None]:
+        """A block for one event; what it raises undoes what it did. Raises `CannotUndo`.
+
+        *apart*: with a savepoint from the start, and written at its end, so that nothing of it can fail later.
+        """
+        made = apart and self._plain.made
+        try:
+            if apart:
+                await self._begin()
+            yield
+            if apart:
+                await self._directly()
+            if self._broken:
+                raise RuntimeError("The handler went on after a statement that failed.")
+        except BaseException as error:
+            await self._undo()
+            if self._broken or self._plain.made > made:
+                raise CannotUndo from error
+            raise
+        self._keep()
+        self._savepoint = None
+
+    async def flush(self) -> None:
+        """Write what the events changed, each kind in one go."""
+        written, self._written = self._written, {}
+        for kind, old in written.items():
+            read = self._read[kind]
+            async with self._watched():
+                await kind.save(self._plain, {key: (before, read[key]) for key, before in old.items()})
+
+    def _keep(self) -> None:
+        for kind, changed in self._layer.items():
+            read, written = self._read.setdefault(kind, {}), self._written.setdefault(kind, {})
+            for key, (new, old) in changed.items():
+                written.setdefault(key, old)
+                read[key] = new
+        self._layer = {}
+
+    async def _begin(self) -> None:
+        """The event's savepoint, after what the events before it changed."""
+        if self._savepoint is None:
+            await self.flush()
+            async with self._watched():
+                await self._connection.execute("savepoint colonnade_event")
+            self._savepoint = set(self.held), self._plain.made
+
+    async def _directly(self) -> None:
+        """Be as if all were written already."""
+        await self._begin()
+        self._keep()
+        await self.flush()
+        self._read = {}
+
+    async def _undo(self) -> None:
+        self._layer = {}
+        if self._savepoint is not None and not self._connection.is_closed():
+            await self._connection.execute("rollback to savepoint colonnade_event")
+            held, self._plain.made = self._savepoint
+            self.held.intersection_update(held)
+            self._read, self._written, self._broken, self._savepoint = {}, {}, False, None
+
+    @asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._broken = True
+            raise
+
+
+class Units:
+    """One unit after the other in the transaction of *connection*, each confined to one tenant.
+
+    Beginning one releases the last in the same round trip.
+    """
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+        self._open = False
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: int) -> AsyncIterator[Unit]:
+        """A block as one tenant, its catalogue locked; at its end all is written. An exception undoes what it did."""
+        if not self.connection.is_in_transaction():
+            raise RuntimeError("a tenant is bound for a transaction, and none is open")
+        release = "release savepoint colonnade_unit; " if self._open else ""
+        bind = f"select set_config('colonnade.tenant', '{int(tenant_id)}', true), {locks.share(tenant_id)}"
+        await self.connection.execute(f"{release}savepoint colonnade_unit; {bind}")
+        self._open = True
+        unit = Unit(self.connection, tenant_id)
+        unit.held.add(locks.CATALOGUE)
+        try:
+            yield unit
+            await unit.flush()
+        except BaseException:
+            if not self.connection.is_closed():
+                await self.connection.execute("rollback to savepoint colonnade_unit")
+            raise
