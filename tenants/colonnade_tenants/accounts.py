@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants.errors import Invalid
 from colonnade_tenants.events import Event
-from colonnade_tenants.notifications import notes, record
+from colonnade_tenants.notifications import notes, tell
 from colonnade_tenants.order import digest, rewind
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
 from colonnade_tenants.readiness import ReadinessState, state_of
@@ -180,4 +180,4 @@ async def _save(
     )
     facts = [msgspec.structs.asdict(each.facts) for each in (old, account)]
     by = event.id if event else account.held.event
-    await record(tenant, notes.readiness_changed(by, old.readiness, account.readiness, *facts))
+    await tell(tenant, notes.readiness_changed(by, old.readiness, account.readiness, *facts))

@@ -25,7 +25,9 @@ from colonnade_tenants.notifications.stream import Item
 log = structlog.get_logger()
 
 NEWEST = 500
-"""Notifications of one tenant that are kept in memory while it has a stream."""
+"""Notifications of one tenant that are kept in memory while it has a stream, at most."""
+NEWEST_SIZE = 1_000_000
+"""Characters of them, at most."""
 STREAMS = 50
 """Of one tenant in one process."""
 POLL = 1.0
@@ -40,6 +42,7 @@ class Channel:
     def __init__(self) -> None:
         self.streams = 0
         self._items: deque[Item] = deque()
+        self._size = 0
         self._read_to: int | None = None
         self._complete_after = 0
         self.news = asyncio.Event()
@@ -64,8 +67,11 @@ class Channel:
 
     def _add(self, items: list[Item]) -> None:
         self._items.extend(items)
-        while len(self._items) > NEWEST:
-            self._complete_after = self._items.popleft().position
+        self._size += sum(len(item.payload) for item in items)
+        while len(self._items) > NEWEST or self._size > NEWEST_SIZE:
+            oldest = self._items.popleft()
+            self._size -= len(oldest.payload)
+            self._complete_after = oldest.position
 
 
 class Feed:

@@ -122,7 +122,7 @@ async def _save_books(tenant: TenantConnection, books: Mapping[int, tuple[Book |
     changes = [_line(customer, change) for customer, of_customer in changed.items() for change in of_customer]
     if changes:
         await tenant.fetch(_WRITE, gone=as_json(gone), wanted=as_json(wanted), changes=as_json(changes))
-        await record(tenant, notes.entitlement_changes(changed))
+        await record(tenant, notes.entitlements_changed(changed))
 
 
 def _line(customer: int, change: Change) -> dict[str, Any]:

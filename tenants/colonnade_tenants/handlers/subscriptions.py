@@ -10,7 +10,7 @@ from colonnade_tenants.entitlements.store import recompute
 from colonnade_tenants.entitlements.terms import OVERRIDES
 from colonnade_tenants.events import Event
 from colonnade_tenants.fields import Reference, id_of
-from colonnade_tenants.notifications import notes, record
+from colonnade_tenants.notifications import notes, tell
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.stripe import TenantStripe
 
@@ -23,7 +23,7 @@ async def subscription_changed(event: Event, tenant: TenantConnection, stripe: T
     if customer is not None:
         now = (await tenant.get(subscriptions.OF_CUSTOMER, customer) or {}).get(snapshot.id)
         if now is not None:
-            await record(tenant, [notes.subscription_changed(customer, snapshot.id, event.id, now.held.facts)])
+            await tell(tenant, [notes.subscription_changed(customer, snapshot.id, event.id, now.held.facts)])
         await recompute(tenant, customer, cause=event.id)
 
 

@@ -4,6 +4,6 @@
 stream and queues it for the endpoints that want it. `queue` hands deliveries out and notes what became of them.
 """
 
-from colonnade_tenants.notifications.outbox import CHANNEL, TENANT_ITSELF, Note, record
+from colonnade_tenants.notifications.outbox import CHANNEL, TENANT_ITSELF, Note, record, tell
 
-__all__ = ["CHANNEL", "TENANT_ITSELF", "Note", "record"]
+__all__ = ["CHANNEL", "TENANT_ITSELF", "Note", "record", "tell"]

@@ -26,7 +26,7 @@ class Change(Protocol):
     def cause(self) -> str: ...
 
 
-def entitlement_changes(changes: Mapping[int, Sequence[Change]]) -> list[Note]:
+def entitlements_changed(changes: Mapping[int, Sequence[Change]]) -> list[Note]:
     """Of customers (internal ids): one note for each cause, in the order of the changes."""
     kind = payloads.type_of(payloads.EntitlementsChanged)
     return [
@@ -34,12 +34,6 @@ def entitlement_changes(changes: Mapping[int, Sequence[Change]]) -> list[Note]:
         for customer, of_customer in changes.items()
         for cause, caused in groupby(of_customer, key=lambda change: change.cause)
     ]
-
-
-def entitlements_changed(customer: int, cause: str, changes: Sequence[Any]) -> Note:
-    """Of one customer, by one cause."""
-    kind = payloads.type_of(payloads.EntitlementsChanged)
-    return Note(kind, payloads.EntitlementChanges(cause, [_told(change) for change in changes]), customer)
 
 
 def _told(change: Change) -> payloads.FeatureChange:

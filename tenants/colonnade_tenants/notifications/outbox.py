@@ -3,14 +3,14 @@
 The body is made here and never again, so that what is delivered days later still says what was so at the change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import text
 
 from colonnade_tenants.ids import new_id
-from colonnade_tenants.partition import Statement, TenantConnection
+from colonnade_tenants.partition import Kind, Statement, TenantConnection, as_json
 
 CHANNEL = "colonnade_notifications"
 TENANT_ITSELF = 0
@@ -29,8 +29,7 @@ class Note(Struct, frozen=True):
     endpoint: int | None = None
 
 
-class _Line(Struct):
-    place: int
+class _Line(Struct, frozen=True):
     id: str
     type: str
     subject: int
@@ -43,7 +42,7 @@ _RECORD = Statement(
     text(f"""
 with given as materialized (
     select * from json_to_recordset(cast(:notes as json))
-        as g (place int, id text, type text, subject bigint, endpoint bigint, data json)
+        as g (place bigint, id text, type text, subject bigint, endpoint bigint, data json)
 ), counted as (
     insert into notification_counters as c (tenant_id, subject, number)
     select cast(:tenant as bigint), subject, count(*) from given group by subject order by subject
@@ -70,15 +69,38 @@ order by n.place
 
 
 async def record(tenant: TenantConnection, notes: Sequence[Note]) -> list[str]:
-    """Tell the tenant of *notes* once this transaction is committed; their public ids (`ntf_…`).
+    """Tell the tenant of *notes* once this transaction is committed; their public ids (`ntf_…`). One round trip.
 
     The caller has locked the customers that they are about, so that their order is the order of the changes.
     """
-    if not notes:
-        return []
-    lines = [
-        _Line(place, new_id("ntf"), note.type, note.subject, note.endpoint, note.data)
-        for place, note in enumerate(notes)
-    ]
-    await tenant.execute(_RECORD, notes=msgspec.json.encode(lines).decode())
+    lines = [_line(note) for note in notes]
+    await _write(tenant, lines)
     return [line.id for line in lines]
+
+
+async def tell(tenant: TenantConnection, notes: Sequence[Note]) -> None:
+    """As `record`, for handlers: a worker's unit gathers what its events tell, and writes it in one go."""
+    for line in map(_line, notes):
+        await tenant.put(OUTBOX, line.id, line, None)
+
+
+def _line(note: Note) -> _Line:
+    return _Line(new_id("ntf"), note.type, note.subject, note.endpoint, note.data)
+
+
+async def _write(tenant: TenantConnection, lines: Sequence[_Line]) -> None:
+    if lines:
+        placed = [{"place": place, **asdict(line)} for place, line in enumerate(lines)]
+        await tenant.execute(_RECORD, notes=as_json(placed))
+
+
+async def _load(_tenant: TenantConnection, _ids: Sequence[str]) -> dict[str, _Line]:
+    return {}  # each is new
+
+
+async def _save(tenant: TenantConnection, lines: Mapping[str, tuple[_Line | None, _Line]]) -> None:
+    await _write(tenant, [line for _, line in lines.values()])
+
+
+OUTBOX = Kind(_load, _save)
+"""What handlers tell, by public id."""
