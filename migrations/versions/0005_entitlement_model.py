@@ -301,6 +301,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_entitlement_clocks")),
     )
     op.create_index(op.f("ix_entitlement_clocks_noted_until"), "entitlement_clocks", ["noted_until"], unique=False)
+    op.create_index(
+        "ix_entitlements_valid_until",
+        "entitlements",
+        ["tenant_id", "valid_until"],
+        postgresql_where=sa.text("valid_until is not null"),
+    )
     for statement in (*_security(), *_as_owner(*FIRST_VERSIONS), CHECK_ENTITLEMENTS):
         op.execute(statement)
 
@@ -309,6 +315,7 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '5min'")
     op.execute(CHECK_ENTITLEMENTS_BEFORE)
+    op.drop_index("ix_entitlements_valid_until", "entitlements")
     for table in (*PLATFORM_TABLES, *TENANT_TABLES):
         op.drop_table(table)
     op.alter_column(

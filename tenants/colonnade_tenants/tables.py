@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -210,6 +211,7 @@ entitlements = tenant_table(
     Column("sources", ARRAY(Text), nullable=False, comment="the subscription items (si_…) that grant it"),
     ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
     CheckConstraint("valid_until > valid_from", name="interval"),
+    Index("ix_entitlements_valid_until", "tenant_id", "valid_until", postgresql_where=text("valid_until is not null")),
     key=["customer_id", "feature", "valid_from"],
 )
 

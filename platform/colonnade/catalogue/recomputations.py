@@ -114,9 +114,9 @@ async def advance(pool: asyncpg.Pool) -> bool:
                 tenant = await TenantConnection.bind(connection, job["tenant_id"])
                 scope = msgspec.json.decode(job["scope"], type=Scope)
                 done = await recompute_batch(tenant, scope, job["cause"], after=job["position"])
-        except _LOST:
-            raise
         except Exception as error:
+            if connection.is_closed():  # the database's doing; nothing of the batch was committed
+                raise
             await _failed(connection, job, error)
         else:
             position = done[-1] if done else job["position"]

@@ -12,6 +12,7 @@ import structlog
 from colonnade.catalogue.recomputations import recompute_periodically
 from colonnade.database.connections import connect, create_pool, verify
 from colonnade.database.roles import Duty
+from colonnade.entitlements.clocks import note_periodically
 from colonnade.heartbeat import beat
 from colonnade.notifications.delivering import Notifier
 from colonnade.notifications.secrets import Vault
@@ -119,7 +120,7 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
         prune_periodically(database_url, settings.event_retention_days),
         Notifier(database_url, vault, sender).run(),
     ]
-    beside.append(recompute_periodically(database_url))
+    beside += [recompute_periodically(database_url), note_periodically(database_url)]
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
     tasks = [asyncio.create_task(each) for each in beside]
