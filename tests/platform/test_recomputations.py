@@ -15,7 +15,7 @@ from colonnade.database.roles import Duty
 from colonnade.entitlements import clocks
 from colonnade_tenants import catalogue, customers
 from colonnade_tenants.catalogue import Feature, Grant, Plan, Policy, affected
-from colonnade_tenants.entitlements import overrides
+from colonnade_tenants.entitlements import overrides, rows
 from colonnade_tenants.entitlements.overrides import NewOverride
 from colonnade_tenants.handlers import HANDLERS
 from colonnade_tenants.partition import TENANT, TenantSession, tenant_connection, tenant_session
@@ -40,10 +40,10 @@ class Shop(NamedTuple):
             return await recomputations.schedule(session, done.rest)
 
     async def seats(self) -> list[int]:
-        rows = await self.admin.fetch(
+        found = await self.admin.fetch(
             "select value from entitlements where tenant_id = $1 and valid_until is null order by customer_id", self.id
         )
-        return [row["value"] for row in rows]
+        return [row["value"] for row in found]
 
     async def seen(self, public_id: str) -> recomputations.Recomputation:
         async with tenant_session(self.engine, self.id) as session:
@@ -51,12 +51,12 @@ class Shop(NamedTuple):
 
     async def history(self) -> list[tuple[str, bool]]:
         """Each change's cause, and whether its timelines differ."""
-        rows = await self.admin.fetch(
+        found = await self.admin.fetch(
             "select cause, before is distinct from after as differs from entitlement_changes"
             " where tenant_id = $1 order by recorded_at, sequence",
             self.id,
         )
-        return [(row["cause"], row["differs"]) for row in rows]
+        return [(row["cause"], row["differs"]) for row in found]
 
 
 @pytest.fixture
@@ -100,6 +100,21 @@ async def test_a_change_goes_through_all_customers_with_progress(shop: Shop) -> 
     assert await shop.seats() == [2] * 5
     assert not await recomputations.advance(shop.worker)
     assert [cause for cause, _ in await shop.history()][5:] == ["plan:basic@2"] * 5
+
+
+async def test_a_batch_of_many_customers_announces_all_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    await shop.admin.add_listener(rows.CHANNEL, lambda *message: heard.append(message[3]))
+    await shop.put(2)
+    await shop.admin.fetchval("select 1")
+    one_by_one = sorted(heard)
+    monkeypatch.setattr(rows, "MANY", 1)
+    heard.clear()
+    assert await recomputations.advance(shop.worker)
+    await shop.admin.fetchval("select 1")
+    assert heard == [f"{shop.id}:*"]
+    first = await shop.admin.fetch("select id from customers where tenant_id = $1 order by id limit 2", shop.id)
+    assert one_by_one == sorted(f"{shop.id}:{row['id']}" for row in first)
 
 
 async def test_a_small_change_leaves_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import BigInteger, DateTime, bindparam, select
 
 from colonnade_tenants import customers, locks
@@ -71,7 +70,6 @@ async def _note(tenant: TenantConnection, ended: dict[int, list[str]]) -> None:
         changes = []
         for number, feature in enumerate(ended[customer], book.sequence + 1):
             timeline = [row for row in book.present if row.feature == feature]
-            why = [msgspec.to_builtins(reason) for reason in reasons_of(pieces.get(feature, ()))]
-            changes.append(Change(number, feature, timeline, timeline, CLOCK, why))
+            changes.append(Change(number, feature, timeline, timeline, CLOCK, reasons_of(pieces.get(feature, ()))))
         books[customer] = book, Book(book.present, book.sequence + len(changes), tuple(changes))
     await BOOKS.save(tenant, books)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from colonnade_tenants import subscriptions
 from colonnade_tenants.entitlements import mirrored
-from colonnade_tenants.entitlements.model import Facts, Subscription
+from colonnade_tenants.entitlements.model import Facts, Plan, Subscription
 from colonnade_tenants.entitlements.terms import OVERRIDES, PLANS, TERMS, Terms
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.subscriptions.mirror import Subscriptions
@@ -23,13 +23,18 @@ async def load(tenant: TenantConnection, customers: Sequence[int], *, sold_as: I
     return {
         customer: Facts(
             mine[customer],
-            tuple(dict.fromkeys(plan for name in sorted(names[customer]) for plan in plans[name] or ())),
+            _once(plan for name in sorted(names[customer]) for plan in plans[name] or ()),
             terms.policies,
             decided[customer] or (),
             terms.combinations,
         )
         for customer in customers
     }
+
+
+def _once(plans: Iterable[Plan]) -> tuple[Plan, ...]:
+    """Each version once; by name, as hashing whole versions costs more than computing from them."""
+    return tuple({(plan.key, plan.version): plan for plan in plans}.values())
 
 
 def _subscriptions(found: Subscriptions) -> tuple[Subscription, ...]:

@@ -4,16 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Text, bindparam, cast, delete, func, literal_column, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, case, cast, delete, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants.entitlements.model import Entitlement
+from colonnade_tenants.entitlements.reasons import Reason
 from colonnade_tenants.notifications import notes, record
 from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection, as_json, json_rows
 from colonnade_tenants.tables import entitlement_changes, entitlements
 
 CHANNEL = "colonnade_entitlements"
 """Notified with `TENANT:CUSTOMER` (internal ids) of each customer that changed, `TENANT:*` where any may have."""
+
+MANY = 50
+"""Customers that one statement announces by themselves; of more it says `TENANT:*`."""
 
 ENTITLEMENT = ("customer_id", "feature", "kind", "value", "valid_from", "valid_until", "sources")
 CHANGE = ("customer_id", "sequence", "feature", "before", "after", "cause", "reasons")
@@ -31,7 +35,7 @@ class Change(msgspec.Struct, frozen=True):
     before: list[Entitlement]
     after: list[Entitlement]
     cause: str
-    reasons: list[dict[str, Any]]
+    reasons: list[Reason]
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -83,8 +87,10 @@ _NOTED = (
     .returning(entitlement_changes.c.customer_id)
     .cte("noted")
 )
-_CHANGED = select(_NOTED.c.customer_id).distinct().subquery("changed")
-_ANNOUNCED = select(func.pg_notify(CHANNEL, cast(TENANT, Text) + ":" + cast(_CHANGED.c.customer_id, Text)))
+_number = select(func.count(_NOTED.c.customer_id.distinct())).scalar_subquery()
+_WHOSE = case((_number > bindparam("many", type_=BigInteger), "*"), else_=cast(_NOTED.c.customer_id, Text))
+_CHANGED = select(_WHOSE.label("whose")).distinct().subquery("changed")
+_ANNOUNCED = select(func.pg_notify(CHANNEL, cast(TENANT, Text) + ":" + _CHANGED.c.whose))
 _WRITE = Statement(_ANNOUNCED.select_from(_CHANGED).add_cte(_DELETE.cte("deleted"), _PUT.cte("put")))
 
 
@@ -121,7 +127,8 @@ async def _save_books(tenant: TenantConnection, books: Mapping[int, tuple[Book |
     }
     changes = [_line(customer, change) for customer, of_customer in changed.items() for change in of_customer]
     if changes:
-        await tenant.fetch(_WRITE, gone=as_json(gone), wanted=as_json(wanted), changes=as_json(changes))
+        rows = {"gone": as_json(gone), "wanted": as_json(wanted), "changes": as_json(changes)}
+        await tenant.fetch(_WRITE, many=MANY, **rows)
         await record(tenant, notes.entitlements_changed(changed))
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from colonnade_tenants import customers, locks
 from colonnade_tenants.entitlements.compute import Piece, pieces_of, timelines
 from colonnade_tenants.entitlements.facts import load
@@ -57,6 +55,9 @@ def _changes(
         before = [row for row in book.present if row.feature == feature]
         after = [row for row in wanted if row.feature == feature]
         if before != after:
-            why = [msgspec.to_builtins(reason) for reason in reasons_of(pieces.get(feature, ()))]
-            changes.append(Change(book.sequence + len(changes) + 1, feature, before, after, cause, why))
+            changes.append(
+                Change(
+                    book.sequence + len(changes) + 1, feature, before, after, cause, reasons_of(pieces.get(feature, ()))
+                )
+            )
     return changes

@@ -4,7 +4,6 @@ has them ("Payload structure", its specification)."""
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from colonnade_tenants.readiness import ReadinessState, Requirement
@@ -138,7 +137,7 @@ BODIES: tuple[Any, ...] = (EntitlementsChanged, SubscriptionChanged, TenantReadi
 
 def type_of(body: Any) -> str:
     """The value of `type` in such a body."""
-    found: str = msgspec.inspect.type_info(body).tag  # type: ignore[attr-defined]
+    found: str = body.__struct_config__.tag
     return found
 
 
