@@ -12,6 +12,7 @@ from tests.conftest import ScratchDatabase
 from tests.platform.consumer import consuming
 from tests.platform.deliveries import environment, event
 from tests.platform.notifying import Notified, notified
+from tests.platform.test_webhooks_server import serving
 from tests.platform.test_worker_process import worker_process
 from tests.tenants import payloads
 
@@ -104,3 +105,19 @@ async def test_what_stripe_says_reaches_the_tenants_server(
     (change,) = granted["data"]["changes"]
     assert (change["feature"], change["before"], change["after"][0]["value"]) == ("export", [], 1)
     assert [begun["number"], granted["number"]] == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["granian", "uvicorn"])
+async def test_an_open_stream_does_not_keep_a_server_from_stopping(
+    fern: Notified, database: ScratchDatabase, tmp_path: Path, kind: str
+) -> None:
+    with serving(database, tmp_path, kind) as (process, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        request = f"GET /v1/tenants/{fern.name}/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fern.key}\r\n\r\n"
+        writer.write(request.encode())
+        await reader.readuntil(b"heartbeat")
+        process.send_signal(signal.SIGTERM)
+        ended = await asyncio.to_thread(process.wait, 30)
+        writer.close()
+    assert ended in (0, -signal.SIGTERM)  # uvicorn raises the signal again when it is done

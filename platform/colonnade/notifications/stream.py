@@ -5,7 +5,7 @@ The event's id is the notification's place: a client that comes back says how fa
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
@@ -31,6 +31,8 @@ HEARTBEAT = 10.0
 """Seconds after which a comment is sent, and the key looked at again."""
 SEND_TIMEOUT = 20.0
 """Seconds that a reader may leave its connection full; then it is cut off, and may resume."""
+PART = 65536
+"""Bytes after which a part of what there is is sent."""
 
 _KEY = "select exists (select from api_keys where public_id = $1 and revoked_at is null)"
 _HEARTBEAT = b": heartbeat\n\n"
@@ -137,10 +139,10 @@ async def _chunks(services: Services, feed: Feed, tenant_id: int, key: str, afte
             if items is None:
                 async with services.database.tenant_connection(tenant_id) as tenant:
                     items = await stream.after(tenant, position)
-            if items:
-                yield b"".join(map(_event, items[: stream.PAGE]))
-                position = items[: stream.PAGE][-1].position
-            else:
+            for item, chunk in _in_parts(items):
+                yield chunk
+                position = item.position
+            if not items:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), max(0.0, beat - time.monotonic()))
 
@@ -149,6 +151,16 @@ async def _valid(services: Services, key: str) -> bool:
     async with services.database.platform_pool.acquire() as connection:
         valid: bool = await connection.fetchval(_KEY, key)
     return valid
+
+
+def _in_parts(items: list[Item]) -> Iterator[tuple[Item, bytes]]:
+    """Events joined to parts of a bounded size, each with its last item: few writes, and little that waits."""
+    part = b""
+    for item in items:
+        part += _event(item)
+        if len(part) >= PART or item is items[-1]:
+            yield item, part
+            part = b""
 
 
 def _event(item: Item) -> bytes:
