@@ -54,6 +54,9 @@ NOTIFICATION_SECONDS = Histogram(
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that this is done for; log lines get it."""
 
+CHECKS = Counter("colonnade_checks", "Customers whose entitlements were checked, by what answered", ["source"])
+CHECK_MEMORY = Gauge("colonnade_check_memory_bytes", "Answers to checks that are kept, about")
+
 _SECRETS = re.compile(
     r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"
 )

@@ -67,7 +67,7 @@ async def test_intervals_are_half_open_to_the_microsecond(mine: Tenant, start: s
         await connection.execute(
             f"update entitlements set valid_from = {start}, valid_until = {end} where tenant_id = $1", mine.id
         )
-        (row,) = await connection.fetch("select * from check_entitlements($1, 'ref')", mine.id)
+        (row,) = await connection.fetch("select * from check_entitlements($1, array['ref'])", mine.id)
     assert row["granted"] is BOUNDARIES[start, end]
 
 

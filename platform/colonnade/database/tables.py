@@ -107,8 +107,16 @@ api_keys = Table(
     _tenant(comment="null: a key of the platform team"),
     Column("name", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the whole key"),
+    Column(
+        "scopes",
+        ARRAY(Text),
+        nullable=False,
+        server_default="{admin}",
+        comment="what it may do: admin, everything; check, ask for entitlements",
+    ),
     now_column("created_at"),
     Column("revoked_at", Timestamp),
+    CheckConstraint("scopes <@ '{admin,check}' and cardinality(scopes) > 0", name="scopes"),
     Index(None, "tenant_id"),
 )
 
