@@ -12,6 +12,7 @@ import colonnade.accounts.routes
 import colonnade.catalogue.routes
 import colonnade.checks.routes
 import colonnade.customers.routes
+import colonnade.entitlement_tokens.routes
 import colonnade.entitlements.routes
 import colonnade.health
 import colonnade.notifications.log_routes
@@ -46,6 +47,7 @@ GUARDED = (
     *colonnade.customers.routes.ROUTES,
     *colonnade.entitlements.routes.ROUTES,
     *colonnade.checks.routes.ROUTES,
+    *colonnade.entitlement_tokens.routes.ROUTES,
     *colonnade.webhooks.routes.ROUTES,
     *colonnade.notifications.routes.ROUTES,
     *colonnade.notifications.log_routes.ROUTES,
@@ -53,6 +55,7 @@ GUARDED = (
 )
 PUBLIC = (
     *colonnade.accounts.routes.PUBLIC_ROUTES,
+    *colonnade.entitlement_tokens.routes.PUBLIC_ROUTES,
     *colonnade.portals.browser.PUBLIC_ROUTES,
     *colonnade.health.ROUTES,
     *colonnade.webhooks.receive.ROUTES,

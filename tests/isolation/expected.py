@@ -78,6 +78,11 @@ PLATFORM_TABLES = {
         Duty.APP: Access(INSERT),
         Duty.WORKER: EVERYTHING,
     },
+    "signing_keys": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
+    "imports": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
+    },
 }
 
 # Tables that hold nothing of any tenant.

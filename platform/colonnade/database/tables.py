@@ -298,3 +298,38 @@ notification_wakes = Table(
     Index(None, "tenant_id"),
     comment="one row for each transaction that left notifications to publish",
 )
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="sgk_…: the `kid` of tokens"),
+    _tenant(nullable=False),
+    Column("private_key", Text, nullable=False, comment="PKCS #8 in PEM, encrypted"),
+    Column("public_key", JSONB, nullable=False, comment="as a JSON Web Key"),
+    Column("signs_from", Timestamp, nullable=False, comment="until a later key's"),
+    Column("published_until", Timestamp, comment="null: no later key is there"),
+    now_column("created_at"),
+    Index(None, "tenant_id"),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="imp_…"),
+    _tenant(nullable=False),
+    Column("reference_key", Text, comment="the customers' metadata key that has their references; null: none has"),
+    Column("state", Text, nullable=False, server_default="running"),
+    Column("step", Text, nullable=False, comment="what is listed: customers, subscriptions"),
+    Column("position", Text, comment="the last object of the pages that are done; null: none is"),
+    Column("counts", JSONB, nullable=False, server_default="{}"),
+    Column("findings", JSONB, nullable=False, server_default="[]", comment="the first: {object, reason}"),
+    Column("problem", Text, comment="why it stopped; while running it is tried again"),
+    now_column("created_at"),
+    Column("finished_at", Timestamp),
+    CheckConstraint("state in ('running', 'done', 'failed')", name="state"),
+    CheckConstraint("step in ('customers', 'subscriptions')", name="step"),
+    Index("uq_imports_running", "tenant_id", unique=True, postgresql_where=text("state = 'running'")),
+    Index(None, "tenant_id", "public_id"),
+)

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 import asyncpg
 import structlog
 
+from colonnade.cipher import SecretUnreadable
 from colonnade.database.connections import connect, create_pool
 from colonnade.database.roles import Duty
 from colonnade.notifications import turns
 from colonnade.notifications.publishing import publish_waiting
-from colonnade.notifications.secrets import SecretUnreadable, Vault, active
+from colonnade.notifications.secrets import Vault, active
 from colonnade.notifications.sender import TIMEOUT, Sender
 from colonnade.notifications.turns import Due, Job
 from colonnade.observability import NOTIFICATION_SECONDS, NOTIFIED

@@ -8,18 +8,13 @@ import secrets
 from datetime import datetime, timedelta
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from colonnade.cipher import Cipher
 
 BYTES = 32
 """Of a secret; Standard Webhooks asks for 24 to 64."""
 KEPT = 5
 """Secrets of one endpoint that sign at the same time, at most."""
-
-
-class SecretUnreadable(Exception):
-    """The secret was encrypted under another COLONNADE_SECRET_KEY; roll it."""
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -33,19 +28,15 @@ class Vault:
     """Encrypts and decrypts secrets."""
 
     def __init__(self, secret_key: str) -> None:
-        key = HKDF(SHA256(), length=32, salt=None, info=b"colonnade notification secrets").derive(secret_key.encode())
-        self._fernet = Fernet(base64.urlsafe_b64encode(key))
+        self._cipher = Cipher(secret_key, "notification secrets")
 
     def seal(self, secret: str) -> Sealed:
         """*secret*, to be stored."""
-        return Sealed(self._fernet.encrypt(secret.encode()).decode())
+        return Sealed(self._cipher.encrypt(secret))
 
     def open(self, sealed: Sealed) -> str:
         """The secret itself. Raises `SecretUnreadable`."""
-        try:
-            return self._fernet.decrypt(sealed.ciphertext.encode()).decode()
-        except InvalidToken:
-            raise SecretUnreadable("COLONNADE_SECRET_KEY is not the one that this secret was stored under.") from None
+        return self._cipher.decrypt(sealed.ciphertext)
 
 
 def new_secret() -> str:
