@@ -15,6 +15,7 @@ import colonnade.customers.routes
 import colonnade.entitlement_tokens.routes
 import colonnade.entitlements.routes
 import colonnade.health
+import colonnade.imports.routes
 import colonnade.notifications.log_routes
 import colonnade.notifications.routes
 import colonnade.notifications.stream
@@ -49,6 +50,7 @@ GUARDED = (
     *colonnade.checks.routes.ROUTES,
     *colonnade.entitlement_tokens.routes.ROUTES,
     *colonnade.webhooks.routes.ROUTES,
+    *colonnade.imports.routes.ROUTES,
     *colonnade.notifications.routes.ROUTES,
     *colonnade.notifications.log_routes.ROUTES,
     *colonnade.notifications.stream.ROUTES,

@@ -21,3 +21,8 @@ class Event(msgspec.Struct, frozen=True):
     object: msgspec.Raw
     previous_attributes: dict[str, Any] | None = None
     idempotency_key: str | None = None
+
+    @property
+    def cause(self) -> str:
+        """What changes are put down to: the event, or `import` where none came and the object was read."""
+        return "import" if self.id.startswith("imp_") else self.id

@@ -14,6 +14,7 @@ from colonnade.database.connections import connect, create_pool, verify
 from colonnade.database.roles import Duty
 from colonnade.entitlements.clocks import note_periodically
 from colonnade.heartbeat import beat
+from colonnade.imports.running import import_periodically
 from colonnade.notifications.delivering import Notifier
 from colonnade.notifications.secrets import Vault
 from colonnade.notifications.sender import Sender
@@ -121,6 +122,7 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
         Notifier(database_url, vault, sender).run(),
     ]
     beside += [recompute_periodically(database_url), note_periodically(database_url)]
+    beside.append(import_periodically(settings, database_url, gateway))
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
     tasks = [asyncio.create_task(each) for each in beside]

@@ -24,7 +24,7 @@ async def subscription_changed(event: Event, tenant: TenantConnection, stripe: T
         now = (await tenant.get(subscriptions.OF_CUSTOMER, customer) or {}).get(snapshot.id)
         if now is not None:
             await tell(tenant, [notes.subscription_changed(customer, snapshot.id, event.id, now.held.facts)])
-        await recompute(tenant, customer, cause=event.id)
+        await recompute(tenant, customer, cause=event.cause)
 
 
 class _Metadata(Struct):
