@@ -22,6 +22,7 @@ import colonnade.notifications.stream
 import colonnade.portals.browser
 import colonnade.portals.routes
 import colonnade.portals.session_routes
+import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
@@ -49,6 +50,7 @@ GUARDED = (
     *colonnade.entitlements.routes.ROUTES,
     *colonnade.checks.routes.ROUTES,
     *colonnade.entitlement_tokens.routes.ROUTES,
+    *colonnade.stripe_entitlements.routes.ROUTES,
     *colonnade.webhooks.routes.ROUTES,
     *colonnade.imports.routes.ROUTES,
     *colonnade.notifications.routes.ROUTES,

@@ -12,6 +12,7 @@ from colonnade.commands.common import note, serving
 
 if TYPE_CHECKING:
     from colonnade.imports.store import Import
+    from colonnade.stripe_entitlements.comparing import Comparison
 
 
 @click.group()
@@ -33,6 +34,52 @@ def import_(tenant: str, dry_run: bool, reference_key: str | None) -> None:
     with serving("stripe_api_key") as (settings, database_url), _watching() as show:
         work = asyncio.run(import_now(settings, database_url, tenant, reference_key, dry=dry_run, progress=show))
     _report(work, dry_run)
+
+
+@tenants.command("compare")
+@click.argument("tenant")
+@click.option("--prefix", default="", help="What the tenant's lookup keys begin with; our keys leave it out.")
+@click.option("--read", is_flag=True, help="Ask Stripe for each customer, instead of the last summary heard.")
+def compare(tenant: str, prefix: str, read: bool) -> None:
+    """Tell where Stripe's active entitlements of TENANT's customers (`ten_…`) and ours differ; exit 1 if any do."""
+    from colonnade.stripe_entitlements.by_hand import compare_all
+
+    differ = 0
+
+    def show(found: "Comparison") -> None:
+        nonlocal differ
+        differ += 1
+        click.echo(found.reference or found.stripe_customer or found.customer)
+        for each in found.differences:
+            click.echo(f"  {each.lookup_key}: {'only Stripe' if each.stripe else 'only here'}: {each.detail}")
+
+    with serving("stripe_api_key") as (settings, database_url):
+        looked = asyncio.run(compare_all(settings, database_url, tenant, prefix, read=read, show=show))
+    note(f"{differ} of {looked} customers differ.")
+    sys.exit(1 if differ else 0)
+
+
+@tenants.command("take-over-features")
+@click.argument("tenant")
+@click.option("--prefix", default="", help="What the tenant's lookup keys begin with; our keys leave it out.")
+@click.option(
+    "--product", "products", multiple=True, help="A product (`prod_…`) of the platform's account to read too."
+)
+@click.option("--apply", is_flag=True, help="Do it; by default it is only said.")
+def take_over_features(tenant: str, prefix: str, products: tuple[str, ...], apply: bool) -> None:
+    """Make flags and plans of the features that TENANT's products (`ten_…`) have at Stripe."""
+    from colonnade.stripe_entitlements.by_hand import take_over_now
+    from colonnade.stripe_entitlements.service import TakeOver
+
+    wanted = TakeOver(not apply, prefix, list(products))
+    with serving("stripe_api_key") as (settings, database_url):
+        report = asyncio.run(take_over_now(settings, database_url, tenant, wanted))
+    for what, steps in (("feature", report.features), ("plan", report.plans)):
+        for step in steps:
+            grants = f": {', '.join(step.grants)}" if step.grants else ""
+            click.echo(f"{step.action:6} {what} {step.key or '-'} ({step.of}){grants} {step.detail or ''}".rstrip())
+    if not apply:
+        note("Nothing was changed: add --apply.")
 
 
 @contextmanager
