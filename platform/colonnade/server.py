@@ -11,6 +11,8 @@ from colonnade.observability import configure_logging
 from colonnade.settings import Settings, ensure_secret_key
 
 _DATABASE_URL = "COLONNADE_SERVICE_DATABASE_URL"
+STOPPING = 10
+"""Seconds that requests under way have when the process is told to stop. Streams would never end by themselves."""
 _OUR_LOGGING = {"handlers": {}, "formatters": {}, "loggers": {"_granian": {"propagate": True}}}
 """What granian says goes where `configure_logging` sends every line."""
 
@@ -38,6 +40,7 @@ def run(settings: Settings, database_url: str) -> None:
             workers=settings.web_workers,
             log_config=None,
             access_log=False,
+            timeout_graceful_shutdown=STOPPING,
         )
         return
     Granian(
@@ -49,4 +52,5 @@ def run(settings: Settings, database_url: str) -> None:
         interface=Interfaces.ASGI,
         log_dictconfig=_OUR_LOGGING,
         log_access=False,
+        workers_kill_timeout=STOPPING,
     ).serve()
