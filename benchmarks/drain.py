@@ -25,6 +25,7 @@ from benchmarks.backlog import Backlog, Scratch, scratch_database
 
 from colonnade.database.connections import create_pool
 from colonnade.database.roles import Duty
+from colonnade.garbage import collect_rarely
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.worker import Worker
@@ -70,6 +71,7 @@ class Witness:
 
 async def drain(scratch: Scratch, tasks: int) -> tuple[float, Witness]:
     """Seconds until the worker has settled everything, and what was seen on the way."""
+    collect_rarely()  # as the worker process does
     witness = Witness()
     handlers = {name: witness.watch(handler) for name, handler in HANDLERS.items()}
     gateway = StripeGateway(Settings(stripe_api_key="sk_test_1", stripe_api_base="http://127.0.0.1:9"))

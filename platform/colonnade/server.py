@@ -7,6 +7,7 @@ from granian.constants import Interfaces
 from litestar import Litestar
 
 from colonnade.app import create_app
+from colonnade.garbage import collect_rarely
 from colonnade.observability import configure_logging
 from colonnade.settings import Settings, ensure_secret_key
 
@@ -23,7 +24,9 @@ def application() -> Litestar:
     database_url = environ.pop(_DATABASE_URL)
     settings = Settings.load(environ)
     configure_logging(settings.log_level.upper(), settings.log_format)
-    return create_app(settings, database_url=database_url, secret_key=ensure_secret_key(settings))
+    app = create_app(settings, database_url=database_url, secret_key=ensure_secret_key(settings))
+    collect_rarely()
+    return app
 
 
 def run(settings: Settings, database_url: str) -> None:

@@ -13,6 +13,7 @@ from colonnade.catalogue.recomputations import recompute_periodically
 from colonnade.database.connections import connect, create_pool, verify
 from colonnade.database.roles import Duty
 from colonnade.entitlements.clocks import note_periodically
+from colonnade.garbage import collect_rarely
 from colonnade.heartbeat import beat
 from colonnade.imports.running import import_periodically
 from colonnade.notifications.delivering import Notifier
@@ -112,6 +113,7 @@ class Worker:
 
 async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises `UnsafeLogin`, `ExtensionBroken`, and what connecting raises."""
+    collect_rarely()
     gateway = StripeGateway(settings, "worker")
     worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency, extensions=installed())
     for number in (signal.SIGTERM, signal.SIGINT):
