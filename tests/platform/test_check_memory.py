@@ -134,6 +134,17 @@ class MemoryOfChecks(RuleBasedStateMachine):
             self.listening = True
             self.memory.clear()
 
+    @rule()
+    def be_up_to_date(self) -> None:
+        """As most of the time: a question is answered at once."""
+        self.listen()
+        self.ask()
+        self.hear_all()
+
+    @rule(tenant=TENANTS, name=REFERENCES, lasts=st.sampled_from([0.1, 5.0]))
+    def read_at_once(self, tenant: int, name: str, lasts: float) -> None:
+        self.end_a_read(self.begin_a_read(tenant, name, lasts), fails=False)
+
     @rule(tenant=TENANTS, name=REFERENCES, lasts=st.sampled_from([0.1, 5.0]), target=underway)
     def begin_a_read(self, tenant: int, name: str, lasts: float) -> Underway:
         context = self.memory.reading(tenant)
@@ -204,6 +215,27 @@ def test_the_limit_is_in_bytes_of_this_process() -> None:
         tracemalloc.stop()
     assert len(memory) < 400
     assert 0.6 * limit < used < 1.1 * limit, f"{used / 2**20:.2f} MiB"
+
+
+def test_a_read_that_a_change_overtook_is_not_kept() -> None:
+    for said, kept in (("1:5", {"bob"}), ("1:*", set()), ("2:*", {"ada", "bob"}), ("2:5", {"ada", "bob"})):
+        memory: Memory[Version] = Memory(10_000)
+        with memory.reading(1) as reading:
+            memory.hear(said)
+            reading.keep("ada", Version(5, 1, 0), 10)
+            reading.keep("bob", Version(6, 1, 0), 10)
+        assert {name for name in ("ada", "bob") if memory.get(1, name, 0)} == kept, said
+
+
+def test_what_is_kept_goes_when_its_customer_or_tenant_changes_or_its_time_is_over() -> None:
+    for said, kept in (("1:5", {"bob"}), ("1:*", set()), ("2:*", {"ada", "bob"})):
+        memory: Memory[Version] = Memory(10_000)
+        memory.put(1, "ada", Version(5, 1, 0), 10)
+        memory.put(1, "bob", Version(6, 1, 0), 10)
+        memory.hear(said)
+        assert {name for name in ("ada", "bob") if memory.get(1, name, 9.9)} == kept, said
+        assert [memory.get(1, name, 10) for name in ("ada", "bob")] == [None, None]
+        assert (len(memory), memory.size) == (0, 0)
 
 
 def test_what_is_not_understood_makes_it_forget_everything() -> None:
