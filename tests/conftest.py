@@ -32,7 +32,11 @@ from colonnade.database.roles import SERVICE_LOGIN
 from colonnade.database.server_files import locked
 
 ROOT = Path(__file__).parents[1]
-FOLDER = Path(tempfile.gettempdir(), f"colonnade-tests-{os.geteuid()}{str(ROOT).replace(os.sep, '-')}")
+MEMORY = Path("/dev/shm")  # noqa: S108  # where Linux has it, databases in memory are made three times as fast
+ROOM = 4 << 30  # bytes; a container's may be far smaller
+IN_MEMORY = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
+PARENT = MEMORY if IN_MEMORY else Path(tempfile.gettempdir())
+FOLDER = PARENT / f"colonnade-tests-{os.geteuid()}{str(ROOT).replace(os.sep, '-')}"
 SERVICE_PASSWORD = "only-for-tests"
 # Nothing here has to survive a crash, and autovacuum would keep the template from being copied.
 QUICK = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off")
@@ -71,7 +75,7 @@ def run_sql(url: str, *statements: str) -> None:
 def new_database(server: str, template: str) -> Iterator[ScratchDatabase]:
     """A copy of *template*, dropped at the end of the block."""
     name = f"colonnade_test_{secrets.token_hex(6)}"
-    run_sql(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    run_sql(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield database_named(server, name)
     finally:

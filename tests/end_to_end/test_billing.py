@@ -1,5 +1,6 @@
 """Everything that the local Stripe tells of a customer's billing arrives in the tenant's mirrors."""
 
+import json
 from typing import Any
 
 import pytest
@@ -26,11 +27,15 @@ def test_invoices_payment_methods_and_details_are_mirrored(demo: Demo) -> None:
     assert demo.api("GET", "/customers/billed", tenant=FERN).json["name"] == "E"
 
 
-def test_none_of_stripes_events_is_dead_or_in_quarantine(demo: Demo) -> None:
+def test_none_of_a_customers_events_is_dead_or_in_quarantine(demo: Demo) -> None:
     demo.new_customer(FERN, "whole")
+    customer = demo.api("GET", "/customers/whole", tenant=FERN).json["stripe_customer"]
     assert demo.api("POST", "/customers/whole/portal-sessions", {}, tenant=FERN).status == 201
     until(lambda: demo.api("GET", "/v1/events?state=pending").json["data"] == [])
-    genuine = {event["id"] for event in demo.stripe("GET", "/v1/events?limit=100")["data"]}
+    # Other tests of the same demo put theirs into quarantine on purpose.
+    events = demo.stripe("GET", "/v1/events?limit=100")["data"]
+    own = {event["id"] for event in events if customer in json.dumps(event)}
+    assert own
     for state in ("dead", "quarantined"):
         found = demo.api("GET", f"/v1/events?state={state}&limit=100").json["data"]
-        assert [(each["type"], each["reason"]) for each in found if each["id"] in genuine] == []
+        assert [(each["type"], each["reason"]) for each in found if each["id"] in own] == []
