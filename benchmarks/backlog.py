@@ -29,8 +29,8 @@ select 'ten_' || n, 'Shop', 'destination', 'acct_' || n, '' from generate_series
 _CATALOGUE = (
     "insert into features (tenant_id, key, kind, name) select id, 'seats', 'quantity', 'Seats' from tenants",
     "insert into plans (tenant_id, key, name, price) select id, 'basic', 'Basic', 'price_basic' from tenants",
-    "insert into plan_grants (tenant_id, plan, feature, value, per_unit) select id, 'basic', 'seats', 1, true "
-    "from tenants",
+    "insert into plan_versions (tenant_id, plan, version, price, grants) select id, 'basic', 1, 'price_basic',"
+    """ '[{"feature": "seats", "kind": "quantity", "value": 1, "per_unit": true}]' from tenants""",
 )
 _EMPTY = (
     "truncate inbox, stripe_objects, customers, subscriptions, subscription_items, entitlements, "

@@ -7,19 +7,31 @@ from typing import Any
 from litestar import Litestar, Request, Router
 from litestar.di import Provide
 
+import colonnade.access.routes
 import colonnade.accounts.routes
 import colonnade.catalogue.routes
+import colonnade.checks.routes
 import colonnade.customers.routes
+import colonnade.entitlement_tokens.routes
+import colonnade.entitlements.routes
 import colonnade.health
+import colonnade.imports.routes
+import colonnade.notifications.log_routes
+import colonnade.notifications.routes
+import colonnade.notifications.stream
 import colonnade.portals.browser
 import colonnade.portals.routes
 import colonnade.portals.session_routes
+import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
 from colonnade.access.guard import Tenant, guard
+from colonnade.checks.checks import Checks
+from colonnade.checks.front import Front
 from colonnade.database.connections import Database
 from colonnade.middleware import RequestObserver
+from colonnade.notifications.feed import Feed
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
@@ -29,15 +41,25 @@ from colonnade.webhooks.refusals import Refusals
 from colonnade.webhooks.writer import InboxWriter
 
 GUARDED = (
+    *colonnade.access.routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
     *colonnade.portals.routes.ROUTES,
     *colonnade.portals.session_routes.ROUTES,
     *colonnade.catalogue.routes.ROUTES,
     *colonnade.customers.routes.ROUTES,
+    *colonnade.entitlements.routes.ROUTES,
+    *colonnade.checks.routes.ROUTES,
+    *colonnade.entitlement_tokens.routes.ROUTES,
+    *colonnade.stripe_entitlements.routes.ROUTES,
     *colonnade.webhooks.routes.ROUTES,
+    *colonnade.imports.routes.ROUTES,
+    *colonnade.notifications.routes.ROUTES,
+    *colonnade.notifications.log_routes.ROUTES,
+    *colonnade.notifications.stream.ROUTES,
 )
 PUBLIC = (
     *colonnade.accounts.routes.PUBLIC_ROUTES,
+    *colonnade.entitlement_tokens.routes.PUBLIC_ROUTES,
     *colonnade.portals.browser.PUBLIC_ROUTES,
     *colonnade.health.ROUTES,
     *colonnade.webhooks.receive.ROUTES,
@@ -58,6 +80,8 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
     Starting it raises `UnsafeLogin` where that login could bypass row-level security.
     """
 
+    checks = Checks(database_url, settings.check_memory_mb * 1024 * 1024)
+
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         gateway = StripeGateway(settings, "web")
@@ -66,8 +90,11 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
                 Database(database_url) as database,
                 InboxWriter(database.ingest_pool) as writer,
                 Refusals(keyring(settings), database.platform_pool) as refusals,
+                Feed(database) as feed,
+                checks,
             ):
                 app.state.receiver = Receiver(settings, writer, refusals)
+                app.state.feed = feed
                 app.state.services = Services(settings, secret_key, database, gateway)
                 yield
         finally:
@@ -89,5 +116,6 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )
-    app.asgi_handler = RequestObserver(app.asgi_handler)
+    app.state.checks, app.state.known_keys = checks, checks.keys
+    app.asgi_handler = RequestObserver(Front(app.asgi_handler, checks))
     return app

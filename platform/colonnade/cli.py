@@ -13,6 +13,7 @@ from colonnade import __version__
 from colonnade.commands.common import load, note, sentences, serving
 from colonnade.commands.events import events
 from colonnade.commands.sweep import sweep
+from colonnade.commands.tenants import tenants
 from colonnade.commands.webhooks import webhooks
 from colonnade.database.locate import open_database
 from colonnade.database.migrate import drift, upgrade
@@ -107,4 +108,5 @@ def sandbox(arguments: tuple[str, ...]) -> None:
 
 main.add_command(sweep)
 main.add_command(events)
+main.add_command(tenants)
 main.add_command(webhooks)

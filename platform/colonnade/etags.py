@@ -34,3 +34,9 @@ def require_match(if_match: str | None, shown: object | None) -> None:
 def tagged(shown: T) -> Response[T]:
     """*shown* with its `ETag`."""
     return Response(shown, headers={"ETag": etag(shown)})
+
+
+def is_known(none_match: str, tag: str) -> bool:
+    """Whether the header `If-None-Match` says that the caller has what *tag* stands for, by weak comparison."""
+    wanted = {each.strip().removeprefix("W/") for each in none_match.split(",")}
+    return "*" in wanted or tag.removeprefix("W/") in wanted

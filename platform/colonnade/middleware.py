@@ -1,6 +1,7 @@
 """What surrounds every request: its id, one log line, and the counters."""
 
 import functools
+import re
 import time
 
 import structlog
@@ -13,9 +14,10 @@ from colonnade_tenants.ids import passing_id
 
 log = structlog.get_logger()
 
-DELIVERIES = "/webhooks/stripe/"
-"""Routes whose requests are not logged when they succeed: each is a row of the inbox, and the line would cost as much
-as all the rest of it (measured)."""
+UNLOGGED = re.compile(r"/webhooks/stripe/.*|.*/entitlements(/\{feature[^/]*\})?|.*/entitlement-checks")
+"""Routes whose requests are not logged when they succeed: deliveries, each of which is a row of the inbox, and checks.
+The line would cost as much as all the rest of it (measured)."""
+_QUIET = frozenset({200, 304})
 _METHODS = frozenset(method.value for method in HttpMethod)
 
 
@@ -51,17 +53,21 @@ class RequestObserver:
             seconds = time.perf_counter() - started
             route = str(scope.get("path_template") or "unknown")
             method = str(scope.get("method", ""))
-            requests, times = _metrics(method if method in _METHODS else "other", route, status)
+            requests, times, logged = _metrics(method if method in _METHODS else "other", route, status)
             requests.inc()
             times.observe(seconds)
-            if status != 200 or not route.startswith(DELIVERIES):
+            if logged:
                 log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
 @functools.cache
-def _metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """What counts such requests. Looking it up takes longer than counting, and callers may invent no label."""
-    return REQUESTS.labels(method, route, status), REQUEST_SECONDS.labels(route)
+def _metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram, bool]:
+    """What counts such requests, and whether they are logged.
+
+    Looking it up takes longer than counting, and callers may invent no label.
+    """
+    logged = status not in _QUIET or not UNLOGGED.fullmatch(route)
+    return REQUESTS.labels(method, route, status), REQUEST_SECONDS.labels(route), logged
 
 
 def _headers(request_id: str) -> list[tuple[bytes, bytes]]:

@@ -46,9 +46,16 @@ STRIPE_WAIT_SECONDS = Histogram(
 STRIPE_CIRCUIT = Enum(
     "colonnade_stripe_circuit", "Whether Stripe is asked at present", states=["closed", "half-open", "open"]
 )
+NOTIFIED = Counter("colonnade_notifications", "Tries to deliver a notification, by outcome", ["outcome"])
+NOTIFICATION_SECONDS = Histogram(
+    "colonnade_notification_seconds", "Time of one such try", buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
+)
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that this is done for; log lines get it."""
+
+CHECKS = Counter("colonnade_checks", "Customers whose entitlements were checked, by what answered", ["source"])
+CHECK_MEMORY = Gauge("colonnade_check_memory_bytes", "Answers to checks that are kept, about")
 
 _SECRETS = re.compile(
     r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"

@@ -10,6 +10,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 
 from colonnade import __version__
+from colonnade.notifications import webhooks
 
 _ASSETS = "/docs-assets"
 
@@ -43,4 +44,5 @@ def config() -> OpenAPIConfig:
         operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"key": []}],
+        webhooks=webhooks.documented(),
     )

@@ -12,6 +12,8 @@ from colonnade.observability import configure_logging
 from colonnade.settings import Settings, ensure_secret_key
 
 _DATABASE_URL = "COLONNADE_SERVICE_DATABASE_URL"
+STOPPING = 10
+"""Seconds that requests under way have when the process is told to stop. Streams would never end by themselves."""
 _OUR_LOGGING = {"handlers": {}, "formatters": {}, "loggers": {"_granian": {"propagate": True}}}
 """What granian says goes where `configure_logging` sends every line."""
 
@@ -41,6 +43,7 @@ def run(settings: Settings, database_url: str) -> None:
             workers=settings.web_workers,
             log_config=None,
             access_log=False,
+            timeout_graceful_shutdown=STOPPING,
         )
         return
     Granian(
@@ -52,4 +55,5 @@ def run(settings: Settings, database_url: str) -> None:
         interface=Interfaces.ASGI,
         log_dictconfig=_OUR_LOGGING,
         log_access=False,
+        workers_kill_timeout=STOPPING,
     ).serve()

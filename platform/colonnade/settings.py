@@ -59,6 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Readiness turns red while the platform's own events are complete only up to a time longer ago; none: never."""
     worker_metrics_port: int | None = None
     """Where the worker shows its own metrics; none: nowhere."""
+    notification_loopback: bool = False
+    """Tenants' notification endpoints may be on this machine, and http there: for development."""
+    check_memory_mb: int = 64
+    """Answers to checks that each web process keeps, in MiB, about."""
     base_url: str = "http://127.0.0.1:8000"
     """Where browsers and Stripe reach this service: scheme and host, no slash at the end."""
     secret_key: str | None = None
@@ -148,6 +152,9 @@ def _contradictions(settings: Settings, given: Collection[str]) -> Iterator[str]
         yield f"{variable('secret_key')} is required when {variable('database_url')} is set"
     if "migration_database_url" in given and "database_url" not in given:
         yield f"{variable('migration_database_url')} needs {variable('database_url')} beside it"
+    if settings.livemode and settings.notification_loopback:
+        off = f"{variable('notification_loopback')} is for development"
+        yield f"{off}: it cannot be on with a live {variable('stripe_api_key')}"
     if settings.livemode and not settings.base_url.startswith("https://"):
         yield f"{variable('base_url')} must be https with a live {variable('stripe_api_key')}"
 
@@ -242,6 +249,12 @@ def _number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"must be true or false, not {text!r}")
+    return text.lower() == "true"
+
+
 def _choice(kind: Any) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in get_args(kind):
@@ -266,6 +279,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "ready_backlog_seconds": _number(1, 7 * 86400),
     "ready_watermark_seconds": _number(60, 30 * 86400),
     "worker_metrics_port": _number(1, 65535),
+    "notification_loopback": _switch,
+    "check_memory_mb": _number(1, 100_000),
     "base_url": _origin,
     "secret_key": _secret_key,
     "host": _host,

@@ -11,8 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants.errors import Invalid
 from colonnade_tenants.events import Event
+from colonnade_tenants.notifications import notes, tell
 from colonnade_tenants.order import digest, rewind
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.readiness import ReadinessState, state_of
 from colonnade_tenants.snapshots import READ, Held, later
 from colonnade_tenants.stripe import TenantStripe
 from colonnade_tenants.tables import connected_accounts
@@ -49,6 +51,11 @@ class ConnectedAccount(Struct, frozen=True):
     def facts(self) -> Facts:
         """What the account may do."""
         return self.held.facts
+
+    @property
+    def readiness(self) -> ReadinessState:
+        """What it amounts to, in one word."""
+        return "disconnected" if self.access.disconnected_at else state_of(msgspec.structs.asdict(self.facts))
 
 
 _FACTS = ("charges_enabled", "payouts_enabled", "details_submitted", "capabilities", "requirements")
@@ -108,7 +115,7 @@ async def apply_account(
     else:
         held = await _weigh(old, facts, account, event, stripe)
     if held != old.held:
-        await _save(tenant, msgspec.structs.replace(old, held=held))
+        await _save(tenant, msgspec.structs.replace(old, held=held), old)
     return held.facts != old.facts
 
 
@@ -118,7 +125,7 @@ async def disconnect(tenant: TenantConnection, account: str, event: Event) -> No
     gone, given = old.access.disconnected_at, old.access.authorized_at
     if given is None or given <= event.created:
         at = max(gone or event.created, event.created)
-        await _save(tenant, msgspec.structs.replace(old, access=Access(at, given)))
+        await _save(tenant, msgspec.structs.replace(old, access=Access(at, given)), old, event)
 
 
 async def authorize(tenant: TenantConnection, account: str, event: Event) -> None:
@@ -127,7 +134,7 @@ async def authorize(tenant: TenantConnection, account: str, event: Event) -> Non
     gone, given = old.access.disconnected_at, old.access.authorized_at
     still_gone = gone if gone is not None and gone >= event.created else None
     access = Access(still_gone, max(given or event.created, event.created))
-    await _save(tenant, msgspec.structs.replace(old, access=access))
+    await _save(tenant, msgspec.structs.replace(old, access=access), old, event)
 
 
 async def _locked(tenant: TenantConnection, account: str) -> ConnectedAccount:
@@ -164,7 +171,10 @@ def _before(account: Mapping[str, Any], previous: Mapping[str, Any] | None) -> b
         return None  # previous attributes need not make a whole object
 
 
-async def _save(tenant: TenantConnection, account: ConnectedAccount) -> None:
+async def _save(
+    tenant: TenantConnection, account: ConnectedAccount, old: ConnectedAccount, event: Event | None = None
+) -> None:
+    """Keep *account*, and tell the tenant if it amounts to something else than *old*."""
     columns = msgspec.structs.asdict(account.facts) | msgspec.structs.asdict(account.access)
     json = {name: msgspec.json.encode(columns[name]).decode() for name in ("capabilities", "requirements")}
     await tenant.execute(
@@ -175,3 +185,6 @@ async def _save(tenant: TenantConnection, account: ConnectedAccount) -> None:
         source_event=None if account.held.event == READ else account.held.event,
         source_before=account.held.before,
     )
+    facts = [msgspec.structs.asdict(each.facts) for each in (old, account)]
+    by = event.id if event else account.held.event
+    await tell(tenant, notes.readiness_changed(by, old.readiness, account.readiness, *facts))

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from colonnade_tenants import values
 from colonnade_tenants.errors import Conflict, NotFound
+from colonnade_tenants.handover import hand_over
 from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection, TenantSession, as_json, json_rows
 from colonnade_tenants.tables import customers
@@ -98,8 +99,10 @@ async def _become(session: TenantSession, customer: Customer, stripe_customer: s
     """Give the row that an event made the reserved row's place."""
     twin = _OWN, customers.c.stripe_customer == stripe_customer, customers.c.reference.is_(None)
     found = await session.execute(select(customers.c.id).where(*twin).with_for_update(key_share=True))
-    if found.one_or_none() is None:
+    known = found.scalar_one_or_none()
+    if known is None:
         raise Conflict(f"{stripe_customer} is bound to another customer.", "reference")
+    await hand_over(await session.twin(), customer.id, known)
     await session.execute(delete(customers).where(_OWN, customers.c.public_id == customer.public_id))
     merged = await session.execute(
         update(customers)
@@ -233,9 +236,11 @@ async def adopt(tenant: TenantConnection, public_id: str, stripe_customer: str) 
         return await by_stripe_id(tenant, stripe_customer)
     if row["stripe_customer"] is not None:
         raise Conflict(f"{public_id} is bound to another Stripe customer than {stripe_customer}.")
-    if not await tenant.fetch(_LOCK_BY_STRIPE_ID, stripe_customers=[stripe_customer]):
+    known = await tenant.fetch_one(_LOCK_BY_STRIPE_ID, stripe_customers=[stripe_customer])
+    if known is None:
         await tenant.execute(_BIND, public_id=public_id, stripe_customer=stripe_customer)
     else:
+        await hand_over(tenant, row["id"], known["id"])
         reserved = await tenant.fetch_one(_RELEASE, public_id=public_id)
         kept = {f"kept_{name}": reserved[name] for name in _KEPT} if reserved else {}
         if not await tenant.execute(_TAKE_PLACE, stripe_customer=stripe_customer, **kept):

@@ -27,3 +27,8 @@ class Event(msgspec.Struct, frozen=True, dict=True):
     def thing(self) -> dict[str, Any]:
         """*object*, decoded once for all who look into it. Raises `msgspec.DecodeError`."""
         return msgspec.json.decode(self.object, type=dict[str, Any])
+
+    @property
+    def cause(self) -> str:
+        """What changes are put down to: the event, or `import` where none came and the object was read."""
+        return "import" if self.id.startswith("imp_") else self.id

@@ -4,6 +4,8 @@ Without the catalogue's lock, a plan's change and a new subscription to it could
 entitlements would stay wrong until the next event.
 """
 
+from datetime import datetime
+
 from sqlalchemy import func, select
 
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
@@ -12,7 +14,7 @@ CATALOGUE = "colonnade catalogue"
 
 _KEY = func.hashtextextended(CATALOGUE, TENANT)
 _SHARE = Statement(select(func.pg_advisory_xact_lock_shared(_KEY)))
-_OWN = Statement(select(func.pg_advisory_xact_lock(_KEY)))
+_OWN = Statement(select(func.pg_advisory_xact_lock(_KEY), func.clock_timestamp().label("now")))
 
 
 async def read_catalogue(tenant: TenantConnection) -> None:
@@ -27,6 +29,9 @@ def share(tenant_id: int) -> str:
     return f"pg_advisory_xact_lock_shared(hashtextextended('{CATALOGUE}', {int(tenant_id)}))"
 
 
-async def change_catalogue(tenant: TenantConnection) -> None:
-    """Be the only transaction of this tenant that reads or changes features and plans, until it ends."""
-    await tenant.fetch(_OWN)
+async def change_catalogue(tenant: TenantConnection) -> datetime:
+    """Be the only transaction of this tenant that reads or changes features and plans, until it ends; since when."""
+    (row,) = await tenant.fetch(_OWN)
+    tenant.held.add("catalogue")
+    now: datetime = row["now"]
+    return now

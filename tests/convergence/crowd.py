@@ -56,12 +56,15 @@ with t as (
 select mark, id from t
 """
 _GRANTS = """
-insert into plan_grants (tenant_id, plan, feature, value, per_unit)
-select id, plan, feature, value, feature = 'quantity'
+insert into plan_versions (tenant_id, plan, version, price, grants)
+select id, plan, 1, plan, jsonb_agg(jsonb_build_object(
+    'feature', feature, 'kind', feature, 'value', value, 'per_unit', feature = 'quantity'
+))
 from unnest($1::bigint[]) id, (values
     ('price_basic', 'flag', 1), ('price_basic', 'limit', 5), ('price_basic', 'quantity', 1),
     ('price_gold', 'limit', 50), ('price_gold', 'quantity', 10)
 ) g (plan, feature, value)
+group by id, plan
 """
 
 

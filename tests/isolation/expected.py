@@ -44,6 +44,15 @@ PLATFORM_TABLES = {
         Duty.APP: Access(SELECT | INSERT | frozenset({"DELETE"})),
         Duty.WORKER: Access(SELECT, across="SELECT"),
     },
+    "recomputations": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT | INSERT),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
+    },
+    "entitlement_clocks": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
+    },
     "extension_calls": {
         Duty.PLATFORM: EVERYTHING,
         Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
@@ -57,6 +66,21 @@ PLATFORM_TABLES = {
     "sweeps": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT),
+        Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
+    },
+    "notification_endpoints": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(CRUD),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
+    },
+    "notification_wakes": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(INSERT),
+        Duty.WORKER: EVERYTHING,
+    },
+    "signing_keys": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
+    "imports": {
+        Duty.PLATFORM: EVERYTHING,
         Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}, across="ALL"),
     },
 }

@@ -55,7 +55,8 @@ class Recipe(NamedTuple):
     @property
     def plain_column(self) -> str:
         """A column that any row may be given its own value of."""
-        return next(name for name, column in self.columns.items() if column["required"] and name != "tenant_id")
+        required = [name for name, column in self.columns.items() if column["required"] and name != "tenant_id"]
+        return (required or list(self.columns))[0 if required else -1]
 
 
 @dataclass

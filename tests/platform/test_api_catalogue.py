@@ -22,7 +22,7 @@ async def shop(fern: TenantApi) -> TenantApi:
 
 async def test_a_feature_is_put_read_changed_and_deleted(fern: TenantApi) -> None:
     made = await fern.put("/features/seats", SEATS)
-    assert made == {"key": "seats", "description": None, **SEATS}
+    assert made == {"key": "seats", "description": None, "combine": "sum", "fallback": 0, "version": 1, **SEATS}
     assert await fern.get("/features/seats") == made
     changed = await fern.put("/features/seats", SEATS | {"name": "Places"})
     assert changed["name"] == (await fern.get("/features/seats"))["name"] == "Places"
@@ -32,7 +32,7 @@ async def test_a_feature_is_put_read_changed_and_deleted(fern: TenantApi) -> Non
 
 
 async def test_a_plan_is_put_read_changed_and_deleted(shop: TenantApi) -> None:
-    assert await shop.get("/plans/pro") == {"key": "pro", "product": None, **PRO}
+    assert await shop.get("/plans/pro") == {"key": "pro", "product": None, "version": 1, **PRO}
     changed = await shop.put(
         "/plans/pro", {"name": "Pro", "product": "prod_1", "grants": [{"feature": "export", "value": True}]}
     )

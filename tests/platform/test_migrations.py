@@ -103,7 +103,7 @@ async def test_the_service_sees_whether_a_migration_is_pending(database: Scratch
         ("ALTER TABLE inbox DROP COLUMN reason", "add_column", "reason"),
         ("CREATE TABLE extra (tenant_id bigint)", "remove_table", "extra"),
         ("CREATE TABLE customers_p (tenant_id bigint)", "remove_table", "customers_p"),
-        ("DROP TABLE entitlements", "add_table", "entitlements"),
+        ("DROP TABLE connected_accounts", "add_table", "connected_accounts"),
         ("DROP INDEX ix_inbox_pending", "add_index", "ix_inbox_pending"),
         ("ALTER TABLE features ALTER COLUMN name DROP NOT NULL", "modify_nullable", "name"),
         ("ALTER TABLE plan_grants DROP CONSTRAINT fk_plan_grants_tenant_id_feature_features", "add_fk", "feature"),

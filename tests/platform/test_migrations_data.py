@@ -1,5 +1,6 @@
 """Migrations that move rows: a database that was in use comes through, there and back."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -28,6 +29,12 @@ PLANS = """
 insert into plans (tenant_id, key, name, price, product) values
     (1, 'basic', 'Basic', 'price_a', null), (1, 'pro', 'Pro', null, 'prod_a'), (2, 'basic', 'Basic', 'price_d', null)
 """
+GRANTS = (
+    """insert into features (tenant_id, key, kind, name) values
+        (1, 'export', 'flag', 'Export'), (1, 'projects', 'limit', 'Projects'), (1, 'seats', 'quantity', 'Seats')""",
+    """insert into plan_grants (tenant_id, plan, feature, value, per_unit) values
+        (1, 'basic', 'export', 1, false), (1, 'basic', 'projects', null, false), (1, 'basic', 'seats', 2, true)""",
+)
 CUSTOMERS = """
 insert into customers (tenant_id, id, public_id, reference, stripe_customer) overriding system value values
     (1, 1, 'ecu_1', 'ada', 'cus_on'), (2, 2, 'ecu_2', 'ada', 'cus_direct')
@@ -58,7 +65,7 @@ async def used(empty: ScratchDatabase) -> AsyncIterator[Used]:
     await migrate.upgrade(empty.admin_url, empty.service_url, "0002")
     connection = await asyncpg.connect(empty.admin_url)
     try:
-        for statement in (TENANTS, OBJECTS, EVENTS, PLANS, CUSTOMERS):
+        for statement in (TENANTS, OBJECTS, EVENTS, PLANS, *GRANTS, CUSTOMERS):
             await connection.execute(statement)
         yield Used(empty, connection)
     finally:
@@ -111,6 +118,35 @@ async def test_what_lives_on_a_connected_account_is_named_with_it_and_back(used:
 
     await used.upgrade()
     assert ("acct_direct/cus_direct", 2) in await used.rows(OBJECT_IDS)
+
+
+@pytest.mark.slow
+async def test_what_was_granted_is_the_first_version_and_holds_from_the_beginning(used: Used) -> None:
+    await used.upgrade()
+    assert await used.rows("select key, combine, fallback, version from features order by key") == [
+        ("export", "or", 0, 1),
+        ("projects", "max", 0, 1),
+        ("seats", "sum", 0, 1),
+    ]
+    assert await used.rows("select feature, version, effective_from, combine from feature_versions order by 1") == [
+        ("export", 1, None, "or"),
+        ("projects", 1, None, "max"),
+        ("seats", 1, None, "sum"),
+    ]
+    versions = await used.rows(
+        "select tenant_id, plan, version, effective_from, price, product, grants::text from plan_versions order by 1, 2"
+    )
+    assert [version[:6] for version in versions] == [
+        (1, "basic", 1, None, "price_a", None),
+        (1, "pro", 1, None, None, "prod_a"),
+        (2, "basic", 1, None, "price_d", None),
+    ]
+    assert json.loads(str(versions[0][6])) == [
+        {"feature": "export", "kind": "flag", "value": 1, "per_unit": False},
+        {"feature": "projects", "kind": "limit", "value": None, "per_unit": False},
+        {"feature": "seats", "kind": "quantity", "value": 2, "per_unit": True},
+    ]
+    assert [json.loads(str(version[6])) for version in versions[1:]] == [[], []]
 
 
 @pytest.mark.slow

@@ -43,7 +43,8 @@ async def db(database: ScratchDatabase) -> AsyncIterator[Admin]:
         for statement in (
             "insert into features (tenant_id, key, kind, name) values ($1, 'export', 'flag', 'Export')",
             "insert into plans (tenant_id, key, name, price) values ($1, 'basic', 'Basic', 'price_basic')",
-            "insert into plan_grants (tenant_id, plan, feature, value) values ($1, 'basic', 'export', 1)",
+            "insert into plan_versions (tenant_id, plan, version, price, grants) values ($1, 'basic', 1, 'price_basic',"
+            """ '[{"feature": "export", "kind": "flag", "value": 1}]')""",
         ):
             await db.connection.execute(statement, tenant)
         yield db
@@ -76,7 +77,7 @@ async def deliver(database: ScratchDatabase, *events: dict[str, object]) -> None
 
 
 async def changes(db: Admin) -> list[tuple[str, str]]:
-    rows = await db.connection.fetch("select feature, cause from entitlement_changes order by at, sequence")
+    rows = await db.connection.fetch("select feature, cause from entitlement_changes order by recorded_at, sequence")
     return [(row["feature"], row["cause"]) for row in rows]
 
 

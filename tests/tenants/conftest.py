@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from colonnade.database.connections import create_engine, create_pool
@@ -20,8 +21,8 @@ from colonnade_tenants.entitlements import CheckResult, check
 from colonnade_tenants.errors import NotFound
 from colonnade_tenants.events import Event
 from colonnade_tenants.handlers import HANDLERS
-from colonnade_tenants.partition import TenantConnection, TenantSession, tenant_connection, tenant_session
-from colonnade_tenants.tables import metadata
+from colonnade_tenants.partition import TENANT, TenantConnection, TenantSession, tenant_connection, tenant_session
+from colonnade_tenants.tables import metadata, plan_versions
 from tests.conftest import ScratchDatabase
 from tests.tenants import payloads
 
@@ -79,6 +80,7 @@ class Tenant:
                 await catalogue.put_feature(session, catalogue.Feature(name, kind, name))
             terms = [catalogue.Grant(name, value, name.startswith("quantity")) for name, value in grants.items()]
             await catalogue.put_plan(session, catalogue.Plan("basic", "Basic", price="price_basic", grants=terms))
+            await from_the_beginning(session)
 
     async def has_customer(self, reference: str = "ref", stripe_customer: str = "cus_1") -> customers.Customer:
         async with self.session() as session:
@@ -113,6 +115,11 @@ class Tenant:
         """All rows that the tenant sees, without the named columns, in an order of their own."""
         found = await visible(self.worker, self.id, table)
         return sorted(({k: v for k, v in row.items() if k not in without} for row in found), key=repr)
+
+
+async def from_the_beginning(session: TenantSession) -> None:
+    """Let all plans hold since before any subscription began: by themselves they hold from when they are put."""
+    await session.execute(update(plan_versions).where(plan_versions.c.tenant_id == TENANT).values(effective_from=None))
 
 
 async def visible(pool: asyncpg.Pool, tenant_id: int, table: str) -> list[dict[str, Any]]:

@@ -6,20 +6,22 @@ import pytest
 
 from colonnade_tenants import catalogue
 from colonnade_tenants.catalogue import Feature, Grant, Plan
-from colonnade_tenants.entitlements.compute import LARGEST
+from colonnade_tenants.entitlements.model import LARGEST
 from colonnade_tenants.errors import Conflict, DomainError, Invalid, NotFound
 from tests.tenants.conftest import Tenant
 from tests.tenants.payloads import START, event, item, subscription
 
-EXPORT = Feature("export", "flag", "Export")
-PROJECTS = Feature("projects", "limit", "Projects", unit="projects", description="Open at\nthe same time.")
-SEATS = Feature("seats", "quantity", "Seats")
+EXPORT = Feature("export", "flag", "Export", combine="or")
+PROJECTS = Feature(
+    "projects", "limit", "Projects", unit="projects", description="Open at\nthe same time.", combine="max"
+)
+SEATS = Feature("seats", "quantity", "Seats", combine="sum")
 
 
 async def with_features(tenant: Tenant) -> None:
     async with tenant.session() as session:
         for feature in (EXPORT, PROJECTS, SEATS):
-            assert await catalogue.put_feature(session, feature)
+            assert (await catalogue.put_feature(session, feature)).created
 
 
 def plan(**changes: Any) -> Plan:
@@ -38,9 +40,9 @@ async def refused(tenant: Tenant, action: Any, *arguments: Any) -> DomainError:
 
 async def test_a_feature_is_created_changed_read_and_deleted(mine: Tenant) -> None:
     await with_features(mine)
-    renamed = Feature("export", "flag", "Export of everything")
+    renamed = Feature("export", "flag", "Export of everything", combine="or")
     async with mine.session() as session:
-        assert not await catalogue.put_feature(session, renamed)
+        assert not (await catalogue.put_feature(session, renamed)).created
         assert await catalogue.get_feature(session, "export") == renamed
         assert await catalogue.get_feature(session, "projects") == PROJECTS
         await catalogue.delete_feature(session, "export")
@@ -118,7 +120,7 @@ async def test_a_plan_that_cannot_be_is_refused_by_field(mine: Tenant, changes: 
 async def test_what_is_in_use_keeps_its_meaning(mine: Tenant) -> None:
     await with_features(mine)
     async with mine.session() as session:
-        assert await catalogue.put_plan(session, plan())
+        assert (await catalogue.put_plan(session, plan())).created
     kind = await refused(mine, catalogue.put_feature, Feature("seats", "limit", "Seats"))
     assert (type(kind), kind.param) == (Conflict, "kind")
     assert "'pro'" in kind.message
@@ -127,7 +129,7 @@ async def test_what_is_in_use_keeps_its_meaning(mine: Tenant) -> None:
     assert (type(price), price.param) == (Conflict, "price")
     async with mine.session() as session:
         await catalogue.put_plan(session, plan(grants=[]))
-        assert not await catalogue.put_feature(session, Feature("seats", "limit", "Seats"))
+        assert (await catalogue.put_feature(session, Feature("seats", "limit", "Seats"))).feature.version == 2
 
 
 async def test_two_plans_of_products_do_not_collide(mine: Tenant) -> None:
@@ -159,6 +161,8 @@ async def test_a_plan_reaches_those_who_have_it_at_once(mine: Tenant) -> None:
         await catalogue.delete_plan(session, "pro")
         with pytest.raises(NotFound):
             await catalogue.get_plan(session, "pro")
-    assert await mine.rows("entitlements") == []
-    causes = [row["cause"] for row in await mine.rows("entitlement_changes")]
-    assert causes == ["plan:pro"] * 8
+    assert await mine.granted() == {}
+    history = sorted(await mine.rows("entitlement_changes"), key=lambda row: row["sequence"])
+    causes = [row["cause"] for row in history]
+    assert causes == ["plan:pro@1"] * 3 + ["plan:pro@2"] * 3 + ["plan:pro@3", "plan:pro@4"]
+    await mine.check_history()

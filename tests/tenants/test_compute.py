@@ -1,25 +1,31 @@
 """What grants, from when until when: each row of Stripe's statuses and each form of cancellation."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from colonnade_tenants.entitlements.compute import (
+from colonnade_tenants.entitlements import compute as computing
+from colonnade_tenants.entitlements.model import (
     LARGEST,
     Entitlement,
+    Facts,
     Grant,
     Item,
     Plan,
     Policy,
     Subscription,
-    compute,
 )
 from tests.tenants.payloads import MONTH, PERIOD_END, START, moment
 
 GRACE = Policy(grace=timedelta(days=3))
 FLAG, LIMIT, SEATS = Grant("export", "flag", 1), Grant("projects", "limit", 5), Grant("seats", "quantity", 1, True)
-BASIC = Plan("price_basic", None, (FLAG, LIMIT, SEATS))
+BASIC = Plan("basic", "price_basic", None, (FLAG, LIMIT, SEATS))
+
+
+def compute(subscriptions: Sequence[Subscription], plans: Sequence[Plan], policy: Policy) -> list[Entitlement]:
+    return computing(Facts(tuple(subscriptions), tuple(plans), (policy,)))
 
 
 def item(name: str = "1", price: str = "price_basic", quantity: int = 1, end: int = PERIOD_END) -> Item:
@@ -95,7 +101,7 @@ def test_what_would_end_before_it_starts_is_nothing() -> None:
 
 
 def test_quantities_add_limits_take_the_larger_and_all_items_count() -> None:
-    pro = Plan("price_pro", None, (Grant("projects", "limit", 9), Grant("seats", "quantity", 2, True)))
+    pro = Plan("pro", "price_pro", None, (Grant("projects", "limit", 9), Grant("seats", "quantity", 2, True)))
     found = compute(
         [subscription("active", item(quantity=3), item("2", "price_pro", 4)), subscription("trialing", item("3"))],
         [BASIC, pro],
@@ -110,20 +116,20 @@ def test_quantities_add_limits_take_the_larger_and_all_items_count() -> None:
 
 
 def test_no_limit_is_the_largest_limit() -> None:
-    free = Plan("price_free", None, (Grant("projects", "limit", None),))
+    free = Plan("free", "price_free", None, (Grant("projects", "limit", None),))
     found = compute([subscription("active", item(), item("2", "price_free"))], [BASIC, free], GRACE)
     assert timeline("projects", found) == [(None, moment(START), None)]
 
 
 def test_a_limit_per_unit_grows_with_the_quantity_and_no_value_leaves_what_json_keeps_exact() -> None:
-    plan = Plan("price_basic", None, (Grant("a", "limit", 10, True), Grant("b", "quantity", LARGEST, True)))
+    plan = Plan("basic", "price_basic", None, (Grant("a", "limit", 10, True), Grant("b", "quantity", LARGEST, True)))
     found = compute([subscription("active", item(quantity=7), item("2", quantity=2))], [plan], GRACE)
     assert [row.value for row in found] == [70, LARGEST]
 
 
 def test_the_plan_of_the_price_comes_before_the_plan_of_its_product() -> None:
-    by_product = Plan(None, "prod_basic", (Grant("projects", "limit", 100),))
-    empty = Plan("price_basic", None, ())
+    by_product = Plan("of_product", None, "prod_basic", (Grant("projects", "limit", 100),))
+    empty = Plan("empty", "price_basic", None, ())
     for plans, value in (([BASIC, by_product], 5), ([by_product], 100)):
         assert timeline("projects", compute([subscription()], plans, GRACE)) == [(value, moment(START), None)]
     assert compute([subscription()], [empty, by_product], GRACE) == []
@@ -143,7 +149,7 @@ def test_two_subscriptions_make_one_timeline_without_gaps_or_overlaps() -> None:
 
 
 def test_equal_neighbours_are_one_interval() -> None:
-    other = Plan("price_other", None, (Grant("other", "flag", 1),))
+    other = Plan("other", "price_other", None, (Grant("other", "flag", 1),))
     ending = subscription("active", item("9", "price_other"), cancel_at=moment(START + 10))
     found = compute([ending, subscription()], [BASIC, other], GRACE)
     assert timeline("export", found) == [(1, moment(START), None)]

@@ -67,7 +67,7 @@ async def test_intervals_are_half_open_to_the_microsecond(mine: Tenant, start: s
         await connection.execute(
             f"update entitlements set valid_from = {start}, valid_until = {end} where tenant_id = $1", mine.id
         )
-        (row,) = await connection.fetch("select * from check_entitlements($1, 'ref')", mine.id)
+        (row,) = await connection.fetch("select * from check_entitlements($1, array['ref'])", mine.id)
     assert row["granted"] is BOUNDARIES[start, end]
 
 
@@ -102,7 +102,7 @@ async def test_a_change_names_the_feature_alone_that_changed(mine: Tenant) -> No
     assert [(row["customer_id"], row["sequence"], row["feature"], row["cause"]) for row in changes] == [
         (customer.id, 1, "flag_export", f"evt_created_{START}"),
         (customer.id, 2, "limit_projects", f"evt_created_{START}"),
-        (customer.id, 3, "limit_projects", "plan:basic"),
+        (customer.id, 3, "limit_projects", "plan:basic@2"),
     ]
     assert (changes[0]["before"], '"value": 4' in changes[2]["after"]) == (None, True)
     assert changes[2]["before"] == changes[1]["after"]

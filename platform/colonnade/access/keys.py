@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -46,15 +47,18 @@ def derived_key(kind: str, secret_key: str, purpose: str) -> str:
     return f"col_{kind}_{_encode(int.from_bytes(mac))}"
 
 
-async def store(connection: asyncpg.Connection, key: str, name: str, tenant_id: int | None) -> NewKey:
+async def store(
+    connection: asyncpg.Connection, key: str, name: str, tenant_id: int | None, scopes: Sequence[str] = ("admin",)
+) -> NewKey:
     """Keep *key*'s digest; storing the same key again is harmless."""
     public_id = await connection.fetchval(
-        "insert into api_keys (public_id, tenant_id, name, digest) values ($1, $2, $3, $4) "
+        "insert into api_keys (public_id, tenant_id, name, digest, scopes) values ($1, $2, $3, $4, $5) "
         "on conflict (digest) do update set digest = excluded.digest returning public_id",
         new_id("key"),
         tenant_id,
         name,
         digest(key),
+        scopes,
     )
     return NewKey(public_id, key)
 

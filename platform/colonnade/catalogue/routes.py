@@ -1,39 +1,53 @@
 """Routes of features and plans."""
 
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from litestar import delete, get, put
+from litestar import Request, Response, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from msgspec import Struct, structs
+from msgspec import Meta, Struct
 
 from colonnade.access.guard import Tenant
+from colonnade.catalogue import policy_routes, recomputations
+from colonnade.catalogue.changing import author_of, changed, left, unchanged_since
 from colonnade.catalogue.selling import note_sold
+from colonnade.etags import IfMatch, tagged
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page, cursor, from_cursor
 from colonnade_tenants import catalogue
-from colonnade_tenants.catalogue import Feature, Grant, Plan
+from colonnade_tenants.catalogue import Feature, Grant, Plan, PlanVersion
 
 _FEATURES = "/tenants/{tenant:str}/features"
 _PLANS = "/tenants/{tenant:str}/plans"
 
 
 class PutFeature(Struct, forbid_unknown_fields=True):
-    """*flag*: has it or not. *limit*: at most so many, the largest counts. *quantity*: so many, the sum counts."""
+    """*flag*: has it or not. *limit*: at most so many. *quantity*: so many.
+
+    *combine* is what several grants give together: `or` for flags, `max` or `sum` for the others; by default the
+    largest limit counts, and the sum of quantities. *fallback* is the value of who is granted none.
+    """
 
     kind: Literal["flag", "limit", "quantity"]
     name: str
     unit: str | None = None
     description: str | None = None
+    combine: Literal["or", "max", "sum"] | None = None
+    fallback: bool | int = 0
 
 
 class PutPlan(Struct, forbid_unknown_fields=True):
-    """Either *price* or *product*, by Stripe's ids, and what it grants."""
+    """Either *price* or *product*, by Stripe's ids, and what it grants from *effective_from* on.
+
+    By default that is now, and it is never earlier: what a plan granted before is not rewritten.
+    """
 
     name: str
     price: str | None = None
     product: str | None = None
     grants: list[Grant] = []
+    effective_from: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 @get(_FEATURES, summary="A tenant's features, by key", tags=["Catalogue"])
@@ -48,29 +62,37 @@ async def list_features(
 @get(_FEATURES + "/{key:str}", summary="A feature", tags=["Catalogue"])
 async def get_feature(
     key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
-) -> Feature:
+) -> Response[Feature]:
     async with services.database.tenant(current.id) as session:
-        return await catalogue.get_feature(session, key)
+        return tagged(await catalogue.get_feature(session, key))
 
 
 @put(_FEATURES + "/{key:str}", summary="Create or change a feature", tags=["Catalogue"])
 async def put_feature(
+    request: Request[Any, Any, Any],
     key: FromPath[str],
     data: JSONBody[PutFeature],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
-) -> Feature:
-    feature = Feature(key, **structs.asdict(data))
+    if_match: IfMatch = None,
+) -> Response[Feature]:
+    feature = Feature(key, data.kind, data.name, data.unit, data.description, data.combine, data.fallback)
     async with services.database.tenant(current.id) as session:
-        await catalogue.put_feature(session, feature)
-    return feature
+        await unchanged_since(session, if_match, lambda: catalogue.get_feature(session, key))
+        done = await catalogue.put_feature(session, feature, author_of(request))
+        left_over = await recomputations.schedule(session, done.rest)
+        return changed(await catalogue.get_feature(session, key), left_over)
 
 
 @delete(_FEATURES + "/{key:str}", summary="Delete a feature that no plan grants", tags=["Catalogue"])
 async def delete_feature(
-    key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+    key: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
 ) -> None:
     async with services.database.tenant(current.id) as session:
+        await unchanged_since(session, if_match, lambda: catalogue.get_feature(session, key))
         await catalogue.delete_feature(session, key)
 
 
@@ -84,31 +106,52 @@ async def list_plans(
 
 
 @get(_PLANS + "/{key:str}", summary="A plan", tags=["Catalogue"])
-async def get_plan(key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Plan:
+async def get_plan(
+    key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+) -> Response[Plan]:
     async with services.database.tenant(current.id) as session:
-        return await catalogue.get_plan(session, key)
+        return tagged(await catalogue.get_plan(session, key))
+
+
+@get(_PLANS + "/{key:str}/versions", summary="All versions of a plan, the newest first", tags=["Catalogue"])
+async def list_plan_versions(
+    key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+) -> Page[PlanVersion]:
+    async with services.database.tenant(current.id) as session:
+        return Page(await catalogue.list_plan_versions(session, key))
 
 
 @put(_PLANS + "/{key:str}", summary="Create or change a plan, and what those who have it may use", tags=["Catalogue"])
 async def put_plan(
+    request: Request[Any, Any, Any],
     key: FromPath[str],
     data: JSONBody[PutPlan],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
-) -> Plan:
+    if_match: IfMatch = None,
+) -> Response[Plan]:
+    plan = Plan(key, data.name, data.price, data.product, data.grants)
     async with services.database.tenant(current.id) as session:
-        await catalogue.put_plan(session, Plan(key, **structs.asdict(data)))
+        await unchanged_since(session, if_match, lambda: catalogue.get_plan(session, key))
+        done = await catalogue.put_plan(session, plan, effective_from=data.effective_from, author=author_of(request))
         await note_sold(session, current)
-        return await catalogue.get_plan(session, key)
+        left_over = await recomputations.schedule(session, done.rest)
+        return changed(await catalogue.get_plan(session, key), left_over)
 
 
 @delete(_PLANS + "/{key:str}", summary="Delete a plan, and take what it granted", tags=["Catalogue"])
 async def delete_plan(
-    key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
-) -> None:
+    request: Request[Any, Any, Any],
+    key: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
+) -> Response[None]:
     async with services.database.tenant(current.id) as session:
-        await catalogue.delete_plan(session, key)
+        await unchanged_since(session, if_match, lambda: catalogue.get_plan(session, key))
+        rest = await catalogue.delete_plan(session, key, author_of(request))
         await note_sold(session, current)
+        return Response(None, headers=left(await recomputations.schedule(session, rest)))
 
 
 ROUTES = (
@@ -118,6 +161,8 @@ ROUTES = (
     delete_feature,
     list_plans,
     get_plan,
+    list_plan_versions,
     put_plan,
     delete_plan,
+    *policy_routes.ROUTES,
 )

@@ -1,32 +1,20 @@
-"""Routes of end customers, their subscriptions and their entitlements."""
-
-from datetime import datetime
+"""Routes of end customers and their subscriptions."""
 
 from litestar import get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from msgspec import Struct
 
 from colonnade.access.guard import Tenant
 from colonnade.customers import billing, service, subscriptions
 from colonnade.customers.billing import BillingView, InvoiceView, PaymentMethodView
 from colonnade.customers.service import CustomerView, PutCustomer, shown
 from colonnade.customers.subscriptions import NewSubscription, SubscriptionView
-from colonnade.errors import NotFound
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor
 from colonnade_tenants import customers
-from colonnade_tenants.entitlements import CheckedEntitlement, CheckResult, check
 
 _CUSTOMERS = "/tenants/{tenant:str}/customers"
 _CUSTOMER = _CUSTOMERS + "/{reference:str}"
-
-
-class Entitlements(Struct):
-    """What the customer may use at *as_of*, by the database's clock."""
-
-    data: list[CheckedEntitlement]
-    as_of: datetime
 
 
 @get(_CUSTOMERS, summary="A tenant's customers, oldest first", tags=["Customers"])
@@ -100,34 +88,6 @@ async def get_billing(
     return await billing.billing(services, current, reference)
 
 
-@get(f"{_CUSTOMER}/entitlements", summary="What a customer may use now", tags=["Entitlements"])
-async def list_entitlements(
-    reference: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
-) -> Entitlements:
-    result = await _checked(services, current, reference)
-    return Entitlements([answer for answer in result.entitlements if answer.granted], result.as_of)
-
-
-@get(_CUSTOMER + "/entitlements/{feature:str}", summary="Whether a customer may use a feature", tags=["Entitlements"])
-async def check_entitlement(
-    reference: FromPath[str],
-    feature: FromPath[str],
-    services: NamedDependency[Services],
-    current: NamedDependency[Tenant],
-) -> CheckedEntitlement:
-    answer = (await _checked(services, current, reference)).get(feature)
-    if answer is None:
-        raise NotFound(f"There is no feature {feature!r}.", "feature")
-    return answer
-
-
-async def _checked(services: Services, tenant: Tenant, reference: str) -> CheckResult:
-    result = await check(services.database.app_pool, tenant.id, reference)
-    if result is None:
-        raise NotFound("There is no customer with this reference.", "reference")
-    return result
-
-
 ROUTES = (
     list_customers,
     put_customer,
@@ -137,6 +97,4 @@ ROUTES = (
     list_invoices,
     list_payment_methods,
     get_billing,
-    list_entitlements,
-    check_entitlement,
 )

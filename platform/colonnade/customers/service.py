@@ -4,17 +4,19 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, structs
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from colonnade.access.guard import Tenant
 from colonnade.accounts.ownership import own
 from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused
 from colonnade.services import Services
 from colonnade.stripe_api.charges import client_for
-from colonnade_tenants import customers, values
+from colonnade_tenants import customers, locks, values
 from colonnade_tenants.customers import Customer
+from colonnade_tenants.entitlements import recompute
 from colonnade_tenants.partition import TENANT
 from colonnade_tenants.tables import customers as table
+from colonnade_tenants.tables import entitlement_overrides
 
 RESERVED = frozenset({"colonnade_tenant", "colonnade_customer", "reference"})
 """Metadata keys that are ours."""
@@ -124,15 +126,22 @@ async def _create(services: Services, tenant: Tenant, customer: Customer) -> Cus
         raise
     async with services.database.tenant(tenant.id) as session:
         # In the worker's order, which has the event of this customer by now: else each could wait for the other.
+        await locks.read_catalogue(await session.twin())
         await own(session, tenant, reply["id"])
-        return await customers.bind(session, customer, reply["id"])
+        bound = await customers.bind(session, customer, reply["id"])
+        if bound.id != customer.id:  # what was decided for it by hand has passed to the row of Stripe's events
+            await recompute(await session.twin(), bound.id, f"customer:{bound.public_id}")
+        return bound
 
 
 async def _release(services: Services, tenant: Tenant, customer: Customer) -> None:
     """Take back a row that Stripe refused, so that nothing was written."""
     async with services.database.tenant(tenant.id) as session:
+        decided = select(entitlement_overrides.c.id).where(
+            entitlement_overrides.c.tenant_id == TENANT, entitlement_overrides.c.customer_id == customer.id
+        )
         reserved = table.c.tenant_id == TENANT, table.c.id == customer.id, table.c.stripe_customer.is_(None)
-        await session.execute(delete(table).where(*reserved))
+        await session.execute(delete(table).where(*reserved, ~decided.exists()))
 
 
 async def _change(services: Services, tenant: Tenant, customer: Customer, fields: dict[str, Any]) -> None:

@@ -107,8 +107,16 @@ api_keys = Table(
     _tenant(comment="null: a key of the platform team"),
     Column("name", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the whole key"),
+    Column(
+        "scopes",
+        ARRAY(Text),
+        nullable=False,
+        server_default="{admin}",
+        comment="what it may do: admin, everything; check, ask for entitlements",
+    ),
     now_column("created_at"),
     Column("revoked_at", Timestamp),
+    CheckConstraint("scopes <@ '{admin,check}' and cardinality(scopes) > 0", name="scopes"),
     Index(None, "tenant_id"),
 )
 
@@ -205,6 +213,39 @@ plan_objects = Table(
     comment="what tenants' plans sell, for events of prices and products: they name no tenant",
 )
 
+recomputations = Table(
+    "recomputations",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="rec_…"),
+    _tenant(nullable=False),
+    Column("cause", Text, nullable=False, comment="plan:KEY@VERSION, policy@VERSION, feature:KEY@VERSION"),
+    Column("scope", JSONB, nullable=False, comment="whose entitlements it changes"),
+    Column("position", BigInteger, nullable=False, comment="the last customer done, by internal id"),
+    Column("total", BigInteger, nullable=False, comment="customers, as counted at the start"),
+    Column("done", BigInteger, nullable=False),
+    Column("state", Text, nullable=False, server_default="running"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="tries since the last batch that was done"),
+    Column("problem", Text, comment="why the last batch failed"),
+    Column("not_before", Timestamp, nullable=False, server_default=func.now()),
+    now_column("created_at"),
+    Column("finished_at", Timestamp),
+    CheckConstraint("state in ('running', 'done')", name="state"),
+    Index("ix_recomputations_running", "not_before", postgresql_where=text("state = 'running'")),
+    Index(None, "tenant_id", "id"),
+    comment="changes of plans and policies on their way through the customers they reach",
+)
+
+entitlement_clocks = Table(
+    "entitlement_clocks",
+    metadata,
+    _tenant(primary_key=True, autoincrement=False),
+    Column(
+        "noted_until", Timestamp, nullable=False, comment="ends and starts by the clock are in the history up to it"
+    ),
+    Index(None, "noted_until"),
+)
+
 extension_calls = Table(
     "extension_calls",
     metadata,
@@ -222,4 +263,73 @@ extension_calls = Table(
     Index("ix_extension_calls_pending", "not_before", postgresql_where=text("state = 'pending'")),
     Index(None, "tenant_id"),
     comment="calls of operators' own handlers that failed at first",
+)
+
+notification_endpoints = Table(
+    "notification_endpoints",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="nep_…"),
+    _tenant(nullable=False),
+    Column("url", Text, nullable=False),
+    Column("description", Text),
+    Column("types", ARRAY(Text), nullable=False, server_default="{}", comment="empty: all"),
+    Column("secrets", JSONB, nullable=False, comment="newest first: {ciphertext, expires_at}"),
+    Column("state", Text, nullable=False, server_default="enabled"),
+    Column("disabled_reason", Text, comment="why deliveries were given up; null: the tenant asked for it"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="tries since the last that succeeded"),
+    Column("failing_since", Timestamp),
+    Column("paused_until", Timestamp, comment="it keeps failing, and is left alone until then"),
+    Column("due_at", Timestamp, comment="something may be due from then on; null: nothing waits"),
+    Column("idempotency_key", Text, comment="of the request that created it"),
+    now_column("created_at"),
+    now_column("updated_at"),
+    CheckConstraint("state in ('enabled', 'disabled')", name="state"),
+    UniqueConstraint("tenant_id", "idempotency_key"),
+    Index("ix_notification_endpoints_due", "due_at", postgresql_where=text("state = 'enabled'")),
+)
+
+notification_wakes = Table(
+    "notification_wakes",
+    metadata,
+    _id(),
+    Column("tenant_id", BigInteger, nullable=False),
+    now_column("created_at"),
+    Index(None, "tenant_id"),
+    comment="one row for each transaction that left notifications to publish",
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="sgk_…: the `kid` of tokens"),
+    _tenant(nullable=False),
+    Column("private_key", Text, nullable=False, comment="PKCS #8 in PEM, encrypted"),
+    Column("public_key", JSONB, nullable=False, comment="as a JSON Web Key"),
+    Column("signs_from", Timestamp, nullable=False, comment="until a later key's"),
+    Column("published_until", Timestamp, comment="null: no later key is there"),
+    now_column("created_at"),
+    Index(None, "tenant_id"),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="imp_…"),
+    _tenant(nullable=False),
+    Column("reference_key", Text, comment="the customers' metadata key that has their references; null: none has"),
+    Column("state", Text, nullable=False, server_default="running"),
+    Column("step", Text, nullable=False, comment="what is listed: customers, subscriptions"),
+    Column("position", Text, comment="the last object of the pages that are done; null: none is"),
+    Column("counts", JSONB, nullable=False, server_default="{}"),
+    Column("findings", JSONB, nullable=False, server_default="[]", comment="the first: {object, reason}"),
+    Column("problem", Text, comment="why it stopped; while running it is tried again"),
+    now_column("created_at"),
+    Column("finished_at", Timestamp),
+    CheckConstraint("state in ('running', 'done', 'failed')", name="state"),
+    CheckConstraint("step in ('customers', 'subscriptions')", name="step"),
+    Index("uq_imports_running", "tenant_id", unique=True, postgresql_where=text("state = 'running'")),
+    Index(None, "tenant_id", "public_id"),
 )

@@ -66,7 +66,8 @@ _DETAIL = EVENTS.add_columns(
 _EFFECTS = (
     select(
         customers.c.reference.label("customer"),
-        *(entitlement_changes.c[name] for name in ("feature", "before", "after", "at")),
+        *(entitlement_changes.c[name] for name in ("feature", "before", "after")),
+        entitlement_changes.c.recorded_at.label("at"),
     )
     .join_from(
         entitlement_changes,
@@ -75,7 +76,7 @@ _EFFECTS = (
         & (customers.c.id == entitlement_changes.c.customer_id),
     )
     .where(entitlement_changes.c.tenant_id == TENANT)
-    .order_by(entitlement_changes.c.at, entitlement_changes.c.customer_id, entitlement_changes.c.sequence)
+    .order_by(entitlement_changes.c.recorded_at, entitlement_changes.c.customer_id, entitlement_changes.c.sequence)
     .limit(EFFECTS)
 )
 

@@ -9,12 +9,18 @@ from pathlib import Path
 import asyncpg
 import structlog
 
+from colonnade.catalogue.recomputations import recompute_periodically
 from colonnade.database.connections import connect, create_pool, verify
 from colonnade.database.roles import Duty
+from colonnade.entitlements.clocks import note_periodically
 from colonnade.garbage import collect_rarely
 from colonnade.heartbeat import beat
+from colonnade.imports.running import import_periodically
+from colonnade.notifications.delivering import Notifier
+from colonnade.notifications.secrets import Vault
+from colonnade.notifications.sender import Sender
 from colonnade.observability import metrics_server
-from colonnade.settings import Settings
+from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extension, Extensions, installed
@@ -112,7 +118,13 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency, extensions=installed())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-    beside = [prune_periodically(database_url, settings.event_retention_days)]
+    vault, sender = Vault(ensure_secret_key(settings)), Sender(loopback=settings.notification_loopback)
+    beside = [
+        prune_periodically(database_url, settings.event_retention_days),
+        Notifier(database_url, vault, sender).run(),
+    ]
+    beside += [recompute_periodically(database_url), note_periodically(database_url)]
+    beside.append(import_periodically(settings, database_url, gateway))
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
     tasks = [asyncio.create_task(each) for each in beside]

@@ -1,6 +1,7 @@
 """The tables of what Stripe said last, one row for each object. The tenant's own word on its customers is elsewhere."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -135,3 +136,10 @@ portal_sessions = tenant_table(
     key=["id"],
 )
 """Who was let into a portal, and when. A session's URL is a secret, and not here."""
+
+stripe_entitlements = _mirror(
+    "stripe_entitlements",
+    *_of_customer(),
+    Column("lookup_keys", ARRAY(Text), nullable=False, comment="of Stripe's own active entitlements, sorted"),
+)
+"""What Stripe Entitlements say, by Stripe customer (`cus_…`): to compare with ours, never an authority."""

@@ -1,19 +1,23 @@
 """Plans: a price or product at Stripe, and the features it grants."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants import locks, values
-from colonnade_tenants.entitlements.compute import LARGEST, Kind
-from colonnade_tenants.entitlements.store import recompute
+from colonnade_tenants.catalogue import plan_versions
+from colonnade_tenants.catalogue.affected import Rest, Scope, recompute_first
+from colonnade_tenants.entitlements import model
+from colonnade_tenants.entitlements.model import Kind
+from colonnade_tenants.entitlements.worth import check_value
 from colonnade_tenants.errors import Conflict, Invalid, NotFound
 from colonnade_tenants.partition import TENANT, TenantSession
-from colonnade_tenants.tables import features, plan_grants, plans, subscription_items, subscriptions
+from colonnade_tenants.tables import features, plan_grants, plans
 
 
 class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,40 +32,74 @@ class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Either *price* (`price_…`) or *product* (`prod_…`). For an item that both match, the price's plan counts."""
+    """Either *price* (`price_…`) or *product* (`prod_…`). For an item that both match, the price's plan counts.
+
+    *version* counts the changes of what it is sold as and of its grants.
+    """
 
     key: str
     name: str
     price: str | None = None
     product: str | None = None
     grants: list[Grant] = []
+    version: int = 1
 
 
-_COLUMNS = [plans.c[name] for name in ("key", "name", "price", "product")]
+class PlanVersion(msgspec.Struct, frozen=True):
+    """What a plan granted from *effective_from* (null: from the beginning) until the next version began.
+
+    With neither *price* nor *product*, the plan was deleted.
+    """
+
+    version: int
+    effective_from: datetime | None
+    price: str | None
+    product: str | None
+    grants: list[Grant]
+
+
+class PutPlan(msgspec.Struct, frozen=True):
+    """What putting a plan did; *rest*: the customers whose entitlements are still to be recomputed."""
+
+    version: int
+    created: bool
+    rest: Rest | None = None
+
+
+_COLUMNS = [plans.c[name] for name in ("key", "name", "price", "product", "version")]
 
 
 def _own(key: str) -> ColumnElement[bool]:
     return (plans.c.tenant_id == TENANT) & (plans.c.key == key)
 
 
-async def put_plan(session: TenantSession, plan: Plan) -> bool:
-    """Create or change a plan, and the entitlements of those who have it; whether it is new.
+async def put_plan(
+    session: TenantSession, plan: Plan, *, effective_from: datetime | None = None, author: str | None = None
+) -> PutPlan:
+    """Create or change a plan, and the entitlements of those who have it; they change at *effective_from*, or now.
 
-    Raises `Invalid`; `Conflict` if another plan has its price or product.
+    A change of what it is sold as or of its grants is a new version; what held before it is never rewritten.
+
+    Raises `Invalid`; `Conflict` if another plan has its price or product from then on.
     """
     _validate(plan)
-    await locks.change_catalogue(await session.twin())
-    await _check_grants(session, plan.grants)
-    await _check_unique(session, plan)
-    old = (await session.execute(select(*_COLUMNS).where(_own(plan.key)))).one_or_none()
-    fields = {"key": plan.key, "name": plan.name, "price": plan.price, "product": plan.product}
-    new = insert(plans).values(tenant_id=TENANT, **fields)
-    await session.execute(
-        new.on_conflict_do_update(index_elements=["tenant_id", "key"], set_=fields | {"updated_at": func.now()})
-    )
+    now = await locks.change_catalogue(await session.twin())
+    kinds = await _check_grants(session, plan.grants)
+    if effective_from is not None and effective_from < now:
+        raise Invalid("A change takes effect now or later: it does not rewrite the past.", "effective_from")
+    since = effective_from or now
+    await _check_unique(session, plan, since)
+    last = await plan_versions.newest(session, plan.key)
+    new = _version(plan, kinds, last.version + 1 if last else 1, since)
+    same = last is not None and last.since <= since and _terms(last) == _terms(new)
+    created = await _put_row(session, plan, last.version if last and same else new.version)
+    if last is not None and same:
+        return PutPlan(last.version, created)
+    await plan_versions.add(session, new, author)
     await _put_grants(session, plan)
-    await _recompute(session, plan.key, [fields, *([dict(old._mapping)] if old else [])])
-    return old is None
+    reached = await plan_versions.planned(session, now) if last else []
+    rest = await _recompute(session, new, [new, *([last] if last else []), *(p for p in reached if p.key == plan.key)])
+    return PutPlan(new.version, created, rest)
 
 
 async def get_plan(session: TenantSession, key: str) -> Plan:
@@ -72,19 +110,39 @@ async def get_plan(session: TenantSession, key: str) -> Plan:
     raise NotFound(f"There is no plan {key!r}.", "key")
 
 
+async def list_plan_versions(session: TenantSession, key: str) -> list[PlanVersion]:
+    """All versions, the newest first. Raises `NotFound`."""
+    found = await plan_versions.of_plan(session, key)
+    if not found:
+        raise NotFound(f"There is no plan {key!r}.", "key")
+    return [_shown(plan) for plan in found]
+
+
+def _shown(plan: model.Plan) -> PlanVersion:
+    grants = [
+        Grant(grant.feature, True if grant.kind == "flag" else grant.value, grant.per_unit) for grant in plan.grants
+    ]
+    since = None if plan.since == model.ALWAYS else plan.since
+    return PlanVersion(plan.version, since, plan.price, plan.product, grants)
+
+
 async def list_plans(session: TenantSession, after: str | None = None, limit: int = 20) -> list[Plan]:
     """At most *limit* plans by key, from the one that follows the key *after*."""
     page = select(*_COLUMNS).where(plans.c.tenant_id == TENANT, plans.c.key > values.after(after))
     return await _with_grants(session, (await session.execute(page.order_by(plans.c.key).limit(limit))).all())
 
 
-async def delete_plan(session: TenantSession, key: str) -> None:
-    """Delete a plan, and take what it granted from those who have it. Raises `NotFound`."""
-    await locks.change_catalogue(await session.twin())
-    gone = (await session.execute(delete(plans).where(_own(key)).returning(*_COLUMNS))).one_or_none()
-    if gone is None:
+async def delete_plan(session: TenantSession, key: str, author: str | None = None) -> Rest | None:
+    """Delete a plan, and take what it granted from those who have it; those left to recompute. Raises `NotFound`."""
+    now = await locks.change_catalogue(await session.twin())
+    reached = [plan for plan in await plan_versions.planned(session, now) if plan.key == key]
+    gone = (await session.execute(delete(plans).where(_own(key)).returning(plans.c.key))).one_or_none()
+    last = await plan_versions.newest(session, key)
+    if gone is None or last is None:
         raise NotFound(f"There is no plan {key!r}.", "key")
-    await _recompute(session, key, [dict(gone._mapping)])
+    end = model.Plan(key, None, None, (), last.version + 1, now)
+    await plan_versions.add(session, end, author)
+    return await _recompute(session, end, [last, *reached])
 
 
 def _validate(plan: Plan) -> None:
@@ -100,7 +158,8 @@ def _validate(plan: Plan) -> None:
             raise Invalid(f"{value} is no {param}.", param)
 
 
-async def _check_grants(session: TenantSession, grants: Sequence[Grant]) -> None:
+async def _check_grants(session: TenantSession, grants: Sequence[Grant]) -> dict[str, Kind]:
+    """The kinds of the tenant's features."""
     found = select(features.c.key, features.c.kind).where(features.c.tenant_id == TENANT)
     kinds: dict[str, Kind] = {row.key: row.kind for row in await session.execute(found)}
     seen: set[str] = set()
@@ -110,29 +169,41 @@ async def _check_grants(session: TenantSession, grants: Sequence[Grant]) -> None
         if grant.feature in seen:
             raise Invalid(f"{grant.feature!r} is granted twice.", f"grants[{index}].feature")
         seen.add(grant.feature)
-        _check_value(grant, kinds[grant.feature], f"grants[{index}]")
+        check_value(grant.value, kinds[grant.feature], f"grants[{index}].value")
+        if grant.per_unit and (kinds[grant.feature] == "flag" or grant.value is None):
+            raise Invalid("Only a number can be per unit.", f"grants[{index}].per_unit")
+    return kinds
 
 
-def _check_value(grant: Grant, kind: Kind, param: str) -> None:
-    value = grant.value
-    number = type(value) is int and 0 <= value <= LARGEST
-    allowed = {
-        "flag": (value is True, "A flag is granted as true."),
-        "limit": (number or value is None, f"A limit is a whole number up to {LARGEST}, or null for no limit."),
-        "quantity": (number, f"A quantity is a whole number up to {LARGEST}."),
-    }
-    fits, rule = allowed[kind]
-    if not fits:
-        raise Invalid(rule, f"{param}.value")
-    if grant.per_unit and (kind == "flag" or value is None):
-        raise Invalid("Only a number can be per unit.", f"{param}.per_unit")
+async def _check_unique(session: TenantSession, plan: Plan, since: datetime) -> None:
+    others = await plan_versions.holders(session, plan.price, plan.product, since)
+    for other in others:
+        if other != plan.key:
+            raise Conflict(f"Plan {other!r} has it already.", "product" if plan.price is None else "price")
 
 
-async def _check_unique(session: TenantSession, plan: Plan) -> None:
-    same = plans.c.price == plan.price if plan.product is None else plans.c.product == plan.product
-    found = select(plans.c.key).where(plans.c.tenant_id == TENANT, plans.c.key != plan.key, same)
-    if other := (await session.execute(found)).scalar_one_or_none():
-        raise Conflict(f"Plan {other!r} has it already.", "product" if plan.price is None else "price")
+def _version(plan: Plan, kinds: dict[str, Kind], number: int, since: datetime) -> model.Plan:
+    grants = tuple(
+        model.Grant(grant.feature, kinds[grant.feature], 1 if grant.value is True else grant.value, grant.per_unit)
+        for grant in sorted(plan.grants, key=lambda grant: grant.feature)
+    )
+    return model.Plan(plan.key, plan.price, plan.product, grants, number, since)
+
+
+def _terms(plan: model.Plan) -> tuple[Any, ...]:
+    return plan.price, plan.product, plan.grants
+
+
+async def _put_row(session: TenantSession, plan: Plan, version: int) -> bool:
+    """The plan as it was put last; whether it is new."""
+    known = (await session.execute(select(plans.c.key).where(_own(plan.key)))).one_or_none()
+    fields = {"key": plan.key, "name": plan.name, "price": plan.price, "product": plan.product, "version": version}
+    await session.execute(
+        insert(plans)
+        .values(tenant_id=TENANT, **fields)
+        .on_conflict_do_update(index_elements=["tenant_id", "key"], set_=fields | {"updated_at": func.now()})
+    )
+    return known is None
 
 
 async def _put_grants(session: TenantSession, plan: Plan) -> None:
@@ -154,17 +225,13 @@ async def _with_grants(session: TenantSession, rows: Sequence[Any]) -> list[Plan
     grants = defaultdict(list)
     for row in await session.execute(found.order_by(plan_grants.c.feature)):
         grants[row.plan].append(Grant(row.feature, True if row.kind == "flag" else row.value, row.per_unit))
-    return [Plan(row.key, row.name, row.price, row.product, grants[row.key]) for row in rows]
+    return [Plan(row.key, row.name, row.price, row.product, grants[row.key], row.version) for row in rows]
 
 
-async def _recompute(session: TenantSession, key: str, versions: Sequence[Mapping[str, Any]]) -> None:
-    """Recompute whoever has an item that a version of this plan means, in the order that all locks are taken in."""
-    items, subscribed = subscription_items, subscriptions
-    meant = or_(*(items.c[column] == version[column] for version in versions for column in ("price", "product")))
-    join = items.join(subscribed, (subscribed.c.tenant_id == TENANT) & (subscribed.c.id == items.c.subscription))
-    found = select(subscribed.c.customer_id).distinct().select_from(join)
-    found = found.where(items.c.tenant_id == TENANT, meant)
-    customers = (await session.execute(found.order_by(subscribed.c.customer_id))).scalars().all()
-    tenant = await session.twin()
-    for customer in customers:
-        await recompute(tenant, customer, cause=f"plan:{key}")
+async def _recompute(session: TenantSession, new: model.Plan, versions: Sequence[model.Plan]) -> Rest | None:
+    """Recompute whoever has an item that one of these versions means."""
+    scope = Scope(
+        prices=tuple(sorted({plan.price for plan in versions if plan.price is not None})),
+        products=tuple(sorted({plan.product for plan in versions if plan.product is not None})),
+    )
+    return await recompute_first(session, scope, f"plan:{new.key}@{new.version}")

@@ -1,11 +1,13 @@
 """The check: what a customer may use at this moment, in one round trip."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
 
 import asyncpg
 import msgspec
 
-from colonnade_tenants.entitlements.compute import Kind
+from colonnade_tenants.entitlements.model import Kind
 
 _CHECK = "select * from check_entitlements($1, $2)"
 
@@ -28,10 +30,19 @@ class CheckedEntitlement(msgspec.Struct, frozen=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """Every feature of the tenant, by key, for one customer. *as_of* is the database's clock, which decided."""
+    """Every feature of the tenant, by key, for one customer (*customer_id* is internal).
+
+    *as_of* is the database's clock, which decided; at *changes_at* the clock alone will change an answer, null: never.
+    *complete_until*: up to then no event of the tenant's own account is missing, null: no sweep has looked; on that of
+    the platform it depends as well where *on_platform*.
+    """
 
     customer: str
+    customer_id: int
     as_of: datetime
+    changes_at: datetime | None
+    complete_until: datetime | None
+    on_platform: bool
     entitlements: list[CheckedEntitlement]
 
     def get(self, feature: str) -> CheckedEntitlement | None:
@@ -40,15 +51,32 @@ class CheckResult(msgspec.Struct, frozen=True):
 
 
 async def check(pool: asyncpg.Pool, tenant_id: int, reference: str) -> CheckResult | None:
-    """What the customer with this reference may use; None: the tenant has no such customer.
+    """What the customer with this reference may use; None: the tenant has no such customer."""
+    return (await check_many(pool, tenant_id, [reference])).get(reference)
+
+
+async def check_many(pool: asyncpg.Pool, tenant_id: int, references: Sequence[str]) -> dict[str, CheckResult]:
+    """As `check` for several customers, by reference; without those whom the tenant does not have.
 
     The database function sets the tenant and reads: a transaction of its own costs three round trips more.
     """
     # PostgreSQL would refuse some unprintable characters, and no reference has any.
-    rows = await pool.fetch(_CHECK, tenant_id, reference) if reference.isprintable() else []
-    if not rows:
-        return None
-    return CheckResult(reference, rows[0]["as_of"], [_answer(row) for row in rows if row["feature"] is not None])
+    wanted = [reference for reference in references if reference.isprintable()]
+    rows = await pool.fetch(_CHECK, tenant_id, wanted) if wanted else []
+    return {customer: _result(list(group)) for customer, group in groupby(rows, key=lambda row: row["customer"])}
+
+
+def _result(rows: list[asyncpg.Record]) -> CheckResult:
+    first = rows[0]
+    return CheckResult(
+        customer=first["customer"],
+        customer_id=first["customer_id"],
+        as_of=first["as_of"],
+        changes_at=first["changes_at"],
+        complete_until=first["complete_until"],
+        on_platform=first["on_platform"],
+        entitlements=[_answer(row) for row in rows if row["feature"] is not None],
+    )
 
 
 def _answer(row: asyncpg.Record) -> CheckedEntitlement:

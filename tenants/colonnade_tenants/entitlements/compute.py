@@ -1,141 +1,137 @@
-"""Entitlements as a pure function of subscriptions, plans and policy: no clock, no database, no order.
+"""Entitlements as a pure function of subscriptions, plans, overrides and policy: no clock, no database, no order.
 
 The result spans all time that the facts speak of. It starts with Stripe's `start_date` and keeps what has ended, since
 dropping that by the clock would let the same facts give different rows on different days. Whoever reads compares
-`valid_from` and `valid_until` with the time asked about, so that an end needs no job to take effect.
-
-A subscription that does not grant now leaves no interval, not even one in the past: `ended_at` of a canceled one may
-lie ahead of our clock (a test clock's does), and an interval up to it would go on granting. History has the past.
+`valid_from` and `valid_until` with the time asked about (`held`), so that an end needs no job to take effect.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
-from typing import Literal
 
 import msgspec
 
-Kind = Literal["flag", "limit", "quantity"]
-
-LARGEST = 2**53 - 1
-"""The largest value: JSON readers that know no integers keep it exact."""
-
-
-class Item(msgspec.Struct, frozen=True):
-    """One item of a subscription (`si_…`)."""
-
-    id: str
-    price: str
-    product: str
-    quantity: int
-    current_period_end: datetime
-
-
-class Subscription(msgspec.Struct, frozen=True):
-    """What entitlements depend on in a subscription. *past_due_since* is set while it is `past_due`."""
-
-    status: str
-    started_at: datetime
-    cancel_at: datetime | None
-    cancel_at_period_end: bool
-    ended_at: datetime | None
-    past_due_since: datetime | None
-    items: tuple[Item, ...]
+from colonnade_tenants.entitlements.model import (
+    FOREVER,
+    LARGEST,
+    RULES,
+    Combination,
+    Effect,
+    Entitlement,
+    Facts,
+    Grant,
+    Item,
+    Kind,
+    Override,
+    Plan,
+    Rule,
+    Subscription,
+)
+from colonnade_tenants.entitlements.sold import Sold
+from colonnade_tenants.entitlements.spans import Span, granted_spans
+from colonnade_tenants.entitlements.versions import in_effect
 
 
-class Grant(msgspec.Struct, frozen=True):
-    """*value* is 1 for a flag and None for no limit; *per_unit* multiplies it by the item's quantity."""
-
-    feature: str
-    kind: Kind
-    value: int | None
-    per_unit: bool = False
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What a price or a product grants."""
-
-    price: str | None
-    product: str | None
-    grants: tuple[Grant, ...]
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """*grace*: how long a subscription goes on granting after it became `past_due`."""
-
-    grace: timedelta = timedelta(days=7)
-
-
-class Entitlement(msgspec.Struct, frozen=True):
-    """A feature's value in [*valid_from*, *valid_until*), and the subscription items it comes from.
-
-    *valid_until* is None where no end is known; *value* is 1 for a flag and None for no limit.
-    """
-
-    feature: str
-    kind: Kind
-    value: int | None
-    valid_from: datetime
-    valid_until: datetime | None
-    sources: tuple[str, ...]
-
-
-class _Piece(msgspec.Struct, frozen=True):
-    """What one item grants of one feature."""
+class Piece(msgspec.Struct, frozen=True):
+    """What one item, or one override, says of one feature in [*start*, *end*), and why."""
 
     kind: Kind
     value: int | None
     start: datetime
-    end: datetime | None
+    end: datetime
     source: str
+    effect: Effect = "grant"
+    plan: Plan | None = None
+    grant: Grant | None = None
+    item: Item | None = None
+    subscription: Subscription | None = None
+    span: Span | None = None
 
 
-def compute(subscriptions: Iterable[Subscription], plans: Iterable[Plan], policy: Policy) -> list[Entitlement]:
+Pieces = Mapping[str, Sequence[Piece]]
+
+
+def compute(facts: Facts) -> list[Entitlement]:
     """Each feature's timeline, by feature and time; intervals of one feature never overlap."""
-    by_price, by_product = _index(plans)
-    pieces: dict[str, list[_Piece]] = defaultdict(list)
-    for subscription in subscriptions:
-        if (span := granted_span(subscription, policy)) is None:
+    return timelines(pieces_of(facts), facts.combinations)
+
+
+def pieces_of(facts: Facts) -> dict[str, list[Piece]]:
+    """All that is said of each feature, before it is combined."""
+    pieces: dict[str, list[Piece]] = defaultdict(list)
+    sold = Sold(facts.plans)
+    for subscription in facts.subscriptions:
+        if not (spans := granted_spans(subscription, facts.policies)):
             continue
         for item in subscription.items:
-            plan = by_price.get(item.price) or by_product.get(item.product)
-            for grant in plan.grants if plan else ():
-                piece = _Piece(grant.kind, _amount(grant, item.quantity), *span, item.id)
-                pieces[grant.feature].append(piece)
-    return [entitlement for feature in sorted(pieces) for entitlement in _timeline(feature, pieces[feature])]
+            for plan, since, until in sold.plans_of(item):
+                for feature, piece in _granted(subscription, item, plan, spans, (since, until)):
+                    pieces[feature].append(piece)
+    for override in facts.overrides:
+        if override.start < override.end:
+            pieces[override.feature].append(_overriding(override))
+    return pieces
 
 
-def granted_span(subscription: Subscription, policy: Policy) -> tuple[datetime, datetime | None] | None:
-    """When this subscription grants, as far as is known now; None if it does not.
-
-    `active` and `trialing` grant, `past_due` for the time of grace, nothing else does ("Subscription statuses", Stripe
-    documentation). It ends by the earliest of what ends it.
-    """
-    grace_end = None
-    if subscription.status == "past_due" and subscription.past_due_since is not None:
-        grace_end = subscription.past_due_since + policy.grace
-    elif subscription.status not in {"active", "trialing"}:
-        return None
-    ends = [end for end in (_scheduled_end(subscription), subscription.ended_at, grace_end) if end is not None]
-    end = min(ends, default=None)
-    return None if end is not None and end <= subscription.started_at else (subscription.started_at, end)
+def timelines(pieces: Pieces, combinations: Sequence[Combination] = ()) -> list[Entitlement]:
+    """The pieces combined, by feature and time."""
+    rules: dict[str, list[Combination]] = defaultdict(list)
+    for each in combinations:
+        rules[each.feature].append(each)
+    return [row for feature in sorted(pieces) for row in _timeline(feature, pieces[feature], rules.get(feature, ()))]
 
 
-def _scheduled_end(subscription: Subscription) -> datetime | None:
-    """In flexible billing mode the portal's cancellation sets `cancel_at` alone, in classic mode the flag.
+def held(rows: Iterable[Entitlement], feature: str, at: datetime) -> Entitlement | None:
+    """The feature's interval that the moment lies in."""
+    return next(
+        (
+            row
+            for row in rows
+            if row.feature == feature and row.valid_from <= at and (row.valid_until is None or at < row.valid_until)
+        ),
+        None,
+    )
 
-    Periods are the items', and differ where their intervals do ("Compare classic and flexible billing mode").
-    """
-    if subscription.cancel_at is not None or not subscription.cancel_at_period_end:
-        return subscription.cancel_at
-    return max((item.current_period_end for item in subscription.items), default=None)
+
+def counting(pieces: Iterable[Piece], at: datetime) -> list[Piece]:
+    """Those that decide at the moment: a denial before all else, then what was set last, then all grants."""
+    valid = [piece for piece in pieces if piece.start <= at < piece.end]
+    if denied := [piece for piece in valid if piece.effect == "deny"]:
+        return denied
+    if given := [piece for piece in valid if piece.effect == "set"]:
+        return [max(given, key=lambda piece: (piece.start, piece.source))]
+    return valid
 
 
-def _index(plans: Iterable[Plan]) -> tuple[dict[str, Plan], dict[str, Plan]]:
-    known = list(plans)
-    by_price = {plan.price: plan for plan in known if plan.price is not None}
-    return by_price, {plan.product: plan for plan in known if plan.product is not None}
+def _granted(
+    subscription: Subscription, item: Item, plan: Plan, spans: Sequence[Span], window: tuple[datetime, datetime]
+) -> Iterator[tuple[str, Piece]]:
+    for span in spans:
+        start, end = max(span.start, window[0], item.since), min(span.end, window[1], item.until)
+        if start >= end:
+            continue
+        for grant in plan.grants:
+            yield (
+                grant.feature,
+                Piece(
+                    grant.kind,
+                    _amount(grant, item.quantity),
+                    start,
+                    end,
+                    item.id,
+                    plan=plan,
+                    grant=grant,
+                    item=item,
+                    subscription=subscription,
+                    span=span,
+                ),
+            )
+
+
+def _overriding(override: Override) -> Piece:
+    value = 0 if override.effect == "deny" else override.value
+    return Piece(override.kind, value, override.start, override.end, override.id, override.effect)
 
 
 def _amount(grant: Grant, quantity: int) -> int | None:
@@ -144,17 +140,19 @@ def _amount(grant: Grant, quantity: int) -> int | None:
     return min(grant.value * quantity, LARGEST) if grant.per_unit else grant.value
 
 
-def _timeline(feature: str, pieces: Sequence[_Piece]) -> Iterator[Entitlement]:
+def _timeline(feature: str, pieces: Sequence[Piece], rules: Sequence[Combination]) -> Iterator[Entitlement]:
     """The pieces of one feature, cut at every start and end, combined between two cuts, joined again where equal."""
     last: Entitlement | None = None
-    for start, end in _cuts(pieces):
-        valid = [piece for piece in pieces if piece.start <= start and (piece.end is None or start < piece.end)]
+    for start, end in pairwise(_cuts(pieces, rules)):
+        valid = counting(pieces, start)
         if not valid:
             continue
-        sources = tuple(sorted({piece.source for piece in valid}))
-        new = Entitlement(feature, valid[0].kind, _combine(valid), start, end, sources)
-        if last is not None and last.valid_until == start and (last.value, last.sources) == (new.value, sources):
-            last = msgspec.structs.replace(last, valid_until=end)
+        rule = in_effect(rules, start) if rules else None
+        value = combine(valid, rule.rule if rule else RULES[valid[0].kind][0])
+        until = None if end == FOREVER else end
+        new = Entitlement(feature, valid[0].kind, value, start, until, tuple(sorted({piece.source for piece in valid})))
+        if last is not None and last.valid_until == start and _same(last, new):
+            last = msgspec.structs.replace(last, valid_until=until)
             continue
         if last is not None:
             yield last
@@ -163,17 +161,18 @@ def _timeline(feature: str, pieces: Sequence[_Piece]) -> Iterator[Entitlement]:
         yield last
 
 
-def _cuts(pieces: Sequence[_Piece]) -> Iterator[tuple[datetime, datetime | None]]:
-    starts, ends = {piece.start for piece in pieces}, {piece.end for piece in pieces}
-    moments = sorted(starts | {end for end in ends if end is not None})
-    yield from pairwise(moments)
-    if None in ends:
-        yield moments[-1], None
+def _cuts(pieces: Sequence[Piece], rules: Sequence[Combination]) -> list[datetime]:
+    edges = {edge for piece in pieces for edge in (piece.start, piece.end)}
+    return sorted(edges | {rule.since for rule in rules if min(edges) < rule.since < max(edges)})
 
 
-def _combine(pieces: Sequence[_Piece]) -> int | None:
-    """Quantities add, limits take the larger (None is the largest), a flag is a flag."""
+def _same(one: Entitlement, other: Entitlement) -> bool:
+    return (one.kind, one.value, one.sources) == (other.kind, other.value, other.sources)
+
+
+def combine(pieces: Sequence[Piece], rule: Rule) -> int | None:
+    """One value of several; None, no limit, is the largest. A flag denied is 0 and granted 1."""
     values = [piece.value for piece in pieces if piece.value is not None]
     if len(values) < len(pieces):
         return None
-    return min(sum(values), LARGEST) if pieces[0].kind == "quantity" else max(values)
+    return min(sum(values), LARGEST) if rule == "sum" else max(values)

@@ -1,25 +1,33 @@
-"""Entitlements, their history and the plans that grant them, as rows: any number of customers in one round trip."""
+"""Entitlements and their history as rows: any number of customers in one round trip."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Text, any_, bindparam, cast, delete, func, literal_column, or_, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, case, cast, delete, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from colonnade_tenants.entitlements.compute import Entitlement, Grant, Plan
+from colonnade_tenants.entitlements.model import Entitlement
+from colonnade_tenants.entitlements.reasons import Reason
+from colonnade_tenants.notifications import notes, record
 from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection, as_json, json_rows
-from colonnade_tenants.tables import entitlement_changes, entitlements, features, plan_grants, plans
+from colonnade_tenants.tables import entitlement_changes, entitlements
+
+CHANNEL = "colonnade_entitlements"
+"""Notified with `TENANT:CUSTOMER` (internal ids) of each customer that changed, `TENANT:*` where any may have."""
+
+MANY = 50
+"""Customers that one statement announces by themselves; of more it says `TENANT:*`."""
 
 ENTITLEMENT = ("customer_id", "feature", "kind", "value", "valid_from", "valid_until", "sources")
-CHANGE = ("customer_id", "sequence", "feature", "before", "after", "cause")
+CHANGE = ("customer_id", "sequence", "feature", "before", "after", "cause", "reasons")
 
 
 class Change(msgspec.Struct, frozen=True):
     """One feature's timeline before and after; empty where it was not, or is no longer, granted.
 
-    *sequence* counts up by one per customer. *cause*: `evt_…`, `plan:KEY`, …
+    *sequence* counts up by one per customer. *cause*: `evt_…`, `override:ovr_…`, `plan:KEY@VERSION`, `policy@VERSION`,
+    `clock`, … *reasons*: what the timeline after is made of.
     """
 
     sequence: int
@@ -27,6 +35,7 @@ class Change(msgspec.Struct, frozen=True):
     before: list[Entitlement]
     after: list[Entitlement]
     cause: str
+    reasons: list[Reason]
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -36,30 +45,6 @@ class Book(msgspec.Struct, frozen=True):
     sequence: int
     changes: tuple[Change, ...] = ()
 
-
-_KEYS: Any = any_(bindparam("keys", type_=ARRAY(Text)))
-_PLANS = Statement(
-    select(
-        plans.c.key,
-        plans.c.price,
-        plans.c.product,
-        plan_grants.c.feature,
-        features.c.kind,
-        plan_grants.c.value,
-        plan_grants.c.per_unit,
-    )
-    .select_from(
-        plans.outerjoin(
-            plan_grants,
-            (plan_grants.c.tenant_id == TENANT) & (plan_grants.c.plan == plans.c.key),
-        ).outerjoin(
-            features,
-            (features.c.tenant_id == TENANT) & (features.c.key == plan_grants.c.feature),
-        )
-    )
-    .where(plans.c.tenant_id == TENANT, or_(plans.c.price == _KEYS, plans.c.product == _KEYS))
-    .order_by(plans.c.key)
-)
 
 _CUSTOMERS = (
     func.unnest(bindparam("customers", type_=ARRAY(BigInteger))).table_valued("id", name="customer").render_derived()
@@ -96,30 +81,17 @@ _PUT = _ADD.on_conflict_do_update(
     index_elements=["tenant_id", *_GONE_KEY],
     set_={name: _ADD.excluded[name] for name in ENTITLEMENT if name not in _GONE_KEY},
 )
-_WRITE = Statement(
+_NOTED = (
     insert(entitlement_changes)
     .from_select(["tenant_id", *CHANGE], select(TENANT, *(_CHANGES.c[name] for name in CHANGE)))
-    .add_cte(_DELETE.cte("deleted"), _PUT.cte("put"))
+    .returning(entitlement_changes.c.customer_id)
+    .cte("noted")
 )
-
-
-async def _load_plans(tenant: TenantConnection, keys: Sequence[str]) -> dict[str, Plan]:
-    found: dict[str, Plan] = {}
-    for _, group in groupby(await tenant.fetch(_PLANS, keys=keys), key=lambda row: row["key"]):
-        of_plan = list(group)
-        # A plan without grants still takes precedence over its product's plan.
-        grants = tuple(
-            Grant(row["feature"], row["kind"], row["value"], row["per_unit"])
-            for row in of_plan
-            if row["feature"] is not None
-        )
-        plan = Plan(of_plan[0]["price"], of_plan[0]["product"], grants)
-        found[plan.price or plan.product or ""] = plan
-    return found
-
-
-async def _only_read(_tenant: TenantConnection, _rows: object) -> None:
-    raise NotImplementedError("Plans are written by the catalogue.")
+_number = select(func.count(_NOTED.c.customer_id.distinct())).scalar_subquery()
+_WHOSE = case((_number > bindparam("many", type_=BigInteger), "*"), else_=cast(_NOTED.c.customer_id, Text))
+_CHANGED = select(_WHOSE.label("whose")).distinct().subquery("changed")
+_ANNOUNCED = select(func.pg_notify(CHANNEL, cast(TENANT, Text) + ":" + _CHANGED.c.whose))
+_WRITE = Statement(_ANNOUNCED.select_from(_CHANGED).add_cte(_DELETE.cte("deleted"), _PUT.cte("put")))
 
 
 async def _load_books(tenant: TenantConnection, customers: Sequence[int]) -> dict[int, Book]:
@@ -134,9 +106,9 @@ def _present(found: str) -> list[Entitlement]:
 
 
 async def _save_books(tenant: TenantConnection, books: Mapping[int, tuple[Book | None, Book]]) -> None:
+    """Make the rows say it, note what changed, announce whose did, and tell the tenant."""
     gone: list[dict[str, Any]] = []
     wanted: list[dict[str, Any]] = []
-    changes: list[dict[str, Any]] = []
     for customer, (old, new) in books.items():
         before = {(row.feature, row.valid_from): row for row in (old.present if old else ())}
         after = {(row.feature, row.valid_from): row for row in new.present}
@@ -149,9 +121,15 @@ async def _save_books(tenant: TenantConnection, books: Mapping[int, tuple[Book |
             for key, row in after.items()
             if before.get(key) != row
         )
-        changes += (_line(customer, change) for change in new.changes if old is None or change.sequence > old.sequence)
+    changed = {
+        customer: [change for change in new.changes if old is None or change.sequence > old.sequence]
+        for customer, (old, new) in books.items()
+    }
+    changes = [_line(customer, change) for customer, of_customer in changed.items() for change in of_customer]
     if changes:
-        await tenant.execute(_WRITE, gone=as_json(gone), wanted=as_json(wanted), changes=as_json(changes))
+        rows = {"gone": as_json(gone), "wanted": as_json(wanted), "changes": as_json(changes)}
+        await tenant.fetch(_WRITE, many=MANY, **rows)
+        await record(tenant, notes.entitlements_changed(changed))
 
 
 def _line(customer: int, change: Change) -> dict[str, Any]:
@@ -160,10 +138,9 @@ def _line(customer: int, change: Change) -> dict[str, Any]:
         "customer_id": customer,
         "before": change.before or None,
         "after": change.after or None,
+        "reasons": change.reasons or None,
     }
 
 
-PLANS = Kind(_load_plans, _only_read)
-"""The plan that a price or a product means, by that one's id."""
 BOOKS = Kind(_load_books, _save_books)
 """Each customer's entitlements and history, by internal id; the customer's lock covers them."""

@@ -1,57 +1,63 @@
 """Entitlements as rows, and the history of their changes, in the transaction of the fact that caused them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from colonnade_tenants import customers, locks, subscriptions
-from colonnade_tenants.entitlements.compute import Entitlement, Item, Policy, Subscription, compute
-from colonnade_tenants.entitlements.rows import BOOKS, PLANS, Book, Change
+from colonnade_tenants import customers, locks
+from colonnade_tenants.entitlements.compute import Piece, pieces_of, timelines
+from colonnade_tenants.entitlements.facts import load
+from colonnade_tenants.entitlements.model import Entitlement, Facts
+from colonnade_tenants.entitlements.reasons import reasons_of
+from colonnade_tenants.entitlements.rows import BOOKS, Book, Change
 from colonnade_tenants.partition import TenantConnection
 
-_POLICY = Policy()
+_EMPTY = Book([], 0)
 
 
-async def recompute(tenant: TenantConnection, customer_id: int, cause: str, policy: Policy = _POLICY) -> list[Change]:
-    """Bring the customer's rows in line with its facts, and note what changed. *cause*: `evt_…`, `plan:KEY`, …
+async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> list[Change]:
+    """Bring the customer's rows in line with its facts, and note what changed. *cause*: `evt_…`, `override:ovr_…`, …
 
     Raises `NotFound` for a customer that does not exist.
     """
     await locks.read_catalogue(tenant)
     await customers.lock(tenant, customer_id)
-    facts = await tenant.get(subscriptions.OF_CUSTOMER, customer_id) or {}
-    book = await tenant.get(BOOKS, customer_id) or Book([], 0)
-    subscribed = [_subscription(mirrored) for mirrored in facts.values()]
-    sold = {key for each in subscribed for item in each.items for key in (item.price, item.product)}
-    plans = (await tenant.load(PLANS, sorted(sold))).values()
-    wanted = compute(subscribed, [plan for plan in plans if plan is not None], policy)
-    if wanted == book.present:
-        return []
-    changes = _changes(book.sequence, book.present, wanted, cause)
-    new = Book(wanted, book.sequence + len(changes), (*book.changes, *changes))
-    await tenant.put(BOOKS, customer_id, new, book)
+    facts = await load(tenant, [customer_id])
+    book = await tenant.get(BOOKS, customer_id) or _EMPTY
+    changes, new = _next(facts[customer_id], book, cause)
+    if changes:
+        await tenant.put(BOOKS, customer_id, new, book)
     return changes
 
 
-def _subscription(mirrored: subscriptions.Mirrored) -> Subscription:
-    facts = mirrored.held.facts
-    items = tuple(
-        Item(item.id, item.price, item.product, item.quantity, item.current_period_end) for item in facts.items
-    )
-    return Subscription(
-        status=facts.status,
-        started_at=facts.started_at,
-        cancel_at=facts.cancel_at,
-        cancel_at_period_end=facts.cancel_at_period_end,
-        ended_at=facts.ended_at,
-        past_due_since=mirrored.past_due.since,
-        items=items,
-    )
+async def recompute_many(tenant: TenantConnection, customer_ids: Sequence[int], cause: str) -> None:
+    """As `recompute`, for customers whom the transaction does nothing else with: one statement writes them all."""
+    await locks.read_catalogue(tenant)
+    await customers.lock(tenant, *customer_ids)
+    facts = await load(tenant, customer_ids)
+    books = {customer: book or _EMPTY for customer, book in (await tenant.load(BOOKS, customer_ids)).items()}
+    await BOOKS.save(tenant, {each: (book, _next(facts[each], book, cause)[1]) for each, book in books.items()})
 
 
-def _changes(last: int, present: Sequence[Entitlement], wanted: Sequence[Entitlement], cause: str) -> list[Change]:
+def _next(facts: Facts, book: Book, cause: str) -> tuple[list[Change], Book]:
+    """What changes, and the book that says so."""
+    pieces = pieces_of(facts)
+    wanted = timelines(pieces, facts.combinations)
+    if wanted == book.present:
+        return [], book
+    changes = _changes(book, wanted, cause, pieces)
+    return changes, Book(wanted, book.sequence + len(changes), (*book.changes, *changes))
+
+
+def _changes(
+    book: Book, wanted: Sequence[Entitlement], cause: str, pieces: Mapping[str, Sequence[Piece]]
+) -> list[Change]:
     changes: list[Change] = []
-    for feature in sorted({row.feature for row in (*present, *wanted)}):
-        before = [row for row in present if row.feature == feature]
+    for feature in sorted({row.feature for row in (*book.present, *wanted)}):
+        before = [row for row in book.present if row.feature == feature]
         after = [row for row in wanted if row.feature == feature]
         if before != after:
-            changes.append(Change(last + len(changes) + 1, feature, before, after, cause))
+            changes.append(
+                Change(
+                    book.sequence + len(changes) + 1, feature, before, after, cause, reasons_of(pieces.get(feature, ()))
+                )
+            )
     return changes

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from colonnade_tenants.billing import details, invoices, payment_methods, portal, schedules
+from colonnade_tenants.billing.stripe_entitlements import summary_changed
 from colonnade_tenants.events import Event
 from colonnade_tenants.handlers.accounts import (
     account_connected,
@@ -35,7 +36,7 @@ HANDLERS: dict[str, Handler] = {
     "customer.subscription.pending_update_applied": subscription_changed,  # paid: the items have changed
     "customer.subscription.pending_update_expired": subscription_changed,  # not paid: they stay as they are
     "checkout.session.completed": checkout_completed,  # a first purchase: whose the new Stripe customer is
-    "entitlements.active_entitlement_summary.updated": recorded,  # Stripe's own view; ours is computed from the plans
+    "entitlements.active_entitlement_summary.updated": summary_changed,  # Stripe's own view, to compare ours with
     # What a subscription is going to change to.
     "subscription_schedule.created": schedules.schedule_changed,  # the portal deferred a downgrade
     "subscription_schedule.updated": schedules.schedule_changed,  # another phase, or the next one began

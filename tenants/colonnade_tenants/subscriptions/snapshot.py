@@ -39,6 +39,13 @@ class ItemList(Struct, frozen=True):
     has_more: bool
 
 
+class PauseCollection(Struct, frozen=True):
+    """Invoices are not collected, while the subscription stays `active`; null *resumes_at*: until it is taken back."""
+
+    behavior: str
+    resumes_at: Seconds | None = None
+
+
 class Subscription(Struct, frozen=True):
     """A subscription as an event or a read shows it."""
 
@@ -54,6 +61,7 @@ class Subscription(Struct, frozen=True):
     schedule: Reference | None
     on_behalf_of: Reference | None
     items: ItemList
+    pause_collection: PauseCollection | None = None
 
 
 class Item(Struct, frozen=True):
@@ -77,6 +85,8 @@ class Facts(Struct, frozen=True):
     canceled_at: datetime | None
     ended_at: datetime | None
     trial_end: datetime | None
+    pause_behavior: str | None
+    pause_resumes_at: datetime | None
     schedule: str | None
     on_behalf_of: str | None
     items: tuple[Item, ...]
@@ -92,6 +102,7 @@ def decode(raw: bytes | msgspec.Raw) -> Subscription:
 
 def facts(subscription: Subscription, items: list[SubscriptionItem] | None = None) -> Facts:
     """What the mirror keeps; *items* if they are more than the first page."""
+    pause = subscription.pause_collection
     return Facts(
         status=subscription.status,
         started_at=moment(subscription.start_date),
@@ -100,6 +111,8 @@ def facts(subscription: Subscription, items: list[SubscriptionItem] | None = Non
         canceled_at=optional_moment(subscription.canceled_at),
         ended_at=optional_moment(subscription.ended_at),
         trial_end=optional_moment(subscription.trial_end),
+        pause_behavior=pause.behavior if pause else None,
+        pause_resumes_at=optional_moment(pause.resumes_at) if pause else None,
         schedule=optional_id(subscription.schedule),
         on_behalf_of=optional_id(subscription.on_behalf_of),
         items=tuple(sorted(map(_item, subscription.items.data if items is None else items), key=lambda item: item.id)),

@@ -1,0 +1,44 @@
+"""What the routes that change a catalogue share: who asks, `If-Match`, and the answer's headers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from litestar import Request, Response
+
+from colonnade.errors import NotFound
+from colonnade.etags import etag, require_match
+from colonnade_tenants import locks
+from colonnade_tenants.partition import TenantSession
+
+T = TypeVar("T")
+
+RECOMPUTATION = "Recomputation"
+"""The header that names what a change still has to reach (`rec_…`); without it, everybody has it already."""
+
+
+def author_of(request: Request[Any, Any, Any]) -> str:
+    """The API key (`key_…`) that the request came with."""
+    key: str = request.state.principal.key
+    return key
+
+
+async def unchanged_since(session: TenantSession, if_match: str | None, now: Callable[[], Awaitable[object]]) -> None:
+    """Raise `PreconditionFailed` unless *if_match* names what is there *now*, and keep it so until the end."""
+    if if_match is None:
+        return
+    await locks.change_catalogue(await session.twin())
+    try:
+        shown: object | None = await now()
+    except NotFound:
+        shown = None
+    require_match(if_match, shown)
+
+
+def changed(shown: T, recomputation: str | None) -> Response[T]:
+    """*shown* with its `ETag`, and what is left to do."""
+    return Response(shown, headers={"ETag": etag(shown), **left(recomputation)})
+
+
+def left(recomputation: str | None) -> dict[str, str]:
+    """The header, if anything is left to do."""
+    return {} if recomputation is None else {RECOMPUTATION: recomputation}

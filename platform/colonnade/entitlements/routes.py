@@ -1,0 +1,134 @@
+"""Routes of overrides, of the history of a customer's entitlements, and of why they are what they are."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from litestar import Request, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from colonnade.access.guard import Tenant
+from colonnade.catalogue.changing import author_of
+from colonnade.entitlements.explaining import Explanation, explain_customer
+from colonnade.errors import Invalid
+from colonnade.services import Services
+from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor
+from colonnade_tenants import customers
+from colonnade_tenants.entitlements import history, overrides
+from colonnade_tenants.entitlements.history import Recorded
+from colonnade_tenants.entitlements.overrides import NewOverride, Override
+
+_CUSTOMER = "/tenants/{tenant:str}/customers/{reference:str}"
+_OVERRIDES = f"{_CUSTOMER}/overrides"
+_ENTITLEMENTS = f"{_CUSTOMER}/entitlements"
+
+At = Annotated[
+    datetime | None,
+    QueryParameter(description="A moment, past or future, with its offset from UTC; default: now."),
+]
+
+
+@get(_OVERRIDES, summary="What was decided for a customer by hand, the oldest first", tags=["Entitlements"])
+async def list_overrides(
+    reference: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    limit: Limit = 20,
+    after: After = None,
+) -> Page[Override]:
+    async with services.database.tenant(current.id) as session:
+        customer = await customers.get(session, reference)
+        found = await overrides.list_page(session, customer.id, from_cursor(after), limit + 1)
+    return Page(found[:limit], cursor(found[limit - 1].id) if len(found) > limit else None)
+
+
+@post(_OVERRIDES, summary="Grant, set or deny a feature for one customer", tags=["Entitlements"])
+async def create_override(
+    request: Request[Any, Any, Any],
+    reference: FromPath[str],
+    data: JSONBody[NewOverride],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    idempotency_key: IdempotencyKey = None,
+) -> Override:
+    async with services.database.tenant(current.id) as session:
+        customer = await customers.get(session, reference)
+        return await overrides.add(
+            session, customer.id, data, author_key=author_of(request), idempotency_key=idempotency_key
+        )
+
+
+@get(_OVERRIDES + "/{override:str}", summary="An override", tags=["Entitlements"])
+async def get_override(
+    reference: FromPath[str],
+    override: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+) -> Override:
+    async with services.database.tenant(current.id) as session:
+        customer = await customers.get(session, reference)
+        return await overrides.get(session, customer.id, override)
+
+
+@delete(_OVERRIDES + "/{override:str}", summary="End an override now", tags=["Entitlements"])
+async def revoke_override(
+    request: Request[Any, Any, Any],
+    reference: FromPath[str],
+    override: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+) -> None:
+    async with services.database.tenant(current.id) as session:
+        customer = await customers.get(session, reference)
+        await overrides.revoke(session, customer.id, override, author_of(request))
+
+
+@get(f"{_ENTITLEMENTS}/changes", summary="How a customer's entitlements changed, newest first", tags=["Entitlements"])
+async def list_entitlement_changes(
+    reference: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    limit: Limit = 20,
+    after: After = None,
+) -> Page[Recorded]:
+    before = _number(from_cursor(after))
+    async with services.database.tenant(current.id) as session:
+        customer = await customers.get(session, reference)
+        found = await history.list_changes(session, customer.id, before, limit + 1)
+    return Page(found[:limit], cursor(str(found[limit - 1].sequence)) if len(found) > limit else None)
+
+
+@get(f"{_ENTITLEMENTS}/explain", summary="Why a customer may, or may not", tags=["Entitlements"])
+async def explain_entitlements(
+    reference: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    feature: Annotated[str | None, QueryParameter(description="One feature; default: all.")] = None,
+    at: At = None,
+    corrected: Annotated[
+        bool, QueryParameter(description="Of a past moment: what is known by now, instead of what was believed then.")
+    ] = False,
+) -> Explanation:
+    async with services.database.tenant(current.id) as session:
+        customer = await customers.get(session, reference)
+        if at is not None and at.tzinfo is None:
+            raise Invalid("Give a moment with its offset from UTC.", "at")
+        return await explain_customer(session, customer.id, feature=feature, at=at, corrected_=corrected)
+
+
+def _number(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < 19):
+        raise Invalid("This is not the `next` of a page.", "after")
+    return int(value)
+
+
+ROUTES = (
+    list_overrides,
+    create_override,
+    get_override,
+    revoke_override,
+    list_entitlement_changes,
+    explain_entitlements,
+)

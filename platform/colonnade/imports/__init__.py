@@ -1,0 +1,1 @@
+"""Imports: customers and subscriptions that a tenant had at Stripe before it was here."""

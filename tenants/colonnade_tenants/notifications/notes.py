@@ -1,0 +1,89 @@
+"""What is told of each kind of change."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Protocol
+
+import msgspec
+
+from colonnade_tenants.notifications import payloads
+from colonnade_tenants.notifications.outbox import Note
+from colonnade_tenants.readiness import ReadinessState, requirements_of
+
+
+class Row(Protocol):
+    """A feature's value in an interval."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def value(self) -> int | None: ...
+    @property
+    def valid_from(self) -> datetime: ...
+    @property
+    def valid_until(self) -> datetime | None: ...
+    @property
+    def sources(self) -> Sequence[str]: ...
+
+
+class Change(Protocol):
+    """A feature's rows before and after, and what caused it."""
+
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def feature(self) -> str: ...
+    @property
+    def before(self) -> Sequence[Row]: ...
+    @property
+    def after(self) -> Sequence[Row]: ...
+    @property
+    def cause(self) -> str: ...
+
+
+def entitlements_changed(changes: Mapping[int, Sequence[Change]]) -> list[Note]:
+    """Of customers (internal ids): one note for each cause, in the order of the changes."""
+    kind = payloads.type_of(payloads.EntitlementsChanged)
+    return [
+        Note(kind, payloads.EntitlementChanges(cause, [_told(change) for change in caused]), customer)
+        for customer, of_customer in changes.items()
+        for cause, caused in groupby(of_customer, key=lambda change: change.cause)
+    ]
+
+
+def _told(change: Change) -> payloads.FeatureChange:
+    return payloads.FeatureChange(change.sequence, change.feature, _granted(change.before), _granted(change.after))
+
+
+def _granted(rows: Sequence[Row]) -> list[payloads.Granted]:
+    # By hand: a plan's change tells of millions of rows, and msgspec's conversion costs several times as much.
+    return [payloads.Granted(row.kind, row.value, row.valid_from, row.valid_until, list(row.sources)) for row in rows]
+
+
+def subscription_changed(customer: int, subscription: str, event: str, facts: msgspec.Struct) -> Note:
+    """Of a subscription as it is mirrored now."""
+    state = {**msgspec.structs.asdict(facts), "id": subscription, "event": event}
+    data = msgspec.convert(state, payloads.SubscriptionState, from_attributes=True)
+    return Note(payloads.type_of(payloads.SubscriptionChanged), data, customer)
+
+
+def readiness_changed(
+    event: str, previous: ReadinessState, state: ReadinessState, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[Note]:
+    """Of the account *new*, which was *old*; nothing where neither the word nor what is due differs."""
+    requirements = requirements_of(new)
+    if (previous, requirements_of(old)) == (state, requirements):
+        return []
+    data = payloads.AccountReadiness(str(new["id"]), event, state, previous, requirements)
+    return [Note(payloads.type_of(payloads.TenantReadinessChanged), data)]
+
+
+def endpoint_disabled(endpoint: str, url: str, reason: str) -> Note:
+    """Of an endpoint that was given up."""
+    return Note(payloads.type_of(payloads.EndpointDisabled), payloads.DisabledEndpoint(endpoint, url, reason))
+
+
+def ping(endpoint: int) -> Note:
+    """A test for one endpoint (internal id)."""
+    return Note(payloads.ON_REQUEST, payloads.Nothing(), endpoint=endpoint)

@@ -1,0 +1,106 @@
+"""Recording what a tenant is to be told, in the transaction of the change itself: both are committed, or neither.
+
+The body is made here and never again, so that what is delivered days later still says what was so at the change.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import asdict
+from sqlalchemy import text
+
+from colonnade_tenants.ids import new_id
+from colonnade_tenants.partition import Kind, Statement, TenantConnection, as_json
+
+CHANNEL = "colonnade_notifications"
+TENANT_ITSELF = 0
+"""The subject of what is about no customer."""
+
+
+class Note(Struct, frozen=True):
+    """One thing to tell: *data* as `payloads` has it for the *type*, *subject* the customer's internal id.
+
+    *endpoint*: the only one that it is for (internal id).
+    """
+
+    type: str
+    data: Struct
+    subject: int = TENANT_ITSELF
+    endpoint: int | None = None
+
+
+class _Line(Struct, frozen=True):
+    id: str
+    type: str
+    subject: int
+    endpoint: int | None
+    data: Struct
+
+
+# The counters' rows are locked in the order of the subjects, and until the commit: numbers follow the commits' order.
+_RECORD = Statement(
+    text(f"""
+with given as materialized (
+    select * from json_to_recordset(cast(:notes as json))
+        as g (place bigint, id text, type text, subject bigint, endpoint bigint, data json)
+), counted as (
+    insert into notification_counters as c (tenant_id, subject, number)
+    select cast(:tenant as bigint), subject, count(*) from given group by subject order by subject
+    on conflict (tenant_id, subject) do update set number = c.number + excluded.number
+    returning subject, number
+), woken as (
+    insert into notification_wakes (tenant_id) values (:tenant) returning cast(pg_notify('{CHANNEL}', '') as text)
+), numbered as (
+    select given.*, counted.number - count(*) over of_subject + row_number() over (of_subject order by place) as number
+    from given join counted using (subject) window of_subject as (partition by subject)
+)
+insert into notifications (tenant_id, public_id, type, subject, endpoint, payload)
+select :tenant, n.id, n.type, n.subject, n.endpoint, cast(json_build_object(
+    'type', n.type, 'id', n.id,
+    'timestamp', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'number', n.number,
+    'customer', case when c.id is not null then json_build_object('id', c.public_id, 'reference', c.reference) end,
+    'data', n.data
+) as text)
+from numbered n left join customers c on c.tenant_id = :tenant and c.id = n.subject
+order by n.place
+""")  # noqa: S608 - only our own name is put in
+)
+
+
+async def record(tenant: TenantConnection, notes: Sequence[Note]) -> list[str]:
+    """Tell the tenant of *notes* once this transaction is committed; their public ids (`ntf_…`). One round trip.
+
+    The caller has locked the customers that they are about, so that their order is the order of the changes.
+    """
+    lines = [_line(note) for note in notes]
+    await _write(tenant, lines)
+    return [line.id for line in lines]
+
+
+async def tell(tenant: TenantConnection, notes: Sequence[Note]) -> None:
+    """As `record`, for handlers: a worker's unit gathers what its events tell, and writes it in one go."""
+    for line in map(_line, notes):
+        await tenant.put(OUTBOX, line.id, line, None)
+
+
+def _line(note: Note) -> _Line:
+    return _Line(new_id("ntf"), note.type, note.subject, note.endpoint, note.data)
+
+
+async def _write(tenant: TenantConnection, lines: Sequence[_Line]) -> None:
+    if lines:
+        placed = [{"place": place, **asdict(line)} for place, line in enumerate(lines)]
+        await tenant.execute(_RECORD, notes=as_json(placed))
+
+
+async def _load(_tenant: TenantConnection, _ids: Sequence[str]) -> dict[str, _Line]:
+    return {}  # each is new
+
+
+async def _save(tenant: TenantConnection, lines: Mapping[str, tuple[_Line | None, _Line]]) -> None:
+    await _write(tenant, [line for _, line in lines.values()])
+
+
+OUTBOX = Kind(_load, _save)
+"""What handlers tell, by public id."""
