@@ -20,6 +20,7 @@ import colonnade.notifications.log_routes
 import colonnade.notifications.routes
 import colonnade.notifications.stream
 import colonnade.portals.browser
+import colonnade.portals.configuration_routes
 import colonnade.portals.routes
 import colonnade.portals.session_routes
 import colonnade.stripe_entitlements.routes
@@ -44,6 +45,7 @@ GUARDED = (
     *colonnade.access.routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
     *colonnade.portals.routes.ROUTES,
+    *colonnade.portals.configuration_routes.ROUTES,
     *colonnade.portals.session_routes.ROUTES,
     *colonnade.catalogue.routes.ROUTES,
     *colonnade.customers.routes.ROUTES,

@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Days that events which are done or ignored are kept: they tell repetitions, which Stripe may send for 30 days."""
     sweep_seconds: int = 900
     """Pause between two sweeps of an account by the worker; 0: none, only by `colonnade sweep`."""
+    portal_check_seconds: int = 21_600
+    """Pause between two looks of the worker at a portal configuration at Stripe; 0: only when an event says to."""
     ready_backlog_seconds: int | None = None
     """Readiness turns red while an event has been due for longer; none: never."""
     ready_watermark_seconds: int | None = None
@@ -276,6 +278,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "stripe_other_mode_webhook_secrets": _webhook_secrets,
     "event_retention_days": _number(31, 3650),
     "sweep_seconds": _number(0, 7 * 86400),
+    "portal_check_seconds": _number(0, 30 * 86400),
     "ready_backlog_seconds": _number(1, 7 * 86400),
     "ready_watermark_seconds": _number(60, 30 * 86400),
     "worker_metrics_port": _number(1, 65535),

@@ -33,6 +33,13 @@ PLATFORM_TABLES = {
     },
     "branding": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
     "portal_configurations": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD), Duty.WORKER: Access(SELECT)},
+    "portal_configuration_versions": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(SELECT | INSERT | {"DELETE"})},
+    "portal_work": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(CRUD),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
+    },
+    "portal_policies": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
     "stripe_objects": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT | INSERT),

@@ -82,7 +82,7 @@ async def legal_links(session: TenantSession) -> dict[str, str]:
 
 async def put(services: Services, tenant: Tenant, wanted: Branding, if_match: str | None) -> BrandingView:
     """Keep *wanted* and push it to the account. Raises `Conflict`, `Invalid`, `PreconditionFailed`."""
-    account, settings = account_of(tenant), msgspec.to_builtins(_checked(wanted))
+    account, settings = account_of(tenant), msgspec.to_builtins(checked(wanted))
     async with services.database.tenant(tenant.id) as session:
         # Held while Stripe is asked: of two writers the later one wins at Stripe and here alike.
         await store.lock(session, "branding")
@@ -117,7 +117,8 @@ def _view(row: Any) -> BrandingView:
     return BrandingView(**row["settings"], state=row["state"], problem=row["problem"], updated_at=row["updated_at"])
 
 
-def _checked(wanted: Branding) -> Branding:
+def checked(wanted: Branding) -> Branding:
+    """*wanted* in canonical form. Raises `Invalid`."""
     values.text(wanted.name, "name", 100)
     values.email(wanted.support_email, "support_email")
     values.text(wanted.support_phone, "support_phone", 40)

@@ -1,18 +1,14 @@
-"""Routes of branding and portal configurations."""
+"""Routes of branding."""
 
 from litestar import Response, get, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 
 from colonnade.access.guard import Tenant
 from colonnade.etags import IfMatch, tagged
-from colonnade.portals import branding, configurations, store
+from colonnade.portals import branding, configurations
 from colonnade.portals.branding import Branding, BrandingView
-from colonnade.portals.configurations import PortalConfiguration, PutConfiguration
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, cursor, from_cursor
-
-_CONFIGURATIONS = "/tenants/{tenant:str}/portal-configurations"
 
 
 @get("/tenants/{tenant:str}/branding", summary="A tenant's branding", tags=["Portals"])
@@ -37,40 +33,4 @@ async def put_branding(
     return tagged(shown)
 
 
-@get(_CONFIGURATIONS, summary="A tenant's portal configurations, by name", tags=["Portals"])
-async def list_portal_configurations(
-    services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
-) -> Page[PortalConfiguration]:
-    async with services.database.tenant(current.id) as session:
-        rows = await store.page(session, from_cursor(after), limit + 1)
-    more = len(rows) > limit
-    shown = [configurations.shown(row) for row in rows[:limit]]
-    return Page(shown, cursor(rows[limit - 1].name) if more else None)
-
-
-@get(_CONFIGURATIONS + "/{name:str}", summary="A portal configuration", tags=["Portals"])
-async def get_portal_configuration(
-    name: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
-) -> Response[PortalConfiguration]:
-    async with services.database.tenant(current.id) as session:
-        return tagged(configurations.shown(await store.get(session, name)))
-
-
-@put(_CONFIGURATIONS + "/{name:str}", summary="Create or change a portal configuration", tags=["Portals"])
-async def put_portal_configuration(
-    name: FromPath[str],
-    data: JSONBody[PutConfiguration],
-    services: NamedDependency[Services],
-    current: NamedDependency[Tenant],
-    if_match: IfMatch = None,
-) -> Response[PortalConfiguration]:
-    return tagged(await configurations.put(services, current, name, data, if_match))
-
-
-ROUTES = (
-    get_branding,
-    put_branding,
-    list_portal_configurations,
-    get_portal_configuration,
-    put_portal_configuration,
-)
+ROUTES = (get_branding, put_branding)
