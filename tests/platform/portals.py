@@ -65,9 +65,11 @@ async def services_of(tenant: TenantApi, stripe: str | None = None) -> AsyncIter
     sandbox = tenant.api.sandbox
     settings = Settings(stripe_api_key=sandbox.key, stripe_api_base=stripe or sandbox.url, stripe_budget_percent=PLENTY)
     gateway = StripeGateway(settings)
-    async with Database(tenant.api.database.service_url) as database:
-        yield Services(settings, "", database, gateway)
-    await gateway.close()
+    try:
+        async with Database(tenant.api.database.service_url) as database:
+            yield Services(settings, "", database, gateway)
+    finally:
+        await gateway.close()
 
 
 async def worker_looks(tenant: TenantApi) -> None:

@@ -1,6 +1,7 @@
 """Whole tenants from one file: planned, applied once, exported the same, and refused where something is wrong."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -220,15 +221,31 @@ async def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 async def test_exit_codes_tell_whether_anything_changes(fern: TenantApi, file: Path) -> None:
-    ended = [await colonnade(fern, *words, str(file)) for words in (("plan", "-f"), ("apply", "-f"), ("plan", "-f"))]
-    assert [each.returncode for each in ended] == [2, 0, 0], ended
-    assert "+ portal configuration main" in ended[0].stdout
-    assert ended[2].stdout == ""
+    ended = await colonnade(fern, "plan", "-f", str(file))
+    assert ended.returncode == 2, ended
+    assert "+ portal configuration main" in ended.stdout
     file.write_text("tenants: []")
     broken = await colonnade(fern, "plan", "-f", str(file))
     assert (broken.returncode, broken.stdout) == (1, "")
     assert "tenants.yaml" in broken.stderr
     assert "Traceback" not in broken.stderr
+
+
+@pytest.mark.slow
+async def test_applied_at_the_command_line_nothing_is_left_to_do(fern: TenantApi, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.yaml"
+    ended = [
+        await colonnade(fern, *words)
+        for words in (
+            ("apply", "-f", str(file), "--author", "ada"),
+            ("plan", "-f", str(file)),
+            ("export", "-f", str(out), "--tenant", fern.id),
+            ("plan", "-f", str(out), "--json"),
+        )
+    ]
+    assert [each.returncode for each in ended] == [0, 0, 0, 0], ended
+    assert ended[1].stdout == ""
+    assert {step["action"] for step in json.loads(ended[3].stdout)} == {"none"}
 
 
 async def colonnade(tenant: TenantApi, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -15,7 +15,7 @@ from colonnade.portals.content import content_of
 from colonnade.portals.differences import differences
 from colonnade.portals.offers import Offer
 from colonnade.portals.settings import PortalSettings
-from colonnade.portals.stripe_state import State
+from colonnade.portals.states import State
 from tests.platform.api import TenantApi
 from tests.platform.configurations import bodies, said_otherwise
 from tests.platform.portals import OPEN, at_stripe, writes

@@ -175,7 +175,8 @@ async def test_a_writer_that_lost_its_turn_writes_nothing_more(fern: TenantApi) 
 
 async def test_only_parameters_of_stripes_are_sent_and_empty_ones_clear(fern: TenantApi) -> None:
     price = await fern.api.sandbox.price()
-    full = offering(listed(price), schedule_at_period_end={"conditions": [{"type": "shortening_interval"}]})
+    waits = {"conditions": [{"type": "decreasing_item_amount"}]}
+    full = offering(listed(price), schedule_at_period_end=waits, default_allowed_updates=["quantity"])
     await fern.put(OPEN, full | {"business_profile": {"headline": "Hello"}, "metadata": {"a": "1"}})
     done = await fern.put(OPEN, offering(listed(price)))
     there = await at_stripe(fern, done)
@@ -215,7 +216,7 @@ async def test_actions_on_what_is_not_there_are_404(fern: TenantApi) -> None:
         problem(await fern.call("POST", f"{OPEN}/{action}", {}), 404, "name")
     problem(await fern.call("POST", f"{OPEN}/rollback", {"version": 1}), 404, "name")
     problem(await fern.call("GET", f"{OPEN}/versions"), 404, "name")
-    left = "select name from portal_work w join tenants t on t.id = w.tenant_id where public_id = $1"
+    left = "select w.name from portal_work w join tenants t on t.id = w.tenant_id where public_id = $1"
     assert await fern.api.sql(left, fern.id) == []
 
 

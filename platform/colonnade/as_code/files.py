@@ -2,15 +2,16 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
-from colonnade.as_code.document import Document
+from colonnade.as_code.document import Document, FeatureText, PlanText, TenantText
 from colonnade.errors import Invalid
+from colonnade.portals.configurations import PutConfiguration
 
 
 class _Strict(yaml.SafeLoader):
@@ -33,9 +34,38 @@ def load(path: Path) -> Document:
     except KeyError:
         raise Invalid(f"{path.name}: name the file .yaml, .yml, .toml or .json.") from None
     try:
-        return msgspec.convert(read(data), Document)
+        return _document(read(data))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Invalid(f"{path.name}: {error}") from error
+
+
+def _document(raw: Any) -> Document:
+    try:
+        return msgspec.convert(raw, Document)
+    except msgspec.ValidationError as error:
+        for path, part, kind in _parts(raw):
+            try:
+                msgspec.convert(part, kind)
+            except msgspec.ValidationError as narrower:
+                message, _, place = str(narrower).partition(" - at `$")
+                raise ValueError(f"{path}{place.removesuffix('`')}: {message}") from error
+        raise
+
+
+def _parts(raw: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The parts that have a name of the tenant's: in the whole, msgspec says `[...]` for a name."""
+    for tenant, text in _named(raw, "tenants"):
+        path = f"tenants.{tenant}"
+        for section, kind in (("features", FeatureText), ("plans", PlanText)):
+            yield from ((f"{path}.{section}.{key}", part, kind) for key, part in _named(text, section))
+        for name, part in _named(text.get("portal") if isinstance(text, dict) else None, "configurations"):
+            yield f"{path}.portal.configurations.{name}", part, PutConfiguration
+        yield path, text, TenantText
+
+
+def _named(value: Any, key: str) -> list[tuple[Any, Any]]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return [*found.items()] if isinstance(found, dict) else []
 
 
 def _toml(data: bytes) -> Any:

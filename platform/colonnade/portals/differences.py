@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from colonnade.portals.settings import Features, PortalSettings
-from colonnade.portals.stripe_state import State
+from colonnade.portals.states import State
 
 NOTHING = State(True, PortalSettings(features=Features()))
 """What a configuration is before anything is switched on."""

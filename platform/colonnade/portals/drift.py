@@ -23,7 +23,8 @@ from colonnade.portals.offers import PATH, offers
 from colonnade.portals.repair import without
 from colonnade.portals.rules import checked
 from colonnade.portals.settings import PortalProduct, PortalSettings
-from colonnade.portals.stripe_state import EXPAND, State
+from colonnade.portals.states import State
+from colonnade.portals.stripe_state import EXPAND
 from colonnade.portals.writing import By, Writer
 from colonnade.stripe_api.charges import client_for
 

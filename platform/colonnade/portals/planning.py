@@ -14,7 +14,8 @@ from colonnade.portals.differences import NOTHING, Difference, differences
 from colonnade.portals.examining import examine
 from colonnade.portals.offers import Offer, offers
 from colonnade.portals.rules import checked
-from colonnade.portals.stripe_state import EXPAND, State
+from colonnade.portals.states import State
+from colonnade.portals.stripe_state import EXPAND
 from colonnade.portals.writing import default_after
 from colonnade.services import Services
 from colonnade.stripe_api.charges import client_for

@@ -9,8 +9,9 @@ from colonnade.access.guard import Tenant
 from colonnade.errors import Conflict, StripeRefused
 from colonnade.portals import stripe_state
 from colonnade.portals.content import Content
+from colonnade.portals.states import State
 from colonnade.portals.stripe_form import parameters
-from colonnade.portals.stripe_state import EXPAND, State
+from colonnade.portals.stripe_state import EXPAND
 from colonnade.stripe_api.client import StripeClient
 from colonnade_tenants.ids import new_id
 

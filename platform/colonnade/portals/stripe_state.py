@@ -12,16 +12,10 @@ from colonnade.portals.canonical import canonical
 from colonnade.portals.content import Content
 from colonnade.portals.rules import RESERVED
 from colonnade.portals.settings import PortalProduct, PortalSettings
+from colonnade.portals.states import State
 
 EXPAND = ["features.subscription_update.products"]
 """Stripe leaves the products out unless asked."""
-
-
-class State(Struct, frozen=True):
-    """What a configuration does; products are Stripe's, never plans."""
-
-    active: bool
-    settings: PortalSettings
 
 
 def read(configuration: Mapping[str, Any]) -> State:

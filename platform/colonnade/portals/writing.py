@@ -69,18 +69,15 @@ class Writer(Struct, frozen=True, kw_only=True):
         *,
         active: bool = True,
         default: bool | None = None,
-        offered: Sequence[Offer] | None = None,
     ) -> store.Row:
         """Make *settings* the configuration's newest version; the row afterwards.
 
-        *offered*: its products with plans replaced, where the caller has them. Raises `Invalid`, `Conflict`,
-        `StripeRefused`; after any of them nothing has changed.
+        Raises `Invalid`, `Conflict`, `StripeRefused`; after any of them nothing has changed.
         """
         async with self.services.database.tenant(self.tenant.id) as session:
             former = await store.find(session, self.name)
             await default_after(session, former, default)  # what it refuses, Stripe shall not see
-            if offered is None:
-                offered = await offers(session, settings.features.subscription_update.products)
+            offered = await offers(session, settings.features.subscription_update.products)
             content = content_of(settings, offered, await links_of(session), active=active)
         if former is None or former.content_hash != content.digest():
             row = await self._new(former, settings, content, by, offered)
@@ -136,8 +133,8 @@ class Writer(Struct, frozen=True, kw_only=True):
         """
         async with self.services.database.tenant(self.tenant.id) as session:
             content = (await versions.get(session, self.name, row.version)).content
-        if content is None:
-            raise Conflict("This version is from before versions were kept; put its settings again.", "version")
+        if content is None:  # from before versions were kept
+            return await self.write(row.settings, By("upgrade", None), active=row.active)
         client = client_for(self.services.stripe, self.tenant, self.priority)
         try:
             found = examined or await examine(self.services, self.tenant, client, content.offers)
