@@ -28,11 +28,13 @@ tenants:
     features:
       export: {{kind: flag, name: Export}}
       seats: {{kind: quantity, name: Seats, unit: seats}}
+      projects: {{kind: limit, name: Projects}}
     plans:
       pro:
         name: Pro
         price: {price}
-        grants: [{{feature: seats, value: 5}}, {{feature: export, value: true}}]
+        grants: [{{feature: seats, value: 5}}, {{feature: export, value: true}},
+          {{feature: projects, value: null}}]
     portal:
       drift: revert
       configurations:
@@ -86,6 +88,7 @@ async def test_a_plan_tells_all_of_it_and_writes_nothing(fern: TenantApi, file: 
     steps = await planned(fern, file)
     assert done(steps) == {
         "feature export": "create",
+        "feature projects": "create",
         "feature seats": "create",
         "plan pro": "create",
         "branding": "update",
@@ -107,7 +110,7 @@ async def test_applied_twice_it_writes_once(fern: TenantApi, file: Path) -> None
     assert (main["state"], main["version"], main["default"]) == ("applied", 1, True)
     version = (await fern.get("/portal-configurations/main/versions"))["data"][0]
     assert (version["change"], version["author"]) == ("file", "cli:ada")
-    assert (await fern.get("/plans/pro"))["grants"][0]["feature"] in ("export", "seats")
+    assert (await fern.get("/plans/pro"))["grants"][0]["feature"] in ("export", "projects", "seats")
     assert (await fern.get("/branding"))["primary_color"] == "#00aa55"
     before = await posts(fern)
     assert set(done(await planned(fern, file)).values()) == {"none"}
@@ -154,7 +157,7 @@ async def test_what_is_exported_applies_to_nothing_and_holds_no_secret(
     assert files.load(path) == document
     steps = await planned(fern, path)
     assert set(done(steps).values()) == {"none"}
-    assert len(steps) == 6  # the policy is the same
+    assert len(steps) == 7  # the policy is the same
     for secret in (fern.key, fern.api.key, fern.api.sandbox.key, SECRET_KEY, "whsec_", "sk_test", "bpc_", "acct_"):
         assert secret not in text
 

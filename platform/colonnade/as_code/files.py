@@ -77,14 +77,21 @@ def _yaml(data: bytes) -> Any:
 
 
 def dump(document: Document) -> str:
-    """*document* as YAML: fields in the order of the API, names sorted; what is not set or off is left out."""
-    return yaml.safe_dump(_short(msgspec.to_builtins(document)), sort_keys=False, allow_unicode=True, width=120)
+    """*document* as YAML: fields in the order of the API, names sorted; what is as it is without saying is left out."""
+    return yaml.safe_dump(_short(document), sort_keys=False, allow_unicode=True, width=120)
 
 
 def _short(value: Any) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_short(each) for each in value]
-    if not isinstance(value, dict):
+    if isinstance(value, dict):
+        return {name: _short(inner) for name, inner in value.items()}
+    if not isinstance(value, msgspec.Struct):
         return value
-    kept = {name: _short(inner) for name, inner in value.items()}
-    return {name: inner for name, inner in kept.items() if inner not in (None, [], {}, {"enabled": False})}
+    given = ((field, getattr(value, field.name)) for field in msgspec.structs.fields(value))
+    return {field.encode_name: _short(inner) for field, inner in given if not _is_default(field, inner)}
+
+
+def _is_default(field: msgspec.structs.FieldInfo, value: Any) -> bool:
+    made = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+    return made is not msgspec.NODEFAULT and bool(value == made)

@@ -39,7 +39,8 @@ async def warnings(session: TenantSession, content: Content) -> list[Caution]:
         missing = await _missing(session, {price for offer in content.offers for price in offer.prices})
         if missing:
             count = sum(each.customers for each in missing)
-            detail = f"{len(missing)} prices that {count} subscriptions have now are not offered: they cannot switch."
+            counts = f"prices: {len(missing)}, customers: {count}"
+            detail = f"Prices that customers have now are not offered here ({counts}): they cannot switch."
             found.append(Caution(PATH, detail, missing))
     if update.schedule_at_period_end.conditions and len(update.products) > 1:
         detail = "Stripe defers a change between prices of one product alone; one to another product is made at once."
