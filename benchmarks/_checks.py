@@ -23,6 +23,10 @@ FEATURES = 10
 CUSTOMERS = 20
 """Of each tenant; each has a subscription that grants all features."""
 
+TENANTS_AT_ONCE = 5_000
+
+# Nothing is to be recovered, and half-filled pages need not be written twice.
+_IN_BULK = ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off", "synchronous_commit = off")
 _COPIES = "set session_replication_role = replica"  # what follows is consistent; checking it takes most of the time
 _TENANTS = "from generate_series($1::int, $2::int) t"
 _FEATURES = _TENANTS + ", generate_series(1, 10) f"
@@ -55,11 +59,27 @@ _FILL = {
 
 async def fill(scratch: Scratch, first: int, last: int) -> None:
     """Tenants *first* to *last*, by internal id, with what belongs to them."""
+    admin = await asyncpg.connect(scratch.admin)
+    for setting in _IN_BULK:
+        await admin.execute(f"alter system set {setting}")
+    await admin.execute("select pg_reload_conf()")
+    middle = (first + last) // 2
+    await asyncio.gather(_insert(scratch, first, middle), _insert(scratch, middle + 1, last))
+    for setting in _IN_BULK:
+        await admin.execute(f"alter system reset {setting.split()[0]}")
+    await admin.execute("select pg_reload_conf()")
+    await admin.execute("vacuum analyze")
+    await admin.execute("checkpoint")  # else what was inserted is still being written while checks are measured
+    await admin.close()
+
+
+async def _insert(scratch: Scratch, first: int, last: int) -> None:
     connection = await asyncpg.connect(scratch.admin)
     await connection.execute(_COPIES)
-    for table, rows in _FILL.items():
-        await connection.execute(f"insert into {table} select {rows}", first, last)
-    await connection.execute("vacuum analyze")
+    for began in range(first, last + 1, TENANTS_AT_ONCE):
+        for table, rows in _FILL.items():
+            ended = min(began + TENANTS_AT_ONCE - 1, last)
+            await connection.execute(f"insert into {table} select {rows}", began, ended)
     await connection.close()
 
 
