@@ -13,7 +13,7 @@ from colonnade_tenants.notifications.queue import EXCERPT, Attempt, Claimed
 
 DELIVERY = Claimed(1, "ntf_1", "ping", "{}", 0, 1)
 LATE = "There was no answer within 0.3 seconds."
-Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,9 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 async def answering(answer: Answer) -> AsyncIterator[str]:
     """A server that does *answer* with each connection, until it is closed; its URL."""
 
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await answer(writer)
+            await answer(reader, writer)
         except ConnectionError:
             pass
         finally:
@@ -43,11 +43,11 @@ async def attempt(answer: Answer) -> Attempt:
         return await asyncio.wait_for(sending.attempt(url, [new_secret()], DELIVERY), 10)
 
 
-async def nothing(_: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(2)
+async def nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the client is gone
 
 
-async def drop_by_drop(writer: asyncio.StreamWriter) -> None:
+async def drop_by_drop(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Each byte comes in time; the whole never does."""
     for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000:
         writer.write(bytes([byte]))
@@ -61,10 +61,12 @@ async def test_an_answer_that_does_not_come_in_time_is_a_failure(answer: Answer)
     assert (tried.status, tried.error) == (None, LATE)
 
 
-async def test_a_status_counts_though_its_body_does_not_come() -> None:
-    async def half(writer: asyncio.StreamWriter) -> None:
+async def test_a_status_counts_though_its_body_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf of it")
-        await asyncio.sleep(2)
+        await reader.read()
+
+    monkeypatch.setattr(sender, "TIMEOUT", 60)  # the body's own limit ends it
 
     tried = await attempt(half)
     assert (tried.status, tried.error, tried.excerpt) == (200, None, "half of it")
@@ -73,7 +75,7 @@ async def test_a_status_counts_though_its_body_does_not_come() -> None:
 async def test_of_a_body_no_more_is_read_than_is_kept() -> None:
     sent = 0
 
-    async def endless(writer: asyncio.StreamWriter) -> None:
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         writer.write(b"HTTP/1.1 500 No\r\n\r\n")
         while True:
@@ -87,7 +89,7 @@ async def test_of_a_body_no_more_is_read_than_is_kept() -> None:
 
 
 async def test_headers_without_end_are_not_collected() -> None:
-    async def headers(writer: asyncio.StreamWriter) -> None:
+    async def headers(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n")
         while True:
             writer.write(b"X-More: " + b"x" * 60_000 + b"\r\n")
@@ -98,7 +100,7 @@ async def test_headers_without_end_are_not_collected() -> None:
 
 
 async def test_what_is_not_http_is_a_failure() -> None:
-    async def noise(writer: asyncio.StreamWriter) -> None:
+    async def noise(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"\x00\xffSSH-2.0\r\n\r\n")
         await writer.drain()
 
