@@ -37,6 +37,10 @@ _FILL = {
     ),
     "features (tenant_id, key, kind, name)": "t, 'feature_' || f, 'quantity', 'F' " + _FEATURES,
     "plans (tenant_id, key, name, price)": "t, 'basic', 'Basic', 'price_basic' " + _TENANTS,
+    "plan_versions (tenant_id, plan, version, price, grants)": (
+        "t, 'basic', 1, 'price_basic', "
+        """'[{"feature": "feature_1", "kind": "quantity", "value": 1, "per_unit": true}]' """ + _TENANTS
+    ),
     "plan_grants (tenant_id, plan, feature, value, per_unit)": "t, 'basic', 'feature_' || f, 1, true " + _FEATURES,
     "customers (tenant_id, public_id, reference, stripe_customer)": (
         "t, 'ecu_' || t || '_' || c, 'user-' || c, 'cus_' || t || '_' || c " + _CUSTOMERS
@@ -92,36 +96,48 @@ def free_port() -> int:
 
 
 @contextmanager
+def running(*command: str, environ: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process of ours, until the block ends."""
+    with subprocess.Popen([sys.executable, *command], env={**os.environ, **environ}) as started:
+        try:
+            yield started
+        finally:
+            started.terminate()
+
+
+@contextmanager
 def process(*command: str, environ: dict[str, str], ready: str) -> Iterator[None]:
     """A server, from its first answer at *ready* on."""
-    with subprocess.Popen([sys.executable, *command], env={**os.environ, **environ}) as running:
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    urlopen(ready, timeout=1).close()  # noqa: S310 - our own server
-                    break
-                except OSError:
-                    if time.monotonic() > deadline or running.poll() is not None:
-                        raise SystemExit("the server does not start") from None
-                    time.sleep(0.1)
-            yield
-        finally:
-            running.terminate()
+    with running(*command, environ=environ) as started:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urlopen(ready, timeout=1).close()  # noqa: S310 - our own server
+                break
+            except OSError:
+                if time.monotonic() > deadline or started.poll() is not None:
+                    raise SystemExit("the server does not start") from None
+                time.sleep(0.1)
+        yield
+
+
+def service(scratch: Scratch, folder: Path) -> dict[str, str]:
+    """The settings of Colonnade's processes."""
+    return {
+        "COLONNADE_DATABASE_URL": scratch.service,
+        "COLONNADE_SECRET_KEY": "k" * 32,
+        "COLONNADE_DATA_DIR": str(folder),
+        "COLONNADE_STRIPE_API_KEY": "sk_test_1",
+        "COLONNADE_STRIPE_API_BASE": "http://127.0.0.1:9",  # nothing here asks Stripe
+        "COLONNADE_LOG_LEVEL": "error",
+    }
 
 
 @contextmanager
 def product(scratch: Scratch, folder: Path) -> Iterator[tuple[int, str]]:
     """`colonnade serve` with one worker: its port, and a key of the platform team."""
     port = free_port()
-    environ = {
-        "COLONNADE_DATABASE_URL": scratch.service,
-        "COLONNADE_SECRET_KEY": "k" * 32,
-        "COLONNADE_DATA_DIR": str(folder),
-        "COLONNADE_STRIPE_API_KEY": "sk_test_1",
-        "COLONNADE_PORT": str(port),
-        "COLONNADE_LOG_LEVEL": "warning",
-    }
+    environ = service(scratch, folder) | {"COLONNADE_PORT": str(port)}
     key = asyncio.run(create_platform_key(scratch.service, "benchmark"))
     with process("-m", "colonnade", "serve", environ=environ, ready=f"http://127.0.0.1:{port}/health/live"):
         yield port, key
@@ -188,6 +204,7 @@ async def load(port: int, paths: Sequence[str], key: str, *, connections: int = 
     written = [f"GET {each} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode() for each in paths]
     times: list[float] = []
     began = time.perf_counter()
+    requests: Iterator[bytes]
     if seconds:
         requests = itertools.takewhile(lambda _: time.perf_counter() < began + seconds, itertools.cycle(written))
     else:
