@@ -8,9 +8,7 @@ import pytest
 
 from colonnade.access import keys
 from tests.conftest import ScratchDatabase
-from tests.platform.deliveries import Admin, Web, admin, event, web
-
-Running = tuple[Web, Admin]
+from tests.platform.deliveries import Admin, Running, Web, admin, event, web
 
 
 @pytest.fixture
