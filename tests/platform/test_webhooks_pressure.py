@@ -94,9 +94,8 @@ async def test_an_event_waits_for_two_timeouts_at_most(
     pool = await create_pool(database.service_url, Duty.INGEST, size=2)
     rows = [ROW._replace(event_id=f"evt_{number}") for number in range(writer.QUEUE_ROWS)]
     async with writer.InboxWriter(pool) as storing, locked_inbox(database):
-        found = await asyncio.wait_for(
-            asyncio.gather(*(storing.store(row) for row in rows), return_exceptions=True), timeout=3
-        )
+        async with asyncio.timeout(3):
+            found = await asyncio.gather(*(storing.store(row) for row in rows), return_exceptions=True)
     await pool.close()
     assert {type(each) for each in found} == {Unavailable}
 
@@ -146,6 +145,7 @@ async def test_a_body_that_comes_too_slowly_is_answered_408(monkeypatch: pytest.
     monkeypatch.setattr(bodies, "READING_SECONDS", 0.2)
     reading = Bodies()
     with pytest.raises(HTTPException) as refused:
-        await asyncio.wait_for(reading.read(SCOPE, arriving(b"x", stalls=True)), 20)
+        async with asyncio.timeout(20):
+            await reading.read(SCOPE, arriving(b"x", stalls=True))
     assert refused.value.status_code == 408
     assert await reading.read(SCOPE, arriving(b"whole")) == b"whole"

@@ -145,7 +145,8 @@ async def _chunks(services: Services, feed: Feed, tenant_id: int, key: str, afte
                 position = item.position
             if not items:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), max(0.0, beat - time.monotonic()))
+                    async with asyncio.timeout(max(0.0, beat - time.monotonic())):
+                        await news.wait()
 
 
 async def _valid(services: Services, key: str) -> bool:
