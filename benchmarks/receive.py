@@ -4,8 +4,8 @@
 
 Both are granian with one worker on one embedded PostgreSQL with durable commits, and take signed events of 5 KB that
 differ, in many short rounds that alternate: a machine's speed drifts, and each round is compared with its neighbour.
-Fails where the median of these ratios is below 0.9 of the bare route and it takes more than 1.1 of its processor time
-too (the one alone is noise), and where receiving makes the process grow by more than 16 MiB.
+Fails where the median of these ratios is below 0.9 of the bare route, and where receiving makes the process grow by
+more than 16 MiB. The ratio of processor times is printed too: it says the same with less noise.
 """
 
 import argparse
@@ -34,9 +34,6 @@ from benchmarks.backlog import Scratch, scratch_database
 from colonnade.demo.ports import pick_port
 
 WANTED = 0.9
-"""Events a second, as a part of the bare route's."""
-CPU_ALLOWED = 1.1
-"""Processor time of the server for an event, as a multiple of the bare route's."""
 GROWTH = 16 * 1024
 """KiB that the process may grow while it receives."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -150,8 +147,8 @@ def compare(servers: dict[str, Server], scratch: Scratch, wanted: argparse.Names
     return found
 
 
-def report(rounds: dict[str, list[Round]]) -> tuple[float, float]:
-    """Print what was found; the median ratios of the product to the bare route: events a second, processor time."""
+def report(rounds: dict[str, list[Round]]) -> float:
+    """Print what was found; how many events a second the product takes for each of the bare route's."""
     for name, found in rounds.items():
         rate, p50, p99, cpu = map(statistics.median, zip(*found, strict=True))
         print(f"{name:8} {rate:6.0f} events/s, p50 {p50:5.1f} ms, p99 {p99:5.1f} ms, server {cpu:4.0f} µs/event")
@@ -163,8 +160,8 @@ def report(rounds: dict[str, list[Round]]) -> tuple[float, float]:
         f"events a second: {wall:.2f} of a bare route that stores the same row, wanted {WANTED} "
         f"(half of {len(walls)} rounds: {low:.2f} to {high:.2f})"
     )
-    print(f"processor time: {cpu:.2f} of its, allowed {CPU_ALLOWED}")
-    return wall, cpu
+    print(f"processor time for an event: {cpu:.2f} of its")
+    return wall
 
 
 def main() -> int:
@@ -186,10 +183,9 @@ def main() -> int:
         before = servers["product"].memory
         rounds = compare(servers, scratch, wanted)
         growth = servers["product"].memory - before
-    wall, cpu = report(rounds)
+    ratio = report(rounds)
     print(f"memory: {growth / 1024:+.1f} MiB over {wanted.events * wanted.rounds} events")
-    slower = wall < WANTED and cpu > CPU_ALLOWED
-    return 1 if slower or growth > GROWTH else 0
+    return 0 if ratio >= WANTED and growth <= GROWTH else 1
 
 
 if __name__ == "__main__":
