@@ -93,7 +93,7 @@ async def test_a_web_process_killed_at_a_commit_point_loses_and_doubles_nothing(
             asyncio.create_task(deployment.deliver_until_stored(history, answered))
             for history in histories(SUBSCRIPTIONS, EVENTS)
         ]
-        await until_waiting(db, "ingest", "Lock" if before else "SyncRep")
+        await until_waiting(db, "ingest", "Lock" if before else "SyncRep", "inbox")
         deployment.kill(web)
         assert answered == [first["id"]]
     if not before:
@@ -122,7 +122,7 @@ async def test_a_worker_killed_at_a_commit_point_loses_and_doubles_nothing(
     mode = "access exclusive" if point == "claimed" else "share"
     async with blocked(own_database, table, mode) if table else hanging_commits(db):
         worker = deployment.start("worker")
-        await until_waiting(db, "worker", "Lock" if table else "SyncRep")
+        await until_waiting(db, "worker", "Lock" if table else "SyncRep", table or "entitlement_changes")
         deployment.kill(worker)
     async with asyncio.timeout(20):
         while await db.connection.fetchval(
