@@ -36,7 +36,7 @@ from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks.receive import Receiver, keyring
+from colonnade.webhooks.receive import Deliveries, Receiver, keyring
 from colonnade.webhooks.refusals import Refusals
 from colonnade.webhooks.writer import InboxWriter
 
@@ -123,5 +123,5 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         request_max_body_size=BODY_LIMIT,
     )
     app.state.checks, app.state.known_keys = checks, checks.keys
-    app.asgi_handler = RequestObserver(Front(app.asgi_handler, checks))
+    app.asgi_handler = RequestObserver(Deliveries(Front(app.asgi_handler, checks)))
     return app
