@@ -54,9 +54,11 @@ class Bodies:
             self._watch = loop.call_later(1, self._end_late, loop)
         try:
             chunk, more = await _next(receive)
-            if more or len(chunk) > BODY_LIMIT:
-                return await self._read_on(chunk, receive)
-            return chunk
+            if not more and len(chunk) <= BODY_LIMIT:
+                return chunk
+            whole = self._read_on(chunk, receive)
+            del chunk  # it would be in memory twice
+            return await whole
         except asyncio.CancelledError:
             if task not in self._late:
                 raise
@@ -73,6 +75,7 @@ class Bodies:
             while True:
                 body += chunk
                 self._held += len(chunk)
+                del chunk
                 if len(body) > BODY_LIMIT:
                     raise _too_large()
                 if self._held > READING_BYTES:
