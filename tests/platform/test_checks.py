@@ -137,7 +137,8 @@ async def test_what_is_read_while_nothing_can_be_heard_is_not_kept(
 
     monkeypatch.setattr(listener, "connect", connect)
     await shop.api.sql(KILL_LISTENERS)
-    await asyncio.wait_for(deaf.wait(), 20)
+    async with asyncio.timeout(20):
+        await deaf.wait()
     async with answered(database=1):
         assert (await seats(shop)).json()["value"] == 3
     await give(shop, 5)

@@ -39,8 +39,8 @@ async def answering(answer: Answer) -> AsyncIterator[str]:
 
 
 async def attempt(answer: Answer) -> Attempt:
-    async with answering(answer) as url, Sender(loopback=True) as sending:
-        return await asyncio.wait_for(sending.attempt(url, [new_secret()], DELIVERY), 10)
+    async with answering(answer) as url, Sender(loopback=True) as sending, asyncio.timeout(10):
+        return await sending.attempt(url, [new_secret()], DELIVERY)
 
 
 async def nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
