@@ -43,8 +43,11 @@ class Unit(TenantConnection):
 
     async def load(self, kind: Kind[K, V], keys: Iterable[K]) -> dict[K, V | None]:
         """As the base, reading only what was not read yet, and seeing what is not written yet."""
-        read, layer = self._read.setdefault(kind, {}), self._layer.get(kind, {})
+        read, layer = self._read.setdefault(kind, {}), self._layer.get(kind)
         wanted = list(dict.fromkeys(keys))
+        if not layer and read.keys() >= set(wanted):
+            return {key: read[key] for key in wanted}
+        layer = layer or {}
         if missing := [key for key in wanted if key not in read and key not in layer]:
             async with self._watched():
                 found = await kind.load(self._plain, missing)

@@ -20,7 +20,7 @@ from colonnade.webhooks.attribute import Attribution
 
 State = Literal["pending", "done", "ignored", "quarantined", "dead"]
 
-LANES = 10
+LANES = 5
 """Accounts that take their turn in one batch."""
 RUN = 10
 """Events of one Stripe object in one batch, at most."""
