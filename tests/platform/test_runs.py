@@ -72,7 +72,7 @@ async def desk(shared_database: ScratchDatabase) -> AsyncIterator[Desk]:
 
 async def reset(db: Admin) -> None:
     await db.clear()
-    for table in reversed(("features", "plans", *EFFECTS)):
+    for table in reversed(("features", "plans", "plan_versions", *EFFECTS)):
         await db.connection.execute(f"delete from {table}")
 
 
