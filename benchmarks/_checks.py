@@ -23,6 +23,10 @@ FEATURES = 10
 CUSTOMERS = 20
 """Of each tenant; each has a subscription that grants all features."""
 
+TENANTS_AT_ONCE = 5_000
+
+# Nothing is to be recovered, and half-filled pages need not be written twice.
+_IN_BULK = ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off", "synchronous_commit = off")
 _COPIES = "set session_replication_role = replica"  # what follows is consistent; checking it takes most of the time
 _TENANTS = "from generate_series($1::int, $2::int) t"
 _FEATURES = _TENANTS + ", generate_series(1, 10) f"
@@ -33,6 +37,10 @@ _FILL = {
     ),
     "features (tenant_id, key, kind, name)": "t, 'feature_' || f, 'quantity', 'F' " + _FEATURES,
     "plans (tenant_id, key, name, price)": "t, 'basic', 'Basic', 'price_basic' " + _TENANTS,
+    "plan_versions (tenant_id, plan, version, price, grants)": (
+        "t, 'basic', 1, 'price_basic', "
+        """'[{"feature": "feature_1", "kind": "quantity", "value": 1, "per_unit": true}]' """ + _TENANTS
+    ),
     "plan_grants (tenant_id, plan, feature, value, per_unit)": "t, 'basic', 'feature_' || f, 1, true " + _FEATURES,
     "customers (tenant_id, public_id, reference, stripe_customer)": (
         "t, 'ecu_' || t || '_' || c, 'user-' || c, 'cus_' || t || '_' || c " + _CUSTOMERS
@@ -55,11 +63,27 @@ _FILL = {
 
 async def fill(scratch: Scratch, first: int, last: int) -> None:
     """Tenants *first* to *last*, by internal id, with what belongs to them."""
+    admin = await asyncpg.connect(scratch.admin)
+    for setting in _IN_BULK:
+        await admin.execute(f"alter system set {setting}")
+    await admin.execute("select pg_reload_conf()")
+    middle = (first + last) // 2
+    await asyncio.gather(_insert(scratch, first, middle), _insert(scratch, middle + 1, last))
+    for setting in _IN_BULK:
+        await admin.execute(f"alter system reset {setting.split()[0]}")
+    await admin.execute("select pg_reload_conf()")
+    await admin.execute("vacuum analyze")
+    await admin.execute("checkpoint")  # else what was inserted is still being written while checks are measured
+    await admin.close()
+
+
+async def _insert(scratch: Scratch, first: int, last: int) -> None:
     connection = await asyncpg.connect(scratch.admin)
     await connection.execute(_COPIES)
-    for table, rows in _FILL.items():
-        await connection.execute(f"insert into {table} select {rows}", first, last)
-    await connection.execute("vacuum analyze")
+    for began in range(first, last + 1, TENANTS_AT_ONCE):
+        for table, rows in _FILL.items():
+            ended = min(began + TENANTS_AT_ONCE - 1, last)
+            await connection.execute(f"insert into {table} select {rows}", began, ended)
     await connection.close()
 
 
@@ -72,36 +96,48 @@ def free_port() -> int:
 
 
 @contextmanager
+def running(*command: str, environ: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process of ours, until the block ends."""
+    with subprocess.Popen([sys.executable, *command], env={**os.environ, **environ}) as started:
+        try:
+            yield started
+        finally:
+            started.terminate()
+
+
+@contextmanager
 def process(*command: str, environ: dict[str, str], ready: str) -> Iterator[None]:
     """A server, from its first answer at *ready* on."""
-    with subprocess.Popen([sys.executable, *command], env={**os.environ, **environ}) as running:
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    urlopen(ready, timeout=1).close()  # noqa: S310 - our own server
-                    break
-                except OSError:
-                    if time.monotonic() > deadline or running.poll() is not None:
-                        raise SystemExit("the server does not start") from None
-                    time.sleep(0.1)
-            yield
-        finally:
-            running.terminate()
+    with running(*command, environ=environ) as started:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urlopen(ready, timeout=1).close()  # noqa: S310 - our own server
+                break
+            except OSError:
+                if time.monotonic() > deadline or started.poll() is not None:
+                    raise SystemExit("the server does not start") from None
+                time.sleep(0.1)
+        yield
+
+
+def service(scratch: Scratch, folder: Path) -> dict[str, str]:
+    """The settings of Colonnade's processes."""
+    return {
+        "COLONNADE_DATABASE_URL": scratch.service,
+        "COLONNADE_SECRET_KEY": "k" * 32,
+        "COLONNADE_DATA_DIR": str(folder),
+        "COLONNADE_STRIPE_API_KEY": "sk_test_1",
+        "COLONNADE_STRIPE_API_BASE": "http://127.0.0.1:9",  # nothing here asks Stripe
+        "COLONNADE_LOG_LEVEL": "error",
+    }
 
 
 @contextmanager
 def product(scratch: Scratch, folder: Path) -> Iterator[tuple[int, str]]:
     """`colonnade serve` with one worker: its port, and a key of the platform team."""
     port = free_port()
-    environ = {
-        "COLONNADE_DATABASE_URL": scratch.service,
-        "COLONNADE_SECRET_KEY": "k" * 32,
-        "COLONNADE_DATA_DIR": str(folder),
-        "COLONNADE_STRIPE_API_KEY": "sk_test_1",
-        "COLONNADE_PORT": str(port),
-        "COLONNADE_LOG_LEVEL": "warning",
-    }
+    environ = service(scratch, folder) | {"COLONNADE_PORT": str(port)}
     key = asyncio.run(create_platform_key(scratch.service, "benchmark"))
     with process("-m", "colonnade", "serve", environ=environ, ready=f"http://127.0.0.1:{port}/health/live"):
         yield port, key
@@ -168,6 +204,7 @@ async def load(port: int, paths: Sequence[str], key: str, *, connections: int = 
     written = [f"GET {each} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode() for each in paths]
     times: list[float] = []
     began = time.perf_counter()
+    requests: Iterator[bytes]
     if seconds:
         requests = itertools.takewhile(lambda _: time.perf_counter() < began + seconds, itertools.cycle(written))
     else:

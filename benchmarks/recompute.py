@@ -4,17 +4,18 @@
 
 Each customer has a subscription of two items to two plans of eight features, and one has an override. Every round
 changes both plans, so that each customer's rows are read, computed, compared and written with their history and
-notifications, on the embedded PostgreSQL. CPU is that of this process. Fails at 1 ms or more for one computation.
+notifications, on the embedded PostgreSQL: eight changes, each from one interval to two. CPU is that of this process,
+set up as a worker is. Fails at 1 ms or more for one customer either way.
 """
 
 import argparse
-import asyncio
 import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
+import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -26,6 +27,7 @@ from tests.tenants.payloads import START, event, item, item_list, subscription
 from colonnade.database import migrate
 from colonnade.database.connections import create_engine, create_pool
 from colonnade.database.roles import Duty
+from colonnade.garbage import collect_rarely
 from colonnade_tenants import catalogue, customers
 from colonnade_tenants.catalogue import Feature, Grant, Plan, Scope, affected
 from colonnade_tenants.entitlements import overrides
@@ -74,6 +76,12 @@ async def populate(engine: AsyncEngine, pool: asyncpg.Pool, count: int) -> list[
     return found
 
 
+async def forget_versions(admin: asyncpg.Connection) -> None:
+    """As if what the plans grant now had always been so: each round then is a plan's first change."""
+    await admin.execute("delete from plan_versions v where version < (select max(version) from plan_versions)")
+    await admin.execute("update plan_versions set version = 1, effective_from = null")
+
+
 async def computed(pool: asyncpg.Pool, customer: int, rounds: int) -> Spent:
     """One pure computation."""
     async with tenant_connection(pool, TENANT) as tenant:
@@ -84,20 +92,29 @@ async def computed(pool: asyncpg.Pool, customer: int, rounds: int) -> Spent:
     return Spent(10 * (time.process_time() - cpu) / rounds, 10 * (time.perf_counter() - began) / rounds)
 
 
-async def recomputed(engine: AsyncEngine, pool: asyncpg.Pool, count: int, rounds: int) -> Spent:
+async def recomputed(
+    engine: AsyncEngine, pool: asyncpg.Pool, admin: asyncpg.Connection, count: int, rounds: int
+) -> Spent:
     """One customer of a batch, from rows to rows, while a plan changes."""
     cpu = taken = 0.0
     for number in range(rounds):
-        affected.BATCH, batch = 1, count  # the change itself leaves all but one to the batch that is measured
+        await forget_versions(admin)
+        await batch(pool, count, f"before:{number}")
+        affected.BATCH = 1  # the change itself leaves all but one to the batch that is measured
         await sell(engine, 2 + number)
-        affected.BATCH = batch
         began, cpu_began = time.perf_counter(), time.process_time()
-        async with tenant_connection(pool, TENANT) as tenant:
-            done = await affected.recompute_batch(tenant, Scope(prices=PRICES), f"plan:{number}", after=0)
+        done = await batch(pool, count, f"plan:{number}")
         cpu, taken = cpu + time.process_time() - cpu_began, taken + time.perf_counter() - began
-        if len(done) != count:
-            sys.exit(f"{len(done)} of {count} customers were recomputed")
+        if done != count:
+            sys.exit(f"{done} of {count} customers were recomputed")
     return Spent(1000 * cpu / (rounds * count), 1000 * taken / (rounds * count))
+
+
+async def batch(pool: asyncpg.Pool, count: int, cause: str) -> int:
+    """Recompute all in one batch; how many."""
+    affected.BATCH = count
+    async with tenant_connection(pool, TENANT) as tenant:
+        return len(await affected.recompute_batch(tenant, Scope(prices=PRICES), cause, after=0))
 
 
 async def measure(scratch: Scratch, count: int, rounds: int) -> None:
@@ -107,15 +124,18 @@ async def measure(scratch: Scratch, count: int, rounds: int) -> None:
         create_engine(scratch.service, Duty.APP, size=2),
         await create_pool(scratch.service, Duty.WORKER, size=1),
     )
+    admin = await asyncpg.connect(scratch.admin)
     found = await populate(engine, pool, count)
+    collect_rarely()
     alone = await computed(pool, found[0], rounds)
-    print(f"computed:             {alone.cpu:.3f} ms of CPU for a customer")
-    batch = await recomputed(engine, pool, count, rounds)
-    print(f"recomputed in a batch: {batch.cpu:.3f} ms of CPU, {batch.time:.2f} ms for a customer")
+    print(f"computed:              {alone.cpu:.3f} ms of CPU for a customer")
+    together = await recomputed(engine, pool, admin, count, rounds)
+    print(f"recomputed in a batch: {together.cpu:.3f} ms of CPU, {together.time:.2f} ms for a customer")
+    await admin.close()
     await pool.close()
     await engine.dispose()
-    if alone.cpu >= 1:
-        sys.exit("computing one customer took 1 ms of CPU or more")
+    if max(alone.cpu, together.cpu) >= 1:
+        sys.exit("one customer took 1 ms of CPU or more")
 
 
 def main() -> None:
@@ -125,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     asked = parser.parse_args()
     with scratch_database() as scratch:
-        asyncio.run(measure(scratch, asked.customers, asked.rounds))
+        uvloop.run(measure(scratch, asked.customers, asked.rounds))
 
 
 if __name__ == "__main__":

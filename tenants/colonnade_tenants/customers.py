@@ -139,11 +139,20 @@ def _customer(row: Any) -> Customer:
 _STRIPE_CUSTOMER: Any = bindparam("stripe_customer")
 
 _NAMED: Any = any_(bindparam("stripe_customers", type_=ARRAY(Text)))
-_LOCK_BY_STRIPE_ID = Statement(
+_BY_STRIPE_ID = (
     select(customers.c.id, customers.c.stripe_customer)
     .where(_OWN, customers.c.stripe_customer == _NAMED)
     .order_by(customers.c.stripe_customer)
     .with_for_update(key_share=True)
+)
+_LOCK_BY_STRIPE_ID = Statement(_BY_STRIPE_ID)
+_known = customers.alias("known")
+_COUNT_KNOWN = select(func.count()).select_from(_known).where(_known.c.tenant_id == TENANT)
+_LOCK_IF_ALL_ARE_KNOWN = Statement(
+    _BY_STRIPE_ID.where(
+        _COUNT_KNOWN.where(_known.c.stripe_customer == _NAMED).scalar_subquery()
+        == func.cardinality(bindparam("stripe_customers", type_=ARRAY(Text)))
+    )
 )
 _MADE = json_rows("made", customers.c.public_id, customers.c.stripe_customer)
 _ADD_BY_STRIPE_ID = Statement(
@@ -162,23 +171,18 @@ _LOCK = Statement(
 )
 
 
-async def _lock_by_stripe_id(tenant: TenantConnection, stripe_customers: Sequence[str]) -> dict[str, int]:
-    rows = await tenant.fetch(_LOCK_BY_STRIPE_ID, stripe_customers=stripe_customers)
-    found = {row["stripe_customer"]: row["id"] for row in rows}
-    tenant.held.update(("customer", customer) for customer in found.values())
-    return found
-
-
 async def _lock_or_add(tenant: TenantConnection, stripe_customers: Sequence[str]) -> dict[str, int]:
-    """The row of each, locked; made, without a reference, if Stripe told of it first. All workers lock in one order."""
-    found = await _lock_by_stripe_id(tenant, stripe_customers)
-    missing = [name for name in stripe_customers if name not in found]
-    if missing:
-        made = [{"public_id": new_id("ecu"), "stripe_customer": name} for name in missing]
-        await tenant.execute(_ADD_BY_STRIPE_ID, made=as_json(made))
-        found |= await _lock_by_stripe_id(tenant, missing)
-        tenant.made = True
-    return found
+    """The row of each, locked; made, without a reference, if Stripe told of it first. All workers lock in one order.
+
+    So where some are missing, none is locked before those are made: making a row waits for whoever is making the same.
+    """
+    rows = await tenant.fetch(_LOCK_IF_ALL_ARE_KNOWN, stripe_customers=stripe_customers)
+    if len(rows) < len(stripe_customers):
+        made = [{"public_id": new_id("ecu"), "stripe_customer": name} for name in stripe_customers]
+        tenant.made = await tenant.execute(_ADD_BY_STRIPE_ID, made=as_json(made)) > 0 or tenant.made
+        rows = await tenant.fetch(_LOCK_BY_STRIPE_ID, stripe_customers=stripe_customers)
+    tenant.held.update(("customer", row["id"]) for row in rows)
+    return {row["stripe_customer"]: row["id"] for row in rows}
 
 
 async def _written_already(_tenant: TenantConnection, _rows: object) -> None:

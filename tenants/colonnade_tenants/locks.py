@@ -24,11 +24,6 @@ async def read_catalogue(tenant: TenantConnection) -> None:
         tenant.held.add(CATALOGUE)
 
 
-def share(tenant_id: int) -> str:
-    """The expression that does so, for a statement that sets the tenant first."""
-    return f"pg_advisory_xact_lock_shared(hashtextextended('{CATALOGUE}', {int(tenant_id)}))"
-
-
 async def change_catalogue(tenant: TenantConnection) -> datetime:
     """Be the only transaction of this tenant that reads or changes features and plans, until it ends; since when."""
     (row,) = await tenant.fetch(_OWN)

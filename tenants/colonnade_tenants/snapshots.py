@@ -29,9 +29,9 @@ class Held(msgspec.Struct, Generic[F], frozen=True):
     event: str
     before: bytes | None
 
-    def stamp(self, stage: int) -> Stamp:
-        """Where these facts stand among the object's snapshots."""
-        return Stamp(self.created, stage, digest(self.facts), self.before)
+    def stamp(self, stage: int, *, tie: bool) -> Stamp:
+        """Where these facts stand among the object's snapshots. The digest is asked for where stage and time *tie*."""
+        return Stamp(self.created, stage, digest(self.facts) if tie else b"", self.before)
 
 
 async def later(
@@ -50,8 +50,9 @@ async def later(
     """
     if old is None:
         return new
-    mine, theirs = new.stamp(stage(new.facts)), old.stamp(stage(old.facts))
-    tie = (mine.stage, mine.created) == (theirs.stage, theirs.created)
+    my_stage, their_stage = stage(new.facts), stage(old.facts)
+    tie = (my_stage, new.created) == (their_stage, old.created)
+    mine, theirs = new.stamp(my_stage, tie=tie), old.stamp(their_stage, tie=tie)
     news, before = (None, None) if partial and tie else weigh(mine, theirs)
     if news:
         return new if before == new.before else msgspec.structs.replace(new, before=before)

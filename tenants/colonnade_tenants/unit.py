@@ -14,6 +14,8 @@ import asyncpg
 from colonnade_tenants import locks
 from colonnade_tenants.partition import K, Kind, Statement, TenantConnection, V
 
+_BIND = "select set_config('colonnade.tenant', $1, true), pg_advisory_xact_lock_shared(hashtextextended($2, $3))"
+
 _Rows = dict[Kind[Any, Any], dict[Any, Any]]
 
 
@@ -22,7 +24,7 @@ class CannotUndo(Exception):
 
 
 class Unit(TenantConnection):
-    """Events of one tenant in one savepoint; made by `Units`."""
+    """Events of one tenant, read and written together; made by `Units`."""
 
     def __init__(self, connection: asyncpg.Connection, tenant_id: int) -> None:
         super().__init__(connection, tenant_id)
@@ -41,8 +43,11 @@ class Unit(TenantConnection):
 
     async def load(self, kind: Kind[K, V], keys: Iterable[K]) -> dict[K, V | None]:
         """As the base, reading only what was not read yet, and seeing what is not written yet."""
-        read, layer = self._read.setdefault(kind, {}), self._layer.get(kind, {})
+        read, layer = self._read.setdefault(kind, {}), self._layer.get(kind)
         wanted = list(dict.fromkeys(keys))
+        if not layer and read.keys() >= set(wanted):
+            return {key: read[key] for key in wanted}
+        layer = layer or {}
         if missing := [key for key in wanted if key not in read and key not in layer]:
             async with self._watched():
                 found = await kind.load(self._plain, missing)
@@ -151,30 +156,32 @@ class Unit(TenantConnection):
 
 
 class Units:
-    """One unit after the other in the transaction of *connection*, each confined to one tenant.
-
-    Beginning one releases the last in the same round trip.
-    """
+    """One unit after the other in the transaction of *connection*, each confined to one tenant."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self.connection = connection
-        self._open = False
+        self._savepoint = False
+
+    @asynccontextmanager
+    async def undoable(self) -> AsyncIterator[None]:
+        """A block for some units; an exception undoes what they did. Beginning one releases the last."""
+        release = "release savepoint colonnade_units; " if self._savepoint else ""
+        await self.connection.execute(f"{release}savepoint colonnade_units")
+        self._savepoint = True
+        try:
+            yield
+        except BaseException:
+            if not self.connection.is_closed():
+                await self.connection.execute("rollback to savepoint colonnade_units")
+            raise
 
     @asynccontextmanager
     async def tenant(self, tenant_id: int) -> AsyncIterator[Unit]:
-        """A block as one tenant, its catalogue locked; at its end all is written. An exception undoes what it did."""
+        """A block as one tenant, its catalogue locked; at its end all is written."""
         if not self.connection.is_in_transaction():
             raise RuntimeError("a tenant is bound for a transaction, and none is open")
-        release = "release savepoint colonnade_unit; " if self._open else ""
-        bind = f"select set_config('colonnade.tenant', '{int(tenant_id)}', true), {locks.share(tenant_id)}"
-        await self.connection.execute(f"{release}savepoint colonnade_unit; {bind}")
-        self._open = True
+        await self.connection.execute(_BIND, str(tenant_id), locks.CATALOGUE, tenant_id)
         unit = Unit(self.connection, tenant_id)
         unit.held.add(locks.CATALOGUE)
-        try:
-            yield unit
-            await unit.flush()
-        except BaseException:
-            if not self.connection.is_closed():
-                await self.connection.execute("rollback to savepoint colonnade_unit")
-            raise
+        yield unit
+        await unit.flush()

@@ -145,6 +145,18 @@ def test_switching_the_plan_changes_the_tenants_page_within_two_seconds(page: Pa
     expect(page.get_by_role("row", name=re.compile("Firings a month 12"))).to_be_visible(timeout=2000)
 
 
+def test_an_open_page_hears_what_happens_to_its_customer_alone(page: Page, demo: Demo) -> None:
+    page.goto(f"{demo.said['site_url']}/fern-and-field/ben")
+    expect(page.locator("#news")).to_contain_text("Frost alerts: yes")
+    (ben,) = (each for each in demo.tenant(FERN)["customers"] if each["reference"] == "ben")
+    item = demo.stripe("GET", f"/v1/subscriptions/{ben['subscription']}")["items"]["data"][0]["id"]
+    demo.new_customer(FERN, "somebody-else", quantity=9)
+    demo.stripe("POST", f"/v1/subscriptions/{ben['subscription']}", f"items[0][id]={item}&items[0][quantity]=4")
+    expect(page.locator("#news li").first).to_contain_text("Gardeners: 4")
+    expect(page.get_by_role("row", name=re.compile("Gardeners 4"))).to_be_visible()
+    expect(page.locator("#news")).not_to_contain_text("Gardeners: 9")
+
+
 def test_a_portal_without_cancellation_offers_none(page: Page, demo: Demo) -> None:
     _portal(page, demo, FERN, "ben", configuration="billing-only")
     expect(page.get_by_text("Orchard")).to_be_visible()

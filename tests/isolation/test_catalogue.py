@@ -36,16 +36,14 @@ async def test_the_checks_cover_tables_partitions_and_platform_tables(admin: asy
     assert {table.name for table in found if table.kind == "r" and not table.is_partition} == PLATFORM_TABLES.keys()
 
 
-@pytest.mark.slow
 async def test_no_policy_can_be_removed_unseen(admin: asyncpg.Connection) -> None:
+    """All at once, since each look at the catalogue takes a tenth of a second: every one of them has to be missed."""
     policies = await admin.fetch("select tablename::text as table, policyname::text as name from pg_policies")
     assert len(policies) > 150
     for policy in policies:
-        savepoint = admin.transaction()
-        await savepoint.start()
         await admin.execute(f"DROP POLICY {policy['name']} ON {policy['table']}")
-        assert await faults(admin) == [f"{policy['table']}: policy {policy['name']} is missing"]
-        await savepoint.rollback()
+    missed = [f"{policy['table']}: policy {policy['name']} is missing" for policy in policies]
+    assert sorted(await faults(admin)) == sorted(missed)
 
 
 async def _run(admin: asyncpg.Connection, *statements: str) -> list[str]:
@@ -89,6 +87,8 @@ async def test_a_new_tenant_table_made_as_migrations_make_them_is_fine(admin: as
         ("ALTER TABLE inbox DISABLE ROW LEVEL SECURITY", "inbox: row-level security is not enabled"),
         ("ALTER TABLE plans_p07 NO FORCE ROW LEVEL SECURITY", "plans_p07: row-level security is not forced"),
         ("ALTER TABLE tenants OWNER TO colonnade_app", "tenants: belongs to colonnade_app"),
+        ("DROP POLICY tenant_isolation ON plans_p07", "plans_p07: policy tenant_isolation is missing"),
+        ("DROP POLICY worker_select ON tenants", "tenants: policy worker_select is missing"),
         ("CREATE POLICY wide ON customers USING (true)", "customers: policy wide is not expected"),
         ("ALTER POLICY tenant_isolation ON features USING (true)", "features: policy tenant_isolation says"),
         ("ALTER POLICY tenant_isolation ON plans TO colonnade_app", "plans: policy tenant_isolation says"),

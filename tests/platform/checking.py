@@ -12,6 +12,11 @@ from colonnade.observability import CHECKS
 from tests.platform.api import TenantApi
 
 SEATS = {"kind": "quantity", "name": "Seats", "unit": "seats"}
+KILL_LISTENERS = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and query like 'select clock_timestamp() as at%'
+"""
+"""Ends the connections by which processes hear of changes."""
 BY_HAND = {"feature": "seats", "reason": "Test", "author": "Grace"}
 
 

@@ -6,11 +6,19 @@ from typing import Any
 import pytest
 
 from colonnade.customers import service
+from colonnade.database.connections import create_pool
+from colonnade.database.roles import Duty
+from colonnade.webhooks import directory
 from colonnade_tenants import customers as domain
+from colonnade_tenants.partition import tenant_connection
 from tests.conftest import ScratchDatabase
 from tests.platform.api import NOWHERE, Api, TenantApi, problem, running_api
 
 CREATE = "/v1/customers"
+WAITING = """
+select from pg_stat_activity
+where datname = current_database() and wait_event_type = 'Lock' and query ilike '%customers%'
+"""
 ADA = {"name": "Ada", "email": "ada@example.com", "metadata": {"tier": "gold", "since": "1843"}}
 
 
@@ -103,7 +111,9 @@ async def test_a_lost_answer_of_stripe_makes_no_second_customer(fern: TenantApi)
     assert [found["id"] for found in await at_stripe(fern)] == [reply.json()["stripe_customer"]]
 
 
-async def test_a_crash_before_binding_is_mended_by_the_repeat(fern: TenantApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def crashed(fern: TenantApi, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A customer whom Stripe has, and whose PUT was killed before it noted so; its id at Stripe."""
+
     class Crash(BaseException):
         """Nothing catches it, as nothing catches a kill."""
 
@@ -116,9 +126,31 @@ async def test_a_crash_before_binding_is_mended_by_the_repeat(fern: TenantApi, m
             await fern.call("PUT", "/customers/ada", ADA)
     assert service.customers.bind is domain.bind
     (found,) = await at_stripe(fern)
+    return str(found["id"])
+
+
+async def test_a_crash_before_binding_is_mended_by_the_repeat(fern: TenantApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await crashed(fern, monkeypatch)
     assert (await fern.get("/customers/ada"))["stripe_customer"] is None
-    assert (await fern.put("/customers/ada", ADA))["stripe_customer"] == found["id"]
+    assert (await fern.put("/customers/ada", ADA))["stripe_customer"] == found
     assert len(await at_stripe(fern)) == 1
+
+
+async def test_the_event_of_a_customer_and_its_put_do_not_wait_for_each_other(
+    fern: TenantApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker makes the row of the customer first, then notes whose it is: so does the PUT."""
+    found = await crashed(fern, monkeypatch)
+    (row,) = await fern.api.sql("select id from tenants where public_id = $1", fern.id)
+    async with await create_pool(fern.api.database.service_url, Duty.WORKER, size=1) as pool:
+        async with asyncio.timeout(30), tenant_connection(pool, row["id"]) as worker:
+            await domain.by_stripe_id(worker, found)
+            put = asyncio.create_task(fern.call("PUT", "/customers/ada", ADA))
+            while not await fern.api.sql(WAITING):
+                await asyncio.sleep(0.02)
+            await directory.register(worker, [found])
+        reply = await put
+    assert (reply.status_code, reply.json().get("stripe_customer")) == (200, found), reply.text
 
 
 async def test_customers_are_listed_oldest_first_page_by_page(fern: TenantApi) -> None:

@@ -1,14 +1,18 @@
 """The ladder: each rung in both custody modes, disagreements, and that no event goes where no rung points."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.webhooks import attribute as ladder
 from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, clues, decide, evidence
+from colonnade.webhooks.delivery import read
+from colonnade.webhooks.inbox import Claimed
 
 ANNA, BERT = 1, 2
 KNOWN = Known(
@@ -96,6 +100,16 @@ def test_on_the_platform_the_object_names_the_tenant(rung: str, thing: dict[str,
 @pytest.mark.parametrize("thing", [case[2] for case in ON_PLATFORM], ids=IDS)
 def test_on_a_connected_account_the_account_names_the_tenant(thing: dict[str, Any]) -> None:
     assert attribute(thing, "acct_anna") == Attribution(ANNA, "account")
+
+
+@pytest.mark.parametrize("metadata", [{}, [], 7, {"colonnade_tenant": [1]}, {"colonnade_tenant": None}], ids=repr)
+@pytest.mark.parametrize("thing", [case[2] for case in ON_PLATFORM], ids=IDS)
+def test_of_a_stored_event_all_is_read_that_could_name_a_tenant(thing: dict[str, Any], metadata: Any) -> None:
+    thing = {"metadata": metadata, "items": {"data": []}} | thing
+    body = msgspec.json.encode({"data": {"object": thing}})
+    now = datetime.now(UTC)
+    row = Claimed(1, "evt_1", "platform", None, "x", "x", created=now, body=body, attempts=0, lane="-", received_at=now)
+    assert read(row).clues == clues(None, thing)
 
 
 CLAIMS = [case for case in ON_PLATFORM if case[1] in {"on_behalf_of", "transfer_data.destination", "metadata"}]

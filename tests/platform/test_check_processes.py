@@ -18,6 +18,7 @@ from colonnade.access import keys
 from colonnade.database.connections import connect, create_engine, create_pool
 from colonnade.database.roles import Duty
 from tests.conftest import ScratchDatabase
+from tests.platform.checking import KILL_LISTENERS
 from tests.platform.deliveries import Admin, admin
 from tests.platform.test_webhooks_server import serving
 from tests.tenants.conftest import Tenant
@@ -25,10 +26,6 @@ from tests.tenants.payloads import START, changed, event, item, subscription
 
 PROMISED = 1.0
 """Seconds that an answer may be behind."""
-KILL_LISTENERS = """
-select pg_terminate_backend(pid) from pg_stat_activity
-where datname = current_database() and query like 'select clock_timestamp() as at%'
-"""
 
 
 class Change(NamedTuple):

@@ -1,13 +1,17 @@
 """Checks by API: the same answers from memory and from the database, and what makes memory forget."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
+from colonnade.checks import listener
+from colonnade.database import connections
 from tests.platform.api import Api, TenantApi, problem
-from tests.platform.checking import SEATS, answered, checks_of, give, heard, seats
+from tests.platform.checking import KILL_LISTENERS, SEATS, answered, checks_of, give, heard, seats
 from tests.platform.test_api_access import ROUTES, filled
 
 OPEN_TO_CHECK = {
@@ -118,6 +122,45 @@ async def test_an_end_by_the_clock_needs_no_notification(shop: TenantApi) -> Non
         assert answer["value"] == 3 or before < ends
         await asyncio.sleep(0.003)
     assert seen == {3, 9}
+
+
+async def test_what_is_read_while_nothing_can_be_heard_is_not_kept(
+    shop: TenantApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its changes go unheard; later ones, which would make memory forget it anyway, need not come."""
+    deaf, again = asyncio.Event(), asyncio.Event()
+
+    async def connect(*arguments: Any) -> asyncpg.Connection:
+        deaf.set()
+        await again.wait()
+        return await connections.connect(*arguments)
+
+    monkeypatch.setattr(listener, "connect", connect)
+    await shop.api.sql(KILL_LISTENERS)
+    async with asyncio.timeout(20):
+        await deaf.wait()
+    async with answered(database=1):
+        assert (await seats(shop)).json()["value"] == 3
+    await give(shop, 5)
+    again.set()
+    await heard(shop)
+    assert (await seats(shop)).json()["value"] == 5
+
+
+async def test_memory_counts_from_the_question_not_from_its_answer(
+    shop: TenantApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that took longer than memory may be behind makes it no newer."""
+    slow = "select clock_timestamp() as at, null::timestamptz as complete_until from pg_sleep(1.1)"
+    hearing = checks_of(shop).hearing
+    monkeypatch.setattr(listener, "_PULSE", slow)
+    while hearing.current(time.monotonic()):  # by the last quick answer
+        await asyncio.sleep(0.02)
+    before = hearing.as_of
+    async with asyncio.timeout(20):
+        while hearing.as_of == before:
+            await asyncio.sleep(0.005)
+    assert not hearing.current(time.monotonic())
 
 
 async def test_another_tenant_gets_neither_answers_nor_memory(shop: TenantApi, kiln: TenantApi) -> None:

@@ -291,6 +291,15 @@ async def test_stripe_down_leaves_it_running_and_it_goes_on_later(api: Api, sand
         await import_now(settings(sandbox), api.database.service_url, "ten_0", None, dry=True, progress=lambda _: None)
 
 
+async def test_of_two_that_import_at_once_one_waits_for_the_other(api: Api, sandbox: Sandbox) -> None:
+    fern = await api.tenant(name="Fern", charge_type="direct")
+    await Old(sandbox, fern.account).customer("ada")
+    await sandbox.forget_requests()
+    one, other = await asyncio.gather(imported(fern), imported(fern))
+    assert (one.id, one.counts.customers) == (other.id, other.counts.customers) == (one.id, 1)
+    assert len(await sandbox.requests("GET", "/v1/customers")) == 1
+
+
 async def test_an_import_whose_place_is_gone_begins_the_list_again(api: Api, sandbox: Sandbox, tmp_path: Path) -> None:
     fern = await api.tenant(name="Fern", charge_type="direct")
     await Old(sandbox, fern.account).customer("ada")

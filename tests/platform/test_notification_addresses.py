@@ -141,6 +141,14 @@ async def test_one_inner_address_among_public_ones_is_enough_to_refuse(monkeypat
     assert (await _try("https://rebind.example")).error == REFUSED
 
 
+async def test_not_even_the_allowed_ones_of_a_names_addresses_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with consuming() as server:
+        monkeypatch.setattr(socket, "getaddrinfo", NameServer(["127.0.0.1", "10.0.0.1"]))
+        attempt = await _try(server.url.replace("127.0.0.1", "rebind.example"), loopback=True)
+        assert attempt.error == REFUSED
+        assert server.requests == []
+
+
 async def test_a_name_is_asked_once_and_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: the second answer would be another address, and is never asked for."""
     async with consuming() as server:

@@ -1,13 +1,16 @@
 """From Stripe's webhook to the tenant's server, by worker processes that are killed on the way."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from colonnade.notifications.publishing import publish_waiting
 from tests.conftest import ScratchDatabase
 from tests.platform.consumer import consuming
 from tests.platform.deliveries import environment, event
@@ -105,6 +108,44 @@ async def test_what_stripe_says_reaches_the_tenants_server(
     (change,) = granted["data"]["changes"]
     assert (change["feature"], change["before"], change["after"][0]["value"]) == ("export", [], 1)
     assert [begun["number"], granted["number"]] == [1, 2]
+
+
+@pytest.mark.slow
+async def test_a_stream_whose_server_was_killed_goes_on_at_the_next_one(
+    fern: Notified, database: ScratchDatabase, tmp_path: Path
+) -> None:
+    """By `Last-Event-ID` alone: what was told meanwhile comes, what came already does not."""
+    ada = await fern.customer()
+    sent: list[str] = []
+    seen: list[tuple[str, str]] = []
+
+    async def tell(count: int) -> None:
+        sent.extend(await fern.tell(*[ada] * count))
+        await publish_waiting(fern.pool)
+
+    async def read(port: int, count: int) -> None:
+        headers = {"Authorization": f"Bearer {fern.key}", "Last-Event-ID": seen[-1][0] if seen else "0"}
+        url = f"http://127.0.0.1:{port}/v1/tenants/{fern.name}/stream"
+        async with asyncio.timeout(20), aiohttp.ClientSession() as http, http.get(url, headers=headers) as reply:
+            place, wanted = "", len(seen) + count
+            while len(seen) < wanted:
+                field, _, value = (await reply.content.readline()).decode().rstrip("\n").partition(": ")
+                place = value if field == "id" else place
+                if field == "data":
+                    seen.append((place, json.loads(value)["id"]))
+
+    with serving(database, tmp_path, "uvicorn") as (process, port):
+        await tell(2)
+        await read(port, 1)  # the second is on its way when the server dies
+        process.kill()
+        await asyncio.to_thread(process.wait, 20)
+    await tell(2)
+    with serving(database, tmp_path, "uvicorn") as (_, port):
+        await read(port, 3)
+        await tell(1)
+        await read(port, 1)
+    assert [name for _, name in seen] == sent
+    assert [place for place, _ in seen] == ["1", "2", "3", "4", "5"]
 
 
 @pytest.mark.slow

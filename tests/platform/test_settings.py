@@ -179,6 +179,13 @@ def test_a_live_key_needs_https() -> None:
     assert problem.startswith("COLONNADE_BASE_URL must be https")
 
 
+def test_notifications_reach_this_machine_with_a_test_key_alone() -> None:
+    assert load(stripe_api_key="sk_test_a", notification_loopback="true").notification_loopback
+    for key in ("sk_live_a", "rk_live_a"):
+        (problem,) = problems(stripe_api_key=key, base_url="https://b.example", notification_loopback="true")
+        assert problem.startswith("COLONNADE_NOTIFICATION_LOOPBACK is for development")
+
+
 def test_the_default_address_follows_the_port() -> None:
     assert load(port="9000").base_url == "http://127.0.0.1:9000"
 

@@ -9,10 +9,12 @@ import pytest
 from colonnade_tenants.entitlements import compute as computing
 from colonnade_tenants.entitlements.model import (
     LARGEST,
+    Combination,
     Entitlement,
     Facts,
     Grant,
     Item,
+    Override,
     Plan,
     Policy,
     Subscription,
@@ -122,9 +124,10 @@ def test_no_limit_is_the_largest_limit() -> None:
 
 
 def test_a_limit_per_unit_grows_with_the_quantity_and_no_value_leaves_what_json_keeps_exact() -> None:
-    plan = Plan("basic", "price_basic", None, (Grant("a", "limit", 10, True), Grant("b", "quantity", LARGEST, True)))
+    grants = (Grant("a", "limit", 10, True), Grant("b", "quantity", LARGEST, True), Grant("c", "limit", LARGEST, True))
+    plan = Plan("basic", "price_basic", None, grants)
     found = compute([subscription("active", item(quantity=7), item("2", quantity=2))], [plan], GRACE)
-    assert [row.value for row in found] == [70, LARGEST]
+    assert [row.value for row in found] == [70, LARGEST, LARGEST]
 
 
 def test_the_plan_of_the_price_comes_before_the_plan_of_its_product() -> None:
@@ -153,3 +156,31 @@ def test_equal_neighbours_are_one_interval() -> None:
     ending = subscription("active", item("9", "price_other"), cancel_at=moment(START + 10))
     found = compute([ending, subscription()], [BASIC, other], GRACE)
     assert timeline("export", found) == [(1, moment(START), None)]
+
+
+def test_of_what_was_set_by_hand_the_last_counts_and_a_denial_before_it() -> None:
+    def override(name: str, effect: Any, value: int, start: int) -> Override:
+        return Override(name, "seats", "quantity", effect, value, moment(start), moment(START + 100))
+
+    set_first, set_last = override("ovr_2", "set", 7, START), override("ovr_1", "set", 4, START + 50)
+    denied, end = override("ovr_0", "deny", 0, START + 80), moment(START + 100)
+    for overrides in ((set_first, set_last, denied), (denied, set_last, set_first)):
+        found = computing(Facts((subscription("active", item(quantity=2)),), (BASIC,), (), overrides))
+        assert timeline("seats", found) == [
+            (7, moment(START), moment(START + 50)),
+            (4, moment(START + 50), moment(START + 80)),
+            (0, moment(START + 80), end),
+            (2, end, None),
+        ]
+
+
+def test_how_grants_combine_changes_from_its_moment_on() -> None:
+    facts = Facts(
+        (subscription("active", item(), item("2")),),
+        (BASIC,),
+        combinations=(Combination("projects", "max"), Combination("projects", "sum", 2, moment(START + 50))),
+    )
+    assert timeline("projects", computing(facts)) == [
+        (5, moment(START), moment(START + 50)),
+        (10, moment(START + 50), None),
+    ]

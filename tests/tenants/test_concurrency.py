@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from colonnade_tenants import catalogue, locks
+from colonnade_tenants import catalogue, customers, locks
 from colonnade_tenants.handlers import subscription_changed
 from tests.tenants.conftest import Tenant
 from tests.tenants.payloads import START, event, item, item_list, subscription
@@ -35,6 +35,22 @@ async def test_a_plan_change_and_an_event_of_a_subscriber_wait_for_each_other_in
     await handling
     assert await mine.granted() == {}
     await mine.check_history()
+
+
+async def test_who_waits_for_a_customer_that_is_being_made_holds_up_no_other_customer(mine: Tenant) -> None:
+    await mine.has_customer(stripe_customer="cus_b")
+
+    async def both() -> None:
+        async with mine.connection() as connection:
+            await connection.load(customers.BY_STRIPE_ID, ["cus_a", "cus_b"])
+
+    async with mine.connection() as maker:
+        await maker.load(customers.BY_STRIPE_ID, ["cus_a"])
+        waiting = asyncio.create_task(both())
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10):  # a circle would fail at once: PostgreSQL ends one of the two
+            await maker.load(customers.BY_STRIPE_ID, ["cus_b"])
+    await waiting
 
 
 @pytest.mark.parametrize("subscribed_first", [True, False])

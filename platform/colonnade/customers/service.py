@@ -127,8 +127,8 @@ async def _create(services: Services, tenant: Tenant, customer: Customer) -> Cus
     async with services.database.tenant(tenant.id) as session:
         # In the worker's order, which has the event of this customer by now: else each could wait for the other.
         await locks.read_catalogue(await session.twin())
-        await own(session, tenant, reply["id"])
         bound = await customers.bind(session, customer, reply["id"])
+        await own(session, tenant, reply["id"])
         if bound.id != customer.id:  # what was decided for it by hand has passed to the row of Stripe's events
             await recompute(await session.twin(), bound.id, f"customer:{bound.public_id}")
         return bound

@@ -16,9 +16,10 @@ def server_settings(duty: Duty) -> dict[str, str]:
     """What every connection of *duty* asks of the server.
 
     Under a generic plan partitions are pruned at execution; 16 then cost no more than one table (measured). A worker's
-    plans are made while the inbox may be empty, and kept while it fills: a scan of all of it must not be among them.
+    plans are made while the inbox may be empty, and kept while it fills: a scan of all of it must not be among them,
+    nor one that has to sort all that waits before it gives the first row.
     """
-    scans = {"enable_seqscan": "off"} if duty is Duty.WORKER else {}
+    scans = {"enable_seqscan": "off", "enable_bitmapscan": "off"} if duty is Duty.WORKER else {}
     return scans | {
         "role": str(duty),
         "application_name": f"colonnade {duty.name.lower()}",

@@ -1,7 +1,7 @@
 """The demo tenants' own websites: a page for each customer with a "Manage billing" button and what they may use.
 
 It does what a tenant's backend does: it holds the tenant's key, asks Colonnade for a portal token when it shows the
-button, and for the customer's entitlements.
+button, and for the customer's entitlements, and follows the tenant's stream to show at once what changes.
 """
 
 import sys
@@ -18,9 +18,10 @@ from litestar import Litestar, Request, get
 from litestar.contrib.jinja import JinjaTemplateEngine
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
-from litestar.response import Template
+from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 from litestar.template.config import TemplateConfig
 
+from colonnade.demo import news
 from colonnade.demo.clients import Api
 
 
@@ -53,10 +54,13 @@ class Site(msgspec.Struct, frozen=True):
 
 
 def _shown(entitlement: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    value, until = entitlement["value"], entitlement["valid_until"]
-    words = "yes" if value is True else "without limit" if value is None else f"{value:,}"
+    until = entitlement["valid_until"]
     end = f"until {datetime.fromisoformat(until):%d %B %Y, %H:%M} UTC" if until else ""
-    return {"feature": names.get(entitlement["feature"], entitlement["feature"]), "value": words, "until": end}
+    return {
+        "feature": names.get(entitlement["feature"], entitlement["feature"]),
+        "value": news.shown(entitlement["value"]),
+        "until": end,
+    }
 
 
 @get("/", sync_to_thread=False)
@@ -92,6 +96,17 @@ async def entitlements(
     return await _entitlements(request, _site(request).shop(slug, reference), reference)
 
 
+@get("/{slug:str}/{reference:str}/news")
+async def hear(slug: FromPath[str], reference: FromPath[str], request: Request[Any, Any, Any]) -> ServerSentEvent:
+    """What happened and happens to the customer; a browser that comes back says where it was."""
+    site = _site(request)
+    shop = site.shop(slug, reference)
+    after = request.headers.get("Last-Event-ID", "0")
+    url = f"{site.base_url}/v1/tenants/{shop.id}/stream"
+    heard = news.follow(request.app.state.http, url, shop.key, after, reference, shop.features)
+    return ServerSentEvent(ServerSentEventMessage(data=each.words, id=each.place) async for each in heard)
+
+
 def _site(request: Request[Any, Any, Any]) -> Site:
     file: Path = request.app.state.file
     return msgspec.json.decode(file.read_bytes(), type=Site)
@@ -116,7 +131,7 @@ def create_site(file: Path) -> Litestar:
             yield
 
     app = Litestar(
-        route_handlers=[health, index, page, entitlements],
+        route_handlers=[health, index, page, entitlements, hear],
         lifespan=[lifespan],
         template_config=TemplateConfig(directory=Path(__file__).parent / "templates", engine=JinjaTemplateEngine),
         openapi_config=None,
@@ -128,7 +143,9 @@ def create_site(file: Path) -> Litestar:
 def main() -> None:
     """Serve, on the port that the second argument names, the sites that the first one's file describes."""
     file, port = sys.argv[1:]
-    uvicorn.run(create_site(Path(file)), host="127.0.0.1", port=int(port), log_level="warning")
+    site = create_site(Path(file))
+    # Pages that are open hear the news for as long as they like; stopping does not wait for them.
+    uvicorn.run(site, host="127.0.0.1", port=int(port), log_level="warning", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":

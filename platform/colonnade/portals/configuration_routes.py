@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any
 
-from litestar import Request, Response, get, post, put
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
-from colonnade.access.guard import Tenant
-from colonnade.catalogue.changing import author_of
+from colonnade.access.guard import Principal, Tenant
 from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import configurations, planning, policy, store, versions
@@ -18,7 +17,7 @@ from colonnade.portals.policy import PortalPolicy, PutPortalPolicy
 from colonnade.portals.versions import Version
 from colonnade.portals.writing import By
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 
 CONFIGURATIONS = "/tenants/{tenant:str}/portal-configurations"
 ONE = CONFIGURATIONS + "/{name:str}"
@@ -46,9 +45,7 @@ async def list_portal_configurations(
 ) -> Page[PortalConfiguration]:
     async with services.database.tenant(current.id) as session:
         rows = await store.page(session, from_cursor(after), limit + 1)
-    more = len(rows) > limit
-    shown = [configurations.shown(row) for row in rows[:limit]]
-    return Page(shown, cursor(rows[limit - 1].name) if more else None)
+    return page_of(rows, limit, lambda each: each.name, configurations.shown)
 
 
 @get(ONE, summary="A portal configuration", tags=["Portals"])
@@ -61,7 +58,7 @@ async def get_portal_configuration(
 
 @put(ONE, summary="Create or change a portal configuration", tags=["Portals"])
 async def put_portal_configuration(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     name: FromPath[str],
     data: JSONBody[PutConfiguration],
     services: NamedDependency[Services],
@@ -69,7 +66,7 @@ async def put_portal_configuration(
     if_match: IfMatch = None,
     strict: Strict = False,
 ) -> Response[PortalConfiguration]:
-    by = By("put", author_of(request))
+    by = By("put", principal.key)
     row, warnings = await configurations.put(services, current, name, data, if_match, by, strict=strict)
     return answer(row, warnings)
 
@@ -95,7 +92,7 @@ async def list_portal_configuration_versions(
     async with services.database.tenant(current.id) as session:
         await store.get(session, name)
         found = await versions.page(session, name, _number(from_cursor(after)), limit + 1)
-    return Page(found[:limit], cursor(str(found[limit - 1].version)) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.version, as_it_is)
 
 
 def _number(text: str | None) -> int | None:
@@ -117,36 +114,35 @@ async def diff_portal_configuration(
 
 @post(ONE + "/apply", summary="Give Stripe what it does not have yet", tags=["Portals"], status_code=200)
 async def apply_portal_configuration(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.apply(services, current, name, author_of(request)))
+    return answer(await configurations.apply(services, current, name, principal.key))
 
 
 @post(ONE + "/rollback", summary="Let an earlier version hold again", tags=["Portals"], status_code=200)
 async def roll_back_portal_configuration(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     name: FromPath[str],
     data: JSONBody[Rollback],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    author = author_of(request)
-    return answer(await configurations.rollback(services, current, name, data.version, if_match, author))
+    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.key))
 
 
 @post(ONE + "/deactivate", summary="Let no session use it any more", tags=["Portals"], status_code=200)
 async def deactivate_portal_configuration(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.deactivate(services, current, name, if_match, author_of(request)))
+    return answer(await configurations.deactivate(services, current, name, if_match, principal.key))
 
 
 @post(ONE + "/check", summary="Compare with what Stripe has, now", tags=["Portals"], status_code=200)
@@ -158,24 +154,24 @@ async def check_portal_configuration(
 
 @post(ONE + "/adopt", summary="Make what Stripe has the newest version", tags=["Portals"], status_code=200)
 async def adopt_portal_configuration(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.adopt(services, current, name, if_match, author_of(request)))
+    return answer(await configurations.adopt(services, current, name, if_match, principal.key))
 
 
 @post(ONE + "/revert", summary="Undo what others changed at Stripe", tags=["Portals"], status_code=200)
 async def revert_portal_configuration(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.revert(services, current, name, if_match, author_of(request)))
+    return answer(await configurations.revert(services, current, name, if_match, principal.key))
 
 
 @get(_POLICY, summary="What is done about edits at Stripe", tags=["Portals"])
@@ -188,13 +184,13 @@ async def get_portal_policy(
 
 @put(_POLICY, summary="Say what is done about edits at Stripe", tags=["Portals"])
 async def put_portal_policy(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     data: JSONBody[PutPortalPolicy],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
-        return tagged(await policy.put(session, data.drift, author_of(request)))
+        return tagged(await policy.put(session, data.drift, principal.key))
 
 
 ROUTES = (

@@ -73,11 +73,9 @@ class Dispatcher:
         known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
         runs, settled = self._attribute(deliveries, known)
         await notice(connection, deliveries)
-        outcomes = [*settled, *(each for each in found if isinstance(each, Outcome))]
-        units = Units(connection)
-        for tenant_id in sorted(runs):  # and customers in one order too: two batches would else wait in a circle
-            outcomes += await self._runner.run(units, tenant_id, _in_order(runs[tenant_id]), deadline)
-        return outcomes
+        ordered = {tenant_id: _in_order(run) for tenant_id, run in runs.items()}
+        handled = await self._runner.run(Units(connection), ordered, deadline) if runs else []
+        return [*settled, *(each for each in found if isinstance(each, Outcome)), *handled]
 
     def _attribute(
         self, deliveries: list[Delivery], known: Known

@@ -20,7 +20,7 @@ from colonnade.webhooks.attribute import Attribution
 
 State = Literal["pending", "done", "ignored", "quarantined", "dead"]
 
-LANES = 10
+LANES = 5
 """Accounts that take their turn in one batch."""
 RUN = 10
 """Events of one Stripe object in one batch, at most."""
@@ -28,7 +28,9 @@ RUN = 10
 _COLUMNS = "id, event_id, endpoint, account, type, object_id, created, body, attempts, lane, received_at"
 
 # `lanes` skips from one account to the next on the index: as many steps as accounts wait, however long the backlog.
-# Of an account's backlog only a window is searched for heads: one object's burst would else be read through each time.
+# Of an account's backlog only a window is searched for heads, and no further than to the last one that is needed. Each
+# brings what waits behind it; what an object has from its first event on that is not due yet stays. Every part locks
+# and checks again before the next reads, since whoever had the object's lock may have changed what this statement saw.
 _CLAIM = f"""
 with recursive lanes as (
     (select lane, not_before from inbox where state = 'pending' and lane > $2 order by lane, not_before limit 1)
@@ -38,39 +40,35 @@ with recursive lanes as (
         where state = 'pending' and lane > lanes.lane order by lane, not_before limit 1
     ) next
 ), turns as materialized (
-    select lane, coalesce(event_weight, 1) as weight
-    from (select lane from lanes where not_before <= now() limit {LANES}) ready
-    left join tenants on stripe_account = lane
+    select lane, coalesce((select event_weight from tenants where stripe_account = lane), 1) as weight
+    from lanes where not_before <= now() limit {LANES}
 ), shares as materialized (
     select lane, ceil($1 * weight::float8 / sum(weight) over ())::bigint as share from turns
-), heads as materialized (
-    select head.* from shares, lateral (
-        select {_COLUMNS} from inbox i
-        where id = any (array(
-            select id from inbox where state = 'pending' and lane = shares.lane and not_before <= now()
-            order by not_before, id limit 20 * share
-        )) and state = 'pending' and not exists (
-            select from inbox earlier
-            where earlier.object_id = i.object_id and earlier.state = 'pending' and earlier.id < i.id
-        )
-        order by id limit share for update of i skip locked
-    ) head
-), ours as materialized (
-    select * from heads where pg_try_advisory_xact_lock(hashtextextended(object_id, 7))
 )
-select * from ours
+select claimed.* from shares, lateral (
+    select {_COLUMNS} from (
+        select head.* from (
+            select id, object_id from inbox where state = 'pending' and lane = shares.lane and not_before <= now()
+            order by not_before, id limit 20 * share
+        ) recent, lateral (
+            select i.id, i.object_id from inbox i
+            where i.id = recent.id and i.state = 'pending' and i.not_before <= now() and not exists (
+                select from inbox earlier
+                where earlier.object_id = recent.object_id and earlier.state = 'pending' and earlier.id < recent.id
+            )
+            for update skip locked
+        ) head
+        limit share
+    ) head (head_id, head_object), lateral (
+        select *, bool_and(not_before <= now()) over (order by id) as due from (
+            select {_COLUMNS}, not_before from inbox
+            where object_id = head_object and state = 'pending' and id >= head_id order by id limit {RUN} for update
+        ) waiting
+    ) event
+    where pg_try_advisory_xact_lock(hashtextextended(head_object, 7)) and due
+    limit share
+) claimed
 """  # noqa: S608 - only our own names are put in
-# What waits behind a head: it may be handled in the same batch, after it.
-_FOLLOWERS = f"""
-select next.* from unnest($1::bigint[], $2::text[]) head (id, object_id), lateral (
-    select {_COLUMNS} from inbox i
-    where i.object_id = head.object_id and state = 'pending' and i.id > head.id and not exists (
-        select from inbox later where later.object_id = i.object_id and later.state = 'pending'
-            and later.id <= i.id and later.not_before > now()
-    )
-    order by id limit $3 for update
-) next
-"""  # noqa: S608
 _SETTLE = """
 update inbox i set
     state = s.state, reason = s.reason, error = s.error, tenant_id = s.tenant_id, rung = s.rung,
@@ -128,12 +126,7 @@ async def claim(connection: asyncpg.Connection, limit: int, after: str = "") -> 
 
     Several of one Stripe object are in their order. Every lane is greater than "".
     """
-    heads = [Claimed(*row) for row in await connection.fetch(_CLAIM, limit, after)]
-    if not heads or len(heads) >= limit:
-        return heads
-    room = min(RUN, -(-limit // len(heads))) - 1
-    keys = [head.id for head in heads], [head.object_id for head in heads], room
-    return heads + [Claimed(*row) for row in await connection.fetch(_FOLLOWERS, *keys)]
+    return [Claimed(*row) for row in await connection.fetch(_CLAIM, limit, after)]
 
 
 async def settle(connection: asyncpg.Connection, outcomes: Sequence[Outcome]) -> None:

@@ -1,13 +1,14 @@
 """A run of one tenant's events: handled one after the other, read and written together.
 
-An event that raises leaves no effect, and is noted. Where the whole run fails in the database, it is undone and done
-again one by one, so that only the event fails that made it fail.
+An event that raises leaves no effect, and is noted. Where the database refuses something, all is undone and done again:
+each tenant's run by itself, and that which fails again event by event, so that only the event fails that made it fail.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -49,6 +50,10 @@ class Attributed(NamedTuple):
         return self.delivery.row
 
 
+Runs = Mapping[int, Sequence[Attributed]]
+"""Events by tenant (internal id)."""
+
+
 class Runner:
     """Handles runs; one serves all tasks of a worker."""
 
@@ -57,25 +62,41 @@ class Runner:
         self._handlers = handlers
         self._extensions = extensions
 
-    async def run(self, units: Units, tenant_id: int, run: Sequence[Attributed], deadline: float) -> list[Outcome]:
-        """What became of the tenant's events *run*, in their order; none begins after *deadline* (the loop's time)."""
+    async def run(self, units: Units, runs: Runs, deadline: float) -> list[Outcome]:
+        """What became of the events, each tenant's in their order; none begins after *deadline* (the loop's time).
+
+        Together as far as that goes well; else what all did is undone, and done again by fewer. Raises what is the
+        database's doing, and not the events'.
+        """
         try:
-            return await self._together(units, tenant_id, run, deadline)
+            async with units.undoable():
+                return [
+                    outcome
+                    for tenant_id in sorted(runs)  # all in one order: two batches would else wait in a circle
+                    for outcome in await self._together(units, tenant_id, runs[tenant_id], deadline)
+                ]
         except Exception as error:
-            if units.connection.is_closed():  # the database's doing, not the events'
-                raise
             cause = error.__cause__ if isinstance(error, CannotUndo) else error
-            if len(run) == 1 and isinstance(cause, Exception):
-                return [_failed(run[0], cause)]
-            log.warning("events are handled one by one", count=len(run), reason=sentence(cause or error))
+            if units.connection.is_closed() or isinstance(cause, asyncpg.DeadlockDetectedError):
+                raise
+            events = [each for run in runs.values() for each in run]
+            if len(events) == 1 and isinstance(cause, Exception):
+                return [_failed(events[0], cause)]
+            log.warning("events are handled again apart", count=len(events), reason=sentence(cause or error))
+        return await self._apart(units, runs, deadline)
+
+    async def _apart(self, units: Units, runs: Runs, deadline: float) -> list[Outcome]:
+        """The tenants one by one, or the events of one."""
+        of_tenants = [(tenant_id, runs[tenant_id]) for tenant_id in sorted(runs)]
+        parts = of_tenants if len(runs) > 1 else [(tenant_id, [each]) for tenant_id, run in of_tenants for each in run]
         outcomes: list[Outcome] = []
         stuck: set[str] = set()
-        for each in run:
-            if each.row.object_id not in stuck and asyncio.get_running_loop().time() < deadline:
-                (outcome,) = await self.run(units, tenant_id, [each], deadline)
-                outcomes.append(outcome)
-                if outcome.state == "pending":
-                    stuck.add(each.row.object_id)
+        for tenant_id, part in parts:
+            ready = [each for each in part if each.row.object_id not in stuck]
+            if ready and asyncio.get_running_loop().time() < deadline:
+                found = await self.run(units, {tenant_id: ready}, deadline)
+                outcomes += found
+                stuck |= {outcome.event.object_id for outcome in found if outcome.state == "pending"}
         return outcomes
 
     async def _together(
@@ -111,7 +132,7 @@ class Runner:
                 await directory.register(tenant, each.unregistered)
                 if handler is not None:
                     await handler(event, tenant, EventStripe(self._gateway, tenant, row))
-        except CannotUndo:
+        except (CannotUndo, asyncpg.DeadlockDetectedError):
             raise
         except Exception as error:
             if units.connection.is_closed():

@@ -16,6 +16,7 @@ from colonnade_tenants.entitlements.compute import pieces_of
 from colonnade_tenants.entitlements.facts import load
 from colonnade_tenants.entitlements.reasons import reasons_of
 from colonnade_tenants.entitlements.rows import BOOKS, Book, Change
+from colonnade_tenants.notifications import notes, record
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
 from colonnade_tenants.tables import entitlement_changes, entitlements
 
@@ -73,3 +74,4 @@ async def _note(tenant: TenantConnection, ended: dict[int, list[str]]) -> None:
             changes.append(Change(number, feature, timeline, timeline, CLOCK, reasons_of(pieces.get(feature, ()))))
         books[customer] = book, Book(book.present, book.sequence + len(changes), tuple(changes))
     await BOOKS.save(tenant, books)
+    await record(tenant, notes.entitlements_changed({customer: new.changes for customer, (_, new) in books.items()}))

@@ -9,7 +9,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants.entitlements.model import Entitlement
 from colonnade_tenants.entitlements.reasons import Reason
-from colonnade_tenants.notifications import notes, record
 from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection, as_json, json_rows
 from colonnade_tenants.tables import entitlement_changes, entitlements
 
@@ -106,7 +105,7 @@ def _present(found: str) -> list[Entitlement]:
 
 
 async def _save_books(tenant: TenantConnection, books: Mapping[int, tuple[Book | None, Book]]) -> None:
-    """Make the rows say it, note what changed, announce whose did, and tell the tenant."""
+    """Make the rows say it, note what changed, and announce whose did."""
     gone: list[dict[str, Any]] = []
     wanted: list[dict[str, Any]] = []
     for customer, (old, new) in books.items():
@@ -129,7 +128,6 @@ async def _save_books(tenant: TenantConnection, books: Mapping[int, tuple[Book |
     if changes:
         rows = {"gone": as_json(gone), "wanted": as_json(wanted), "changes": as_json(changes)}
         await tenant.fetch(_WRITE, many=MANY, **rows)
-        await record(tenant, notes.entitlements_changed(changed))
 
 
 def _line(customer: int, change: Change) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Entitlements as rows, and the history of their changes, in the transaction of the fact that caused them."""
+"""Entitlements as rows, their history, and telling the tenant, in the transaction of the fact that changed them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,14 +8,16 @@ from colonnade_tenants.entitlements.facts import load
 from colonnade_tenants.entitlements.model import Entitlement, Facts
 from colonnade_tenants.entitlements.reasons import reasons_of
 from colonnade_tenants.entitlements.rows import BOOKS, Book, Change
+from colonnade_tenants.notifications import notes, record, tell
 from colonnade_tenants.partition import TenantConnection
 
 _EMPTY = Book([], 0)
 
 
 async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> list[Change]:
-    """Bring the customer's rows in line with its facts, and note what changed. *cause*: `evt_…`, `override:ovr_…`, …
+    """Bring the customer's rows in line with its facts, note what changed, and tell the tenant.
 
+    *cause*: `evt_…`, `override:ovr_…`, …
     Raises `NotFound` for a customer that does not exist.
     """
     await locks.read_catalogue(tenant)
@@ -25,6 +27,7 @@ async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> l
     changes, new = _next(facts[customer_id], book, cause)
     if changes:
         await tenant.put(BOOKS, customer_id, new, book)
+        await tell(tenant, notes.entitlements_changed({customer_id: changes}))
     return changes
 
 
@@ -34,7 +37,12 @@ async def recompute_many(tenant: TenantConnection, customer_ids: Sequence[int], 
     await customers.lock(tenant, *customer_ids)
     facts = await load(tenant, customer_ids)
     books = {customer: book or _EMPTY for customer, book in (await tenant.load(BOOKS, customer_ids)).items()}
-    await BOOKS.save(tenant, {each: (book, _next(facts[each], book, cause)[1]) for each, book in books.items()})
+    changes: dict[int, list[Change]] = {}
+    new: dict[int, Book] = {}
+    for customer, book in books.items():
+        changes[customer], new[customer] = _next(facts[customer], book, cause)
+    await BOOKS.save(tenant, {customer: (book, new[customer]) for customer, book in books.items()})
+    await record(tenant, notes.entitlements_changed(changes))
 
 
 def _next(facts: Facts, book: Book, cause: str) -> tuple[list[Change], Book]:

@@ -5,12 +5,12 @@ The body is made here and never again, so that what is delivered days later stil
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
 from sqlalchemy import text
 
 from colonnade_tenants.ids import new_id
-from colonnade_tenants.partition import Kind, Statement, TenantConnection, as_json
+from colonnade_tenants.partition import Kind, Statement, TenantConnection
 
 CHANNEL = "colonnade_notifications"
 TENANT_ITSELF = 0
@@ -30,19 +30,24 @@ class Note(Struct, frozen=True):
 
 
 class _Line(Struct, frozen=True):
+    """*data* is JSON already: it passes through PostgreSQL as it is."""
+
     id: str
     type: str
     subject: int
     endpoint: int | None
-    data: Struct
+    data: str
 
 
 # The counters' rows are locked in the order of the subjects, and until the commit: numbers follow the commits' order.
+# The body is put together from its parts: PostgreSQL's own JSON functions would read all of it first.
 _RECORD = Statement(
     text(f"""
 with given as materialized (
-    select * from json_to_recordset(cast(:notes as json))
-        as g (place bigint, id text, type text, subject bigint, endpoint bigint, data json)
+    select * from unnest(
+        cast(:ids as text[]), cast(:types as text[]), cast(:subjects as bigint[]), cast(:endpoints as bigint[]),
+        cast(:data as text[])
+    ) with ordinality as g (id, type, subject, endpoint, data, place)
 ), counted as (
     insert into notification_counters as c (tenant_id, subject, number)
     select cast(:tenant as bigint), subject, count(*) from given group by subject order by subject
@@ -55,13 +60,13 @@ with given as materialized (
     from given join counted using (subject) window of_subject as (partition by subject)
 )
 insert into notifications (tenant_id, public_id, type, subject, endpoint, payload)
-select :tenant, n.id, n.type, n.subject, n.endpoint, cast(json_build_object(
-    'type', n.type, 'id', n.id,
-    'timestamp', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-    'number', n.number,
-    'customer', case when c.id is not null then json_build_object('id', c.public_id, 'reference', c.reference) end,
-    'data', n.data
-) as text)
+select :tenant, n.id, n.type, n.subject, n.endpoint, concat(
+    '{{"type":"', n.type, '","id":"', n.id, '","timestamp":"',
+    to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    '","number":', n.number, ',"customer":', coalesce(
+        case when c.id is not null then json_build_object('id', c.public_id, 'reference', c.reference) end, 'null'
+    ), ',"data":', n.data, '}}'
+)
 from numbered n left join customers c on c.tenant_id = :tenant and c.id = n.subject
 order by n.place
 """)  # noqa: S608 - only our own name is put in
@@ -85,13 +90,20 @@ async def tell(tenant: TenantConnection, notes: Sequence[Note]) -> None:
 
 
 def _line(note: Note) -> _Line:
-    return _Line(new_id("ntf"), note.type, note.subject, note.endpoint, note.data)
+    data = msgspec.json.encode(note.data).decode()
+    return _Line(new_id("ntf"), note.type, note.subject, note.endpoint, data)
 
 
 async def _write(tenant: TenantConnection, lines: Sequence[_Line]) -> None:
     if lines:
-        placed = [{"place": place, **asdict(line)} for place, line in enumerate(lines)]
-        await tenant.execute(_RECORD, notes=as_json(placed))
+        await tenant.execute(
+            _RECORD,
+            ids=[line.id for line in lines],
+            types=[line.type for line in lines],
+            subjects=[line.subject for line in lines],
+            endpoints=[line.endpoint for line in lines],
+            data=[line.data for line in lines],
+        )
 
 
 async def _load(_tenant: TenantConnection, _ids: Sequence[str]) -> dict[str, _Line]:

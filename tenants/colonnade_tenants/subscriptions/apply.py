@@ -82,7 +82,7 @@ def _before(snapshot: Subscription, event: Event) -> bytes | None:
         return NOTHING
     if event.previous_attributes is None or snapshot.items.has_more:
         return None
-    return before(event.thing, event.previous_attributes)
+    return before(snapshot, event.previous_attributes)
 
 
 def _past_due(old: Mirrored | None, now: Facts, snapshot: Subscription, event: Event) -> PastDue:

@@ -10,7 +10,7 @@ from colonnade_tenants.order import NOTHING
 from colonnade_tenants.snapshots import Held, later
 from colonnade_tenants.subscriptions.mirror import TERMINAL
 from colonnade_tenants.subscriptions.past_due import PastDue, past_due
-from colonnade_tenants.subscriptions.snapshot import Facts, before, decode, facts
+from colonnade_tenants.subscriptions.snapshot import Facts, Subscription, before, decode, facts
 
 _CREATED = "customer.subscription.created"
 
@@ -37,7 +37,7 @@ async def as_of(events: Iterable[Event], at: datetime) -> Past | None:
         if event.created > at:
             continue
         snapshot = decode(event.object)
-        new = Held(facts(snapshot), event.created, event.id, _before(event))
+        new = Held(facts(snapshot), event.created, event.id, _before(snapshot, event))
         held = await later(new, held, stage=_stage, reread=_nothing, partial=snapshot.items.has_more)
         said = snapshot.status == "past_due"
         changed = event.type == _CREATED or "status" in (event.previous_attributes or {})
@@ -54,7 +54,7 @@ async def _nothing() -> Facts | None:
     return None
 
 
-def _before(event: Event) -> bytes | None:
+def _before(snapshot: Subscription, event: Event) -> bytes | None:
     if event.type == _CREATED:
         return NOTHING
-    return None if event.previous_attributes is None else before(event.thing, event.previous_attributes)
+    return None if event.previous_attributes is None else before(snapshot, event.previous_attributes)

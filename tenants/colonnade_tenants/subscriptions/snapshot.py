@@ -119,10 +119,10 @@ def facts(subscription: Subscription, items: list[SubscriptionItem] | None = Non
     )
 
 
-def before(thing: Mapping[str, Any], previous: Mapping[str, Any]) -> bytes | None:
+def before(now: Subscription, previous: Mapping[str, Any]) -> bytes | None:
     """Digest of the facts just before an event; None where it does not tell."""
     try:
-        subscription = msgspec.convert(rewind(thing, previous), Subscription)
+        subscription = msgspec.convert(rewind(msgspec.to_builtins(now), previous), Subscription)
     except msgspec.ValidationError:
         return None  # previous attributes need not make a whole object
     return None if subscription.items.has_more else digest(facts(subscription))
