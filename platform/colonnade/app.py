@@ -19,7 +19,9 @@ import colonnade.imports.routes
 import colonnade.notifications.log_routes
 import colonnade.notifications.routes
 import colonnade.notifications.stream
+import colonnade.portals.branding.routes
 import colonnade.portals.browser
+import colonnade.portals.preview.routes
 import colonnade.portals.routes
 import colonnade.portals.session_routes
 import colonnade.stripe_entitlements.routes
@@ -43,6 +45,8 @@ from colonnade.webhooks.writer import InboxWriter
 GUARDED = (
     *colonnade.access.routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
+    *colonnade.portals.branding.routes.ROUTES,
+    *colonnade.portals.preview.routes.ROUTES,
     *colonnade.portals.routes.ROUTES,
     *colonnade.portals.session_routes.ROUTES,
     *colonnade.catalogue.routes.ROUTES,

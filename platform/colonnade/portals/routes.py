@@ -1,4 +1,4 @@
-"""Routes of branding and portal configurations."""
+"""Routes of portal configurations."""
 
 from litestar import Response, get, put
 from litestar.di import NamedDependency
@@ -6,35 +6,12 @@ from litestar.params import FromPath, JSONBody
 
 from colonnade.access.guard import Tenant
 from colonnade.etags import IfMatch, tagged
-from colonnade.portals import branding, configurations, store
-from colonnade.portals.branding import Branding, BrandingView
+from colonnade.portals import configurations, store
 from colonnade.portals.configurations import PortalConfiguration, PutConfiguration
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page, cursor, from_cursor
 
 _CONFIGURATIONS = "/tenants/{tenant:str}/portal-configurations"
-
-
-@get("/tenants/{tenant:str}/branding", summary="A tenant's branding", tags=["Portals"])
-async def get_branding(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Response[BrandingView]:
-    async with services.database.tenant(current.id) as session:
-        return tagged(await branding.get(session))
-
-
-@put(
-    "/tenants/{tenant:str}/branding",
-    summary="Set a tenant's branding, here and on its connected account",
-    tags=["Portals"],
-)
-async def put_branding(
-    data: JSONBody[Branding],
-    services: NamedDependency[Services],
-    current: NamedDependency[Tenant],
-    if_match: IfMatch = None,
-) -> Response[BrandingView]:
-    shown = await branding.put(services, current, data, if_match)
-    await configurations.refresh(services, current)
-    return tagged(shown)
 
 
 @get(_CONFIGURATIONS, summary="A tenant's portal configurations, by name", tags=["Portals"])
@@ -68,8 +45,6 @@ async def put_portal_configuration(
 
 
 ROUTES = (
-    get_branding,
-    put_branding,
     list_portal_configurations,
     get_portal_configuration,
     put_portal_configuration,
