@@ -161,3 +161,17 @@ async def test_an_id_that_two_accounts_use_belongs_to_neither_once_accounts_are_
     )
     await migrate.downgrade(used.database.admin_url, "0002")
     assert await used.rows(OBJECT_IDS) == [("bpc_on", 1), ("cus_direct", 2), ("cus_on", 1)]
+
+
+@pytest.mark.slow
+async def test_branding_that_was_pending_is_taken_up_and_names_no_files(used: Used) -> None:
+    await used.connection.execute(
+        """insert into branding (tenant_id, settings, state) values
+            (1, '{"name": "Fern", "icon": "file_1", "logo": "file_2"}', 'pending'), (2, '{}', 'applied')"""
+    )
+    await used.upgrade()
+    assert await used.rows("select tenant_id, settings::text, try_at is not null from branding order by 1") == [
+        (1, '{"name": "Fern"}', True),
+        (2, "{}", False),
+    ]
+    assert await used.rows("select relforcerowsecurity from pg_class where relname = 'branding'") == [(True,)]
