@@ -7,6 +7,7 @@ account". What else a file holds (text, a second file behind the picture, EXIF, 
 import asyncio
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from msgspec import Struct
@@ -28,7 +29,7 @@ _FORMATS = ("PNG", "JPEG", "GIF")
 # The library warns of pictures far larger than ours may be, and only warns.
 Image.MAX_IMAGE_PIXELS = None
 # Decoding is work for a processor, and 64 MiB for a picture of the largest size: a few at once are enough.
-_AT_ONCE = asyncio.Semaphore(2)
+_DECODERS = ThreadPoolExecutor(2, "pictures")
 
 
 class BrandImage(Struct, frozen=True):
@@ -46,8 +47,7 @@ class BrandImage(Struct, frozen=True):
 
 async def accepted(content: bytes, kind: Kind) -> BrandImage:
     """What is made of an upload. Raises `Invalid` for one that is no picture of this *kind*."""
-    async with _AT_ONCE:
-        return await asyncio.to_thread(remade, content, kind)
+    return await asyncio.get_running_loop().run_in_executor(_DECODERS, remade, content, kind)
 
 
 def remade(content: bytes, kind: Kind) -> BrandImage:
