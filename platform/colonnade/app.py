@@ -28,7 +28,7 @@ import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
-from colonnade.access.guard import Tenant, guard
+from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
 from colonnade.checks.front import Front
 from colonnade.database.connections import Database
@@ -38,7 +38,7 @@ from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks.receive import Receiver, keyring
+from colonnade.webhooks.receive import Deliveries, Receiver, keyring
 from colonnade.webhooks.refusals import Refusals
 from colonnade.webhooks.writer import InboxWriter
 
@@ -78,6 +78,11 @@ def _current(request: Request[Any, Any, Any]) -> Tenant:
     return tenant
 
 
+def _principal(request: Request[Any, Any, Any]) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
 def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Litestar:
     """The web application on the database at *database_url*.
 
@@ -113,6 +118,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         dependencies={
             "services": Provide(services, sync_to_thread=False),
             "current": Provide(_current, sync_to_thread=False),
+            "principal": Provide(_principal, sync_to_thread=False),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],
@@ -121,5 +127,5 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         request_max_body_size=BODY_LIMIT,
     )
     app.state.checks, app.state.known_keys = checks, checks.keys
-    app.asgi_handler = RequestObserver(Front(app.asgi_handler, checks))
+    app.asgi_handler = RequestObserver(Deliveries(Front(app.asgi_handler, checks)))
     return app

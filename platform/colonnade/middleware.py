@@ -3,11 +3,11 @@
 import functools
 import re
 import time
+from collections.abc import Awaitable
 
 import structlog
 from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from prometheus_client import Counter, Histogram
 
 from colonnade.observability import REQUEST_ID, REQUEST_SECONDS, REQUESTS
 from colonnade_tenants.ids import passing_id
@@ -18,6 +18,7 @@ UNLOGGED = re.compile(r"/webhooks/stripe/.*|.*/entitlements(/\{feature[^/]*\})?|
 """Routes whose requests are not logged when they succeed: deliveries, each of which is a row of the inbox, and checks.
 The line would cost as much as all the rest of it (measured)."""
 _QUIET = frozenset({200, 304})
+_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _METHODS = frozenset(method.value for method in HttpMethod)
 
 
@@ -37,12 +38,12 @@ class RequestObserver:
         started = time.perf_counter()
         status = 499  # what is logged for a client that went away before its answer
 
-        async def answer(message: Message) -> None:
-            nonlocal status
+        def answer(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
+                nonlocal status
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_headers(request_id)]
-            await send(message)
+                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode()), *_HEADERS]
+            return send(message)
 
         try:
             await self._app(scope, receive, answer)
@@ -51,28 +52,12 @@ class RequestObserver:
             raise
         finally:
             seconds = time.perf_counter() - started
-            route = str(scope.get("path_template") or "unknown")
-            method = str(scope.get("method", ""))
-            requests, times, logged = _metrics(method if method in _METHODS else "other", route, status)
-            requests.inc()
-            times.observe(seconds)
-            if logged:
+            route = scope.get("path_template") or "unknown"
+            method = scope.get("method", "")
+            REQUESTS.counts[method if method in _METHODS else "other", route, status] += 1
+            REQUEST_SECONDS.observe(route, seconds)
+            if status not in _QUIET or not _unlogged(route):
                 log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
-@functools.cache
-def _metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram, bool]:
-    """What counts such requests, and whether they are logged.
-
-    Looking it up takes longer than counting, and callers may invent no label.
-    """
-    logged = status not in _QUIET or not UNLOGGED.fullmatch(route)
-    return REQUESTS.labels(method, route, status), REQUEST_SECONDS.labels(route), logged
-
-
-def _headers(request_id: str) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"request-id", request_id.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"),
-    ]
+_unlogged = functools.cache(UNLOGGED.fullmatch)

@@ -11,12 +11,14 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Enum, Gauge, Histogram, start_http_server
 
-REQUESTS = Counter("colonnade_requests", "Requests answered", ["method", "route", "status"])
-REQUEST_SECONDS = Histogram(
-    "colonnade_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10)
+from colonnade.tallies import Tally, Times
+
+REQUESTS = Tally("colonnade_requests", "Requests answered", ["method", "route", "status"])
+REQUEST_SECONDS = Times(
+    "colonnade_request_seconds", "Time to answer", "route", bounds=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10)
 )
-RECEIVED = Counter("colonnade_events_received", "Webhook deliveries by answer", ["endpoint", "answer"])
-STORED = Counter("colonnade_events_stored", "Webhook deliveries stored, by type", ["endpoint", "type"])
+RECEIVED = Tally("colonnade_events_received", "Webhook deliveries by answer", ["endpoint", "answer"])
+STORED = Tally("colonnade_events_stored", "Webhook deliveries stored, by type", ["endpoint", "type"])
 SIGNATURE_FAILURES = Counter(
     "colonnade_signature_failures", "Deliveries refused for their signature, by cause", ["endpoint", "cause"]
 )

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from litestar.params import HeaderParameter, QueryParameter
 from colonnade.errors import Invalid
 from colonnade_tenants.ids import new_id
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 IdempotencyKey = Annotated[
@@ -33,6 +35,17 @@ class Page(msgspec.Struct, Generic[T]):
     next: str | None = None
 
 
+def page_of(found: Sequence[R], limit: int, place: Callable[[R], object], shown: Callable[[R], T]) -> Page[T]:
+    """The first *limit* of *found*, *shown*; it has one more where a page follows, which begins after a *place*."""
+    following = cursor(str(place(found[limit - 1]))) if len(found) > limit else None
+    return Page([shown(each) for each in found[:limit]], following)
+
+
+def as_it_is(thing: T) -> T:
+    """For `page_of`: what is found is what is shown."""
+    return thing
+
+
 def cursor(value: str) -> str:
     """*value* as an opaque cursor."""
     return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
@@ -46,6 +59,14 @@ def from_cursor(text: str | None) -> str | None:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
     except ValueError as error:
         raise Invalid("This is not the `next` of a page.", "after") from error
+
+
+def number_from_cursor(text: str | None) -> int | None:
+    """The number in a cursor. Raises `Invalid`."""
+    value = from_cursor(text)
+    if value is not None and not (value.isascii() and value.isdigit() and len(value) < 19):
+        raise Invalid("This is not the `next` of a page.", "after")
+    return None if value is None else int(value)
 
 
 def stripe_key(*parts: str, given: str | None) -> str:

@@ -70,7 +70,8 @@ class Deliveries:
                 self._start(owner, key)
             wait = self._queue[0][0] - now if self._queue else None
             try:
-                await asyncio.wait_for(self._woken.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
             except TimeoutError:
                 continue
 

@@ -145,6 +145,7 @@ async def run(sandbox: "Sandbox") -> None:
         wait = LONGEST_SLEEP if following is None else following - sandbox.clock.now()
         await asyncio.sleep(SHORTEST_SLEEP)
         try:
-            await asyncio.wait_for(sandbox.work_waits.wait(), min(max(wait, 0.0), LONGEST_SLEEP))
+            async with asyncio.timeout(min(max(wait, 0.0), LONGEST_SLEEP)):
+                await sandbox.work_waits.wait()
         except TimeoutError:
             continue

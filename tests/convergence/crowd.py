@@ -30,8 +30,8 @@ from tests.convergence.model import Model, for_nobody, for_tenant
 Arrival = Sequence[Sequence[int]]
 """The numbers of a history's events, in the portions in which they arrive; one that comes twice is a twin."""
 
-HISTORY = {"entitlement_changes"}
-"""What was believed in between, which depends on the order as it should."""
+HISTORY = {"entitlement_changes", "notifications", "notification_counters"}
+"""What was believed, and told, in between: that depends on the order, as it should."""
 PROVENANCE = {"source_event", "source_before"}
 """Which event said so: bookkeeping, of which a read in between may be part."""
 _numbers = count(1)

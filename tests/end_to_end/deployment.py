@@ -150,14 +150,19 @@ def _event(number: int, seats: int) -> dict[str, Any]:
     return event(f"customer.subscription.{kind}", thing, previous, id=name, created=payloads.START + seats)
 
 
-async def until_waiting(db: Admin, duty: str, wait: str) -> None:
-    """Return once a connection of *duty* waits: for a `Lock`, or in its commit (`SyncRep`)."""
+async def until_waiting(db: Admin, duty: str, wait: str, table: str) -> None:
+    """Return once a connection of *duty* that writes to *table* waits: for a `Lock`, or in its commit (`SyncRep`).
+
+    A commit that waits still has its locks. Without *table* another of the process's loops might be it.
+    """
     waiting = (
-        "select count(*) from pg_stat_activity where application_name = 'colonnade ' || $1 "
-        "and datname = current_database() and $2 in (wait_event_type, wait_event)"
+        "select count(*) from pg_stat_activity a join pg_locks l using (pid) "
+        "where application_name = 'colonnade ' || $1 and datname = current_database() "
+        "and $2 in (wait_event_type, wait_event) and relation = $3::text::regclass "
+        "and (mode = 'RowExclusiveLock' or not granted)"
     )
     async with asyncio.timeout(60):
-        while not await db.connection.fetchval(waiting, duty, wait):
+        while not await db.connection.fetchval(waiting, duty, wait, table):
             await asyncio.sleep(0.02)
 
 

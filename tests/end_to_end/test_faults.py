@@ -93,7 +93,7 @@ async def test_a_web_process_killed_at_a_commit_point_loses_and_doubles_nothing(
             asyncio.create_task(deployment.deliver_until_stored(history, answered))
             for history in histories(SUBSCRIPTIONS, EVENTS)
         ]
-        await until_waiting(db, "ingest", "Lock" if before else "SyncRep")
+        await until_waiting(db, "ingest", "Lock" if before else "SyncRep", "inbox")
         deployment.kill(web)
         assert answered == [first["id"]]
     if not before:
@@ -122,7 +122,7 @@ async def test_a_worker_killed_at_a_commit_point_loses_and_doubles_nothing(
     mode = "access exclusive" if point == "claimed" else "share"
     async with blocked(own_database, table, mode) if table else hanging_commits(db):
         worker = deployment.start("worker")
-        await until_waiting(db, "worker", "Lock" if table else "SyncRep")
+        await until_waiting(db, "worker", "Lock" if table else "SyncRep", table or "entitlement_changes")
         deployment.kill(worker)
     async with asyncio.timeout(20):
         while await db.connection.fetchval(
@@ -180,7 +180,8 @@ async def test_while_stripe_is_down_what_needs_no_read_is_applied_and_the_rest_r
             async with asyncio.timeout(60):
                 while not (await db.row("evt_reads"))["reason"]:
                     await asyncio.sleep(0.1)
-            assert (await db.row("evt_reads"))["state"] == "pending"
+            waiting = await db.row("evt_reads")
+            assert (waiting["state"], waiting["attempts"]) == ("pending", 0)  # an outage uses up no try
             assert await seats_over_time(db) == {"cus_0": [1, 2, 3]}
             stripe.start(*stripe_command, module="colonnade_sandbox")
             await settled(own_database, 4)

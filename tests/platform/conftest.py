@@ -5,10 +5,12 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 
 from tests.conftest import ScratchDatabase
 from tests.openapi_replies import recorded
 from tests.platform.api import Api, Sandbox, TenantApi, running_api
+from tests.platform.deliveries import Running, admin, web
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +50,16 @@ async def fern(api: Api) -> TenantApi:
 @pytest.fixture
 async def kiln(api: Api) -> TenantApi:
     return await api.tenant(name="Kiln")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def application(shared_database: ScratchDatabase) -> AsyncIterator[Running]:
+    async with admin(shared_database) as db, web(shared_database) as client:
+        yield client, db
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def running(application: Running) -> Running:
+    """One application for a module's tests, which run in the module's event loop; its inbox is empty."""
+    await application[1].clear()
+    return application

@@ -165,6 +165,10 @@ class Admin:
             await asyncio.sleep(0.02)
 
 
+Running = tuple[Web, Admin]
+"""The application, and what it leaves in the database."""
+
+
 @asynccontextmanager
 async def admin(database: ScratchDatabase) -> AsyncIterator[Admin]:
     connection = await asyncpg.connect(database.admin_url)

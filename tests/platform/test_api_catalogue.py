@@ -1,9 +1,11 @@
 """Features and plans by API, and what a customer may use of them."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from colonnade_tenants.entitlements.rows import CHANNEL
 from tests.platform.api import TenantApi, problem
 
 SEATS = {"kind": "quantity", "name": "Seats", "unit": "seats"}
@@ -116,17 +118,21 @@ async def test_bad_input_is_named_and_writes_nothing(
 
 
 async def grant(tenant: TenantApi, feature: str, value: int | None, until: str) -> None:
-    """What the worker writes once a subscription's event was applied."""
+    """What the worker writes, and announces, once a subscription's event was applied."""
     await tenant.api.sql(
-        "insert into entitlements (tenant_id, customer_id, feature, valid_from, valid_until, kind, value, sources)"
+        "with given as (insert into entitlements"
+        " (tenant_id, customer_id, feature, valid_from, valid_until, kind, value, sources)"
         " select c.tenant_id, c.id, f.key, now() - interval '1 hour', now() + $3::text::interval, f.kind, $4, '{si_1}'"
         " from customers c join tenants t on t.id = c.tenant_id join features f on f.tenant_id = t.id and f.key = $2"
-        " where t.public_id = $1 and c.reference = 'ada'",
+        " where t.public_id = $1 and c.reference = 'ada' returning tenant_id)"
+        " select pg_notify($5, tenant_id || ':*') from given",
         tenant.id,
         feature,
         until,
         value,
+        CHANNEL,
     )
+    await asyncio.sleep(0.1)  # on its way to the web process, which has no time to hear it otherwise
 
 
 async def test_entitlements_are_what_is_granted_now(shop: TenantApi) -> None:

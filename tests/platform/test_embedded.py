@@ -23,7 +23,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 ORDINARY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 USER = """
-import signal, subprocess, sys
+import select, subprocess, sys
 from pathlib import Path
 from colonnade.database.embedded import EmbeddedPostgres, EmbeddedPostgresMissingError
 from colonnade.database.server_user import EmbeddedPostgresError
@@ -34,7 +34,9 @@ def say(*words):
 with EmbeddedPostgres(Path(sys.argv[1]), lambda line: say("notice", line)) as server:
     try:
         say("ready", server.url("postgres", "postgres"))
-        sys.stdin.read()
+        # Never one long read: a Ctrl-C that arrives just before its system call begins would go unseen until it ends.
+        while not select.select([sys.stdin], [], [], 0.1)[0]:
+            pass
     except KeyboardInterrupt:
         psql = [server._bin / "psql", "-Atc", "select 'still here'", server.url("postgres", "postgres")]
         say("interrupted", subprocess.run(psql, capture_output=True, text=True, check=True).stdout.strip())

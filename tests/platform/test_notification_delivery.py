@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from aiohttp import web
 
 from colonnade.notifications import delivering, health
+from colonnade.notifications.delivering import Notifier
+from colonnade.notifications.secrets import Vault
+from colonnade.notifications.sender import Sender
 from colonnade_tenants.notifications import notes
 from tests.conftest import ScratchDatabase
 from tests.platform.consumer import Consumer, consuming
-from tests.platform.notifying import Notified, another, news, notified, notifier
+from tests.platform.notifying import SECRET_KEY, Notified, another, news, notified, notifier
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +122,36 @@ async def test_an_endpoint_gets_the_types_that_it_asked_for(fern: Notified, shop
     await shop.until(1)
     assert shop.ids() == [sent[1]]
     assert shop.received[0]["customer"] is None
+
+
+class Awaited(asyncio.Event):
+    """Says when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self.reached.set()
+        return await super().wait()
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_it_stops_also_if_it_is_woken_at_that_moment(
+    shared_database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(delivering, "POLL", 60)
+    running = Notifier(shared_database.service_url, Vault(SECRET_KEY), Sender(loopback=True))
+    running._wake = wake = Awaited()
+    task = asyncio.create_task(running.run())
+    await wake.reached.wait()
+    wake.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(20):
+            await task
 
 
 async def test_a_slow_endpoint_holds_up_no_other_of_any_tenant(

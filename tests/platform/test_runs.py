@@ -80,7 +80,8 @@ async def sell(db: Admin, tenant: int) -> None:
     for statement in (
         "insert into features (tenant_id, key, kind, name) values ($1, 'seats', 'quantity', 'Seats')",
         "insert into plans (tenant_id, key, name, price) values ($1, 'basic', 'Basic', 'price_basic')",
-        "insert into plan_grants (tenant_id, plan, feature, value, per_unit) values ($1, 'basic', 'seats', 1, true)",
+        "insert into plan_versions (tenant_id, plan, version, price, grants) values ($1, 'basic', 1, 'price_basic',"
+        """ '[{"feature": "seats", "kind": "quantity", "value": 1, "per_unit": true}]')""",
     ):
         await db.connection.execute(statement, tenant)
 

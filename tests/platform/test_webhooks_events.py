@@ -8,9 +8,7 @@ import pytest
 
 from colonnade.access import keys
 from tests.conftest import ScratchDatabase
-from tests.platform.deliveries import Admin, Web, admin, event, web
-
-Running = tuple[Web, Admin]
+from tests.platform.deliveries import Admin, Running, Web, admin, event, web
 
 
 @pytest.fixture
@@ -148,7 +146,8 @@ async def test_replay_starts_anew_and_wakes_the_workers(running: Running, state:
     await db.connection.add_listener("colonnade_inbox", lambda *_: woken.set())
     answer = await client.call("POST", f"/v1/events/{ids[state]}/replay")
     assert (answer.status_code, answer.json()["state"]) == (202, "pending")
-    await asyncio.wait_for(woken.wait(), 5)
+    async with asyncio.timeout(5):
+        await woken.wait()
     row = await db.row(ids[state])
     assert (row["state"], row["attempts"]) == ("pending", 0)
     assert [row[name] for name in ("reason", "tenant_id", "rung", "done_at")] == [None] * 4

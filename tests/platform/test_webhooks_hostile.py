@@ -4,34 +4,18 @@ import asyncio
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from colonnade.settings import Settings
 from tests.conftest import ScratchDatabase
-from tests.platform.deliveries import CONNECT, PLATFORM, Admin, Web, admin, event, web
-
-Running = tuple[Web, Admin]
+from tests.platform.deliveries import CONNECT, PLATFORM, Running, admin, event, web
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # one application serves all
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def application(shared_database: ScratchDatabase) -> AsyncIterator[Running]:
-    async with admin(shared_database) as db, web(shared_database) as client:
-        yield client, db
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def running(application: Running) -> Running:
-    await application[1].clear()
-    return application
 
 
 def signed(body: bytes, secret: str = PLATFORM) -> dict[str, str]:

@@ -23,11 +23,9 @@ from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.retention import prune
 from colonnade_tenants.handlers import HANDLERS
 from tests.conftest import ScratchDatabase
-from tests.platform.deliveries import SETTINGS, Admin, Web, admin, environment, event, web
+from tests.platform.deliveries import SETTINGS, Admin, Running, admin, environment, event, web
 from tests.platform.test_cli import colonnade
 from tests.platform.test_webhooks_events import listed, seeded, settle, tenant_key
-
-Running = tuple[Web, Admin]
 
 
 @pytest.fixture

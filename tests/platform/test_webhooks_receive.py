@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -25,8 +24,7 @@ from tests.conftest import ScratchDatabase
 from tests.platform.deliveries import (
     CONNECT,
     PLATFORM,
-    Admin,
-    Web,
+    Running,
     admin,
     event,
     headers_for,
@@ -37,21 +35,7 @@ from tests.platform.deliveries import (
 BODY = json.dumps(event()).encode()
 
 
-Running = tuple[Web, Admin]
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # one application serves all
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def application(shared_database: ScratchDatabase) -> AsyncIterator[Running]:
-    async with admin(shared_database) as db, web(shared_database) as client:
-        yield client, db
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def running(application: Running) -> Running:
-    await application[1].clear()
-    return application
 
 
 def mac(body: bytes, at: str, secret: str = PLATFORM) -> str:

@@ -57,7 +57,8 @@ class Cli:
     async def run(self, *arguments: str, status: int = 0) -> str:
         """What a command printed; its exit status must be `status`."""
         running = await self._start(*arguments)
-        printed, _ = await asyncio.wait_for(running.communicate(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            printed, _ = await running.communicate()
         assert running.returncode == status, printed.decode()
         return printed.decode()
 

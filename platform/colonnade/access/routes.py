@@ -13,7 +13,7 @@ from colonnade.access import keys
 from colonnade.access.guard import Scope, Tenant
 from colonnade.errors import Conflict, NotFound
 from colonnade.services import Services
-from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor
+from colonnade.web import After, IdempotencyKey, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import values
 
 _KEYS = "/tenants/{tenant:str}/keys"
@@ -82,7 +82,7 @@ async def list_keys(
     async with services.database.platform_pool.acquire() as connection:
         rows = await connection.fetch(_PAGE, current.id, values.after(from_cursor(after)), limit + 1)
     found = [msgspec.convert(dict(row), KeyView) for row in rows]
-    return Page(found[:limit], cursor(found[limit - 1].id) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
 @delete(_KEYS + "/{key:str}", summary="Revoke an API key, everywhere within a second", tags=_TAGS)

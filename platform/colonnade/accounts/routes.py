@@ -1,19 +1,19 @@
 """Routes of tenants, their onboarding and their readiness."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request, get, patch, post
+from litestar import get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts import onboarding, service
 from colonnade.accounts.readiness import Readiness, readiness
 from colonnade.services import Services
-from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor
+from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 
 
 class TenantView(Struct):
@@ -78,8 +78,7 @@ async def create_tenant(
 @get("/tenants", summary="List tenants, newest first", tags=["Tenants"])
 async def list_tenants(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[TenantView]:
     tenants = await service.page(services, from_cursor(after), limit)
-    more = len(tenants) > limit
-    return Page([_view(tenant) for tenant in tenants[:limit]], cursor(tenants[limit - 1].public_id) if more else None)
+    return page_of(tenants, limit, lambda each: each.public_id, _view)
 
 
 @get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"])
@@ -92,9 +91,9 @@ async def change_tenant(
     data: JSONBody[service.TenantChange],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
 ) -> TenantView:
-    return _view(await service.change(services, current, data, request.state.principal))
+    return _view(await service.change(services, current, data, principal))
 
 
 @post("/tenants/{tenant:str}/onboarding-links", summary="A link to Stripe's onboarding", tags=["Tenants"])

@@ -1,9 +1,9 @@
-"""What the routes that change a catalogue share: who asks, `If-Match`, and the answer's headers."""
+"""What the routes that change a catalogue share: `If-Match`, and the answer's headers."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from litestar import Request, Response
+from litestar import Response
 
 from colonnade.errors import NotFound
 from colonnade.etags import etag, require_match
@@ -14,12 +14,6 @@ T = TypeVar("T")
 
 RECOMPUTATION = "Recomputation"
 """The header that names what a change still has to reach (`rec_…`); without it, everybody has it already."""
-
-
-def author_of(request: Request[Any, Any, Any]) -> str:
-    """The API key (`key_…`) that the request came with."""
-    key: str = request.state.principal.key
-    return key
 
 
 async def unchanged_since(session: TenantSession, if_match: str | None, now: Callable[[], Awaitable[object]]) -> None:

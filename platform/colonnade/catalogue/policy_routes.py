@@ -1,20 +1,20 @@
 """Routes of a tenant's policy, and of changes on their way through its customers."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from litestar import Request, Response, get, put
+from litestar import Response, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import Principal, Tenant
 from colonnade.catalogue import recomputations
-from colonnade.catalogue.changing import author_of, changed, unchanged_since
+from colonnade.catalogue.changing import changed, unchanged_since
 from colonnade.catalogue.recomputations import Recomputation
 from colonnade.etags import IfMatch, tagged
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import catalogue
 from colonnade_tenants.catalogue import Policy
 
@@ -50,7 +50,7 @@ async def list_policy_versions(services: NamedDependency[Services], current: Nam
 
 @put(_POLICY, summary="Change a tenant's policy from now, or from a later moment", tags=["Catalogue"])
 async def put_policy(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     data: JSONBody[PutPolicy],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
@@ -59,7 +59,7 @@ async def put_policy(
     policy = Policy(data.grace, data.trials, data.pause_collection, effective_from=data.effective_from)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_policy(session))
-        put = await catalogue.put_policy(session, policy, author_of(request))
+        put = await catalogue.put_policy(session, policy, principal.key)
         return changed(put.policy, await recomputations.schedule(session, put.rest))
 
 
@@ -69,7 +69,7 @@ async def list_recomputations(
 ) -> Page[Recomputation]:
     async with services.database.tenant(current.id) as session:
         found = await recomputations.list_page(session, from_cursor(after), limit + 1)
-    return Page(found[:limit], cursor(found[limit - 1].id) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
 @get(_RECOMPUTATIONS + "/{recomputation:str}", summary="How far a change has come", tags=["Catalogue"])

@@ -1,20 +1,20 @@
 """Routes of features and plans."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from litestar import Request, Response, delete, get, put
+from litestar import Response, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import Principal, Tenant
 from colonnade.catalogue import policy_routes, recomputations
-from colonnade.catalogue.changing import author_of, changed, left, unchanged_since
+from colonnade.catalogue.changing import changed, left, unchanged_since
 from colonnade.catalogue.selling import note_sold
 from colonnade.etags import IfMatch, tagged
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import catalogue
 from colonnade_tenants.catalogue import Feature, Grant, Plan, PlanVersion
 
@@ -56,7 +56,7 @@ async def list_features(
 ) -> Page[Feature]:
     async with services.database.tenant(current.id) as session:
         found = await catalogue.list_features(session, from_cursor(after), limit + 1)
-    return Page(found[:limit], cursor(found[limit - 1].key) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.key, as_it_is)
 
 
 @get(_FEATURES + "/{key:str}", summary="A feature", tags=["Catalogue"])
@@ -69,7 +69,7 @@ async def get_feature(
 
 @put(_FEATURES + "/{key:str}", summary="Create or change a feature", tags=["Catalogue"])
 async def put_feature(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     key: FromPath[str],
     data: JSONBody[PutFeature],
     services: NamedDependency[Services],
@@ -79,7 +79,7 @@ async def put_feature(
     feature = Feature(key, data.kind, data.name, data.unit, data.description, data.combine, data.fallback)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_feature(session, key))
-        done = await catalogue.put_feature(session, feature, author_of(request))
+        done = await catalogue.put_feature(session, feature, principal.key)
         left_over = await recomputations.schedule(session, done.rest)
         return changed(await catalogue.get_feature(session, key), left_over)
 
@@ -102,7 +102,7 @@ async def list_plans(
 ) -> Page[Plan]:
     async with services.database.tenant(current.id) as session:
         found = await catalogue.list_plans(session, from_cursor(after), limit + 1)
-    return Page(found[:limit], cursor(found[limit - 1].key) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.key, as_it_is)
 
 
 @get(_PLANS + "/{key:str}", summary="A plan", tags=["Catalogue"])
@@ -123,7 +123,7 @@ async def list_plan_versions(
 
 @put(_PLANS + "/{key:str}", summary="Create or change a plan, and what those who have it may use", tags=["Catalogue"])
 async def put_plan(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     key: FromPath[str],
     data: JSONBody[PutPlan],
     services: NamedDependency[Services],
@@ -133,7 +133,7 @@ async def put_plan(
     plan = Plan(key, data.name, data.price, data.product, data.grants)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_plan(session, key))
-        done = await catalogue.put_plan(session, plan, effective_from=data.effective_from, author=author_of(request))
+        done = await catalogue.put_plan(session, plan, effective_from=data.effective_from, author=principal.key)
         await note_sold(session, current)
         left_over = await recomputations.schedule(session, done.rest)
         return changed(await catalogue.get_plan(session, key), left_over)
@@ -141,7 +141,7 @@ async def put_plan(
 
 @delete(_PLANS + "/{key:str}", summary="Delete a plan, and take what it granted", tags=["Catalogue"])
 async def delete_plan(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     key: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
@@ -149,7 +149,7 @@ async def delete_plan(
 ) -> Response[None]:
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_plan(session, key))
-        rest = await catalogue.delete_plan(session, key, author_of(request))
+        rest = await catalogue.delete_plan(session, key, principal.key)
         await note_sold(session, current)
         return Response(None, headers=left(await recomputations.schedule(session, rest)))
 

@@ -1,6 +1,7 @@
 """What Stripe's events told of a customer's billing, to read."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
@@ -9,7 +10,7 @@ from sqlalchemy import Table, select, tuple_
 from colonnade.access.guard import Tenant
 from colonnade.errors import Invalid
 from colonnade.services import Services
-from colonnade.web import Page, cursor, from_cursor
+from colonnade.web import Page, from_cursor, page_of
 from colonnade_tenants import customers, values
 from colonnade_tenants.billing.tables import billing_details, invoices, payment_methods, tax_ids
 from colonnade_tenants.partition import TENANT, TenantSession
@@ -104,10 +105,9 @@ async def list_invoices(
             found = found.where(tuple_(table.created_at, table.id) < tuple_(*place))
         newest = found.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
         rows = list((await session.execute(newest)).mappings())
-    more = len(rows) > limit
-    last = rows[limit - 1] if more else {}
-    following = cursor(f"{last['created_at'].timestamp():.0f} {last['id']}") if more else None
-    return Page([_shown(InvoiceView, row) for row in rows[:limit]], following)
+    return page_of(
+        rows, limit, lambda row: f"{row['created_at'].timestamp():.0f} {row['id']}", partial(_shown, InvoiceView)
+    )
 
 
 def _place(after: str | None) -> tuple[datetime, str] | None:

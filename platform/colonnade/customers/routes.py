@@ -11,7 +11,7 @@ from colonnade.customers.checkout import Checkout, NewCheckout
 from colonnade.customers.service import CustomerView, PutCustomer, shown
 from colonnade.customers.subscriptions import NewSubscription, SubscriptionView
 from colonnade.services import Services
-from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor
+from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 from colonnade_tenants import customers
 
 _CUSTOMERS = "/tenants/{tenant:str}/customers"
@@ -24,8 +24,7 @@ async def list_customers(
 ) -> Page[CustomerView]:
     async with services.database.tenant(current.id) as session:
         found = await customers.list_page(session, from_cursor(after), limit + 1)
-    more = len(found) > limit
-    return Page([shown(customer) for customer in found[:limit]], cursor(found[limit - 1].public_id) if more else None)
+    return page_of(found, limit, lambda each: each.public_id, shown)
 
 
 @put(_CUSTOMER, summary="Create or change a customer, here and at Stripe", tags=["Customers"])

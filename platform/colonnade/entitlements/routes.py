@@ -1,18 +1,17 @@
 """Routes of overrides, of the history of a customer's entitlements, and of why they are what they are."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request, delete, get, post
+from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from colonnade.access.guard import Tenant
-from colonnade.catalogue.changing import author_of
+from colonnade.access.guard import Principal, Tenant
 from colonnade.entitlements.explaining import Explanation, explain_customer
 from colonnade.errors import Invalid
 from colonnade.services import Services
-from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor
+from colonnade.web import After, IdempotencyKey, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import customers
 from colonnade_tenants.entitlements import history, overrides
 from colonnade_tenants.entitlements.history import Recorded
@@ -39,12 +38,12 @@ async def list_overrides(
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
         found = await overrides.list_page(session, customer.id, from_cursor(after), limit + 1)
-    return Page(found[:limit], cursor(found[limit - 1].id) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
 @post(_OVERRIDES, summary="Grant, set or deny a feature for one customer", tags=["Entitlements"])
 async def create_override(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     reference: FromPath[str],
     data: JSONBody[NewOverride],
     services: NamedDependency[Services],
@@ -54,7 +53,7 @@ async def create_override(
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
         return await overrides.add(
-            session, customer.id, data, author_key=author_of(request), idempotency_key=idempotency_key
+            session, customer.id, data, author_key=principal.key, idempotency_key=idempotency_key
         )
 
 
@@ -72,7 +71,7 @@ async def get_override(
 
 @delete(_OVERRIDES + "/{override:str}", summary="End an override now", tags=["Entitlements"])
 async def revoke_override(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     reference: FromPath[str],
     override: FromPath[str],
     services: NamedDependency[Services],
@@ -80,7 +79,7 @@ async def revoke_override(
 ) -> None:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        await overrides.revoke(session, customer.id, override, author_of(request))
+        await overrides.revoke(session, customer.id, override, principal.key)
 
 
 @get(f"{_ENTITLEMENTS}/changes", summary="How a customer's entitlements changed, newest first", tags=["Entitlements"])
@@ -95,7 +94,7 @@ async def list_entitlement_changes(
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
         found = await history.list_changes(session, customer.id, before, limit + 1)
-    return Page(found[:limit], cursor(str(found[limit - 1].sequence)) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.sequence, as_it_is)
 
 
 @get(f"{_ENTITLEMENTS}/explain", summary="Why a customer may, or may not", tags=["Entitlements"])

@@ -1,19 +1,17 @@
 """Routes of imports, for the platform team: what Stripe lists on its account is not one tenant's alone."""
 
-from typing import Any
-
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import Principal, Tenant
 from colonnade.errors import Forbidden
 from colonnade.imports import store
 from colonnade.imports.store import Import, Owner
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
-from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import values
 
 _IMPORTS = "/tenants/{tenant:str}/imports"
@@ -26,19 +24,19 @@ class NewImport(Struct, frozen=True, forbid_unknown_fields=True):
     reference_key: str | None = None
 
 
-def _platform_only(request: Request[Any, Any, Any]) -> None:
-    if request.state.principal.tenant_id is not None:
+def _platform_only(principal: Principal) -> None:
+    if principal.tenant_id is not None:
         raise Forbidden("Only the platform team imports.")
 
 
 @post(_IMPORTS, summary="Import a tenant's existing customers and subscriptions; the worker does it", tags=_TAGS)
 async def create_import(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     data: JSONBody[NewImport],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Import:
-    _platform_only(request)
+    _platform_only(principal)
     values.text(data.reference_key, "reference_key", 40)
     account_of(current)
     owner = Owner(current.id, current.public_id, current.charge_type, current.stripe_account)
@@ -47,26 +45,26 @@ async def create_import(
 
 @get(_IMPORTS, summary="A tenant's imports, newest first", tags=_TAGS)
 async def list_imports(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     limit: Limit = 20,
     after: After = None,
 ) -> Page[Import]:
-    _platform_only(request)
+    _platform_only(principal)
     place = values.after(from_cursor(after)) or None
     found = await store.page(services.database.platform_pool, current.id, place, limit + 1)
-    return Page(found[:limit], cursor(found[limit - 1].id) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
 @get(_IMPORTS + "/{import_id:str}", summary="An import: how far it is, and what it found", tags=_TAGS)
 async def get_import(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     import_id: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Import:
-    _platform_only(request)
+    _platform_only(principal)
     return await store.get(services.database.platform_pool, current.id, import_id)
 
 

@@ -74,7 +74,8 @@ class Notifier:
             log.error("notifications wait", exc_info=error)
         if not busy:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL)
+                async with asyncio.timeout(POLL):
+                    await self._wake.wait()
 
     async def _send_due(self, pool: asyncpg.Pool) -> int:
         """Begin to send what is due, as far as there are places; how many that is."""

@@ -15,7 +15,7 @@ from colonnade.notifications import endpoints
 from colonnade.notifications.endpoints import Stored, check_types
 from colonnade.notifications.routes import ONE, TAGS
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.web import After, Limit, Page, number_from_cursor, page_of
 from colonnade_tenants.notifications import log, notes, queue, record
 from colonnade_tenants.notifications.log import DeliveryLog, DeliveryState, DeliveryView
 from colonnade_tenants.notifications.payloads import Body
@@ -51,13 +51,6 @@ class Pinged(Struct):
     notification: str
 
 
-def _place(after: str | None) -> int | None:
-    value = from_cursor(after)
-    if value is not None and not (value.isascii() and value.isdigit() and len(value) < 19):
-        raise Invalid("This is not the `next` of a page.", "after")
-    return None if value is None else int(value)
-
-
 def _require_enabled(endpoint: Stored) -> None:
     if endpoint.shown.state != "enabled":
         raise Conflict("The endpoint is disabled: enable it first.", "endpoint")
@@ -68,9 +61,8 @@ async def list_notifications(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[Body]:
     async with services.database.tenant(current.id) as session:
-        found = await log.bodies(session, _place(after), limit + 1)
-    more = len(found) > limit
-    return Page([body for _, body in found[:limit]], cursor(str(found[limit - 1][0])) if more else None)
+        found = await log.bodies(session, number_from_cursor(after), limit + 1)
+    return page_of(found, limit, lambda each: each[0], lambda each: each[1])
 
 
 @get(_NOTIFICATIONS + "/{notification:str}", summary="One notification", tags=TAGS)
@@ -95,9 +87,8 @@ async def list_deliveries(
     wanted = msgspec.convert(delivery_state, DeliveryState | None)
     async with services.database.tenant(current.id) as session:
         of = (await endpoints.get(session, endpoint)).id
-        found = await log.deliveries(session, of, wanted, _place(after), limit + 1)
-    more = len(found) > limit
-    return Page([view for _, view in found[:limit]], cursor(str(found[limit - 1][0])) if more else None)
+        found = await log.deliveries(session, of, wanted, number_from_cursor(after), limit + 1)
+    return page_of(found, limit, lambda each: each[0], lambda each: each[1])
 
 
 @get(ONE + "/deliveries/{notification:str}", summary="A delivery and its tries", tags=TAGS)

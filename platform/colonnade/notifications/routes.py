@@ -15,7 +15,7 @@ from colonnade.notifications import endpoints
 from colonnade.notifications.endpoints import Endpoint, check_types, check_url
 from colonnade.notifications.secrets import Vault
 from colonnade.services import Services
-from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor
+from colonnade.web import After, IdempotencyKey, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import values
 
 PATH = "/tenants/{tenant:str}/notification-endpoints"
@@ -88,7 +88,7 @@ async def list_endpoints(
 ) -> Page[Endpoint]:
     async with services.database.tenant(current.id) as session:
         found = await endpoints.page(session, from_cursor(after), limit + 1)
-    return Page(found[:limit], cursor(found[limit - 1].id) if len(found) > limit else None)
+    return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
 @get(ONE, summary="An endpoint, and how it does", tags=TAGS)

@@ -17,7 +17,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.types import Receive, Scope, Send
 
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import Principal, Tenant
 from colonnade.errors import Invalid
 from colonnade.notifications.feed import Feed
 from colonnade.notifications.routes import TAGS
@@ -102,13 +102,14 @@ async def _disconnected(receive: Receive) -> None:
 async def follow(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    principal: NamedDependency[Principal],
     request: Request[Any, Any, Any],
     last_event_id: LastEventId = None,
 ) -> Response[bytes]:
     after = _place(last_event_id)
     feed: Feed = request.app.state.feed
     feed.require_room(current.id)
-    return EventStream(_chunks(services, feed, current.id, request.state.principal.key, after))
+    return EventStream(_chunks(services, feed, current.id, principal.key, after))
 
 
 def _place(last_event_id: str | None) -> int | None:
@@ -144,7 +145,8 @@ async def _chunks(services: Services, feed: Feed, tenant_id: int, key: str, afte
                 position = item.position
             if not items:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), max(0.0, beat - time.monotonic()))
+                    async with asyncio.timeout(max(0.0, beat - time.monotonic())):
+                        await news.wait()
 
 
 async def _valid(services: Services, key: str) -> bool:

@@ -9,7 +9,7 @@ from colonnade.etags import IfMatch, tagged
 from colonnade.portals import configurations, store
 from colonnade.portals.configurations import PortalConfiguration, PutConfiguration
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.web import After, Limit, Page, from_cursor, page_of
 
 _CONFIGURATIONS = "/tenants/{tenant:str}/portal-configurations"
 
@@ -20,9 +20,7 @@ async def list_portal_configurations(
 ) -> Page[PortalConfiguration]:
     async with services.database.tenant(current.id) as session:
         rows = await store.page(session, from_cursor(after), limit + 1)
-    more = len(rows) > limit
-    shown = [configurations.shown(row) for row in rows[:limit]]
-    return Page(shown, cursor(rows[limit - 1].name) if more else None)
+    return page_of(rows, limit, lambda each: each.name, configurations.shown)
 
 
 @get(_CONFIGURATIONS + "/{name:str}", summary="A portal configuration", tags=["Portals"])

@@ -1,19 +1,18 @@
 """Routes that set Stripe Entitlements beside ours."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from colonnade.access.guard import Tenant
-from colonnade.catalogue.changing import author_of
+from colonnade.access.guard import Principal, Tenant
 from colonnade.services import Services
 from colonnade.stripe_entitlements import service
 from colonnade.stripe_entitlements.comparing import Comparison, compare, compare_customer
 from colonnade.stripe_entitlements.service import TakeOver
 from colonnade.stripe_entitlements.taking_over import Report
-from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import customers
 
 _TENANT = "/tenants/{tenant:str}"
@@ -55,7 +54,7 @@ async def list_differences(
     async with services.database.tenant(current.id) as session:
         found = await customers.list_page(session, from_cursor(after), limit + 1)
     compared = [await compare(services, current, each, prefix=prefix, read=False) for each in found[:limit]]
-    following = cursor(found[limit - 1].public_id) if len(found) > limit else None
+    following = page_of(found, limit, lambda each: each.public_id, as_it_is).next
     return Page([each for each in compared if each.differences], following)
 
 
@@ -66,13 +65,13 @@ async def list_differences(
     status_code=200,
 )
 async def take_over_features(
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     data: JSONBody[TakeOver],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Report:
-    by_tenant = request.state.principal.tenant_id is not None
-    return await service.take_over(services, current, data, author=author_of(request), by_tenant=by_tenant)
+    by_tenant = principal.tenant_id is not None
+    return await service.take_over(services, current, data, author=principal.key, by_tenant=by_tenant)
 
 
 ROUTES = (compare_entitlements, list_differences, take_over_features)

@@ -40,9 +40,12 @@ class Bodies:
         self._late: set[asyncio.Task[Any]] = set()
         self._watch: asyncio.TimerHandle | None = None
 
-    async def read(self, scope: HTTPScope, receive: Receive) -> bytes:
-        """One body. Raises `RequestEntityTooLarge`, `Gone`, `Unavailable`, and 408 for one that comes too slowly."""
-        if (announced(scope) or 0) > BODY_LIMIT:
+    async def read(self, length: int | None, receive: Receive) -> bytes:
+        """One body, announced to have *length* bytes.
+
+        Raises `RequestEntityTooLarge`, `Gone`, `Unavailable`, and 408 for one that comes too slowly.
+        """
+        if length and length > BODY_LIMIT:
             raise _too_large()
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         loop = task.get_loop()
@@ -50,7 +53,12 @@ class Bodies:
         if self._watch is None:
             self._watch = loop.call_later(1, self._end_late, loop)
         try:
-            return await self._read(receive)
+            chunk, more = await _next(receive)
+            if not more and len(chunk) <= BODY_LIMIT:
+                return chunk
+            whole = self._read_on(chunk, receive)
+            del chunk  # it would be in memory twice
+            return await whole
         except asyncio.CancelledError:
             if task not in self._late:
                 raise
@@ -60,31 +68,37 @@ class Bodies:
         finally:
             del self._began[task]
 
-    async def _read(self, receive: Receive) -> bytes:
-        body = bytearray()
-        more = True
+    async def _read_on(self, chunk: bytes, receive: Receive) -> bytes:
+        """The rest after the first *chunk*, with it."""
+        body, more = bytearray(), True
         try:
-            while more:
-                message: Any = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                chunk = message.get("body", b"")
-                more = message.get("more_body", False)
+            while True:
                 body += chunk
                 self._held += len(chunk)
+                del chunk
                 if len(body) > BODY_LIMIT:
                     raise _too_large()
                 if self._held > READING_BYTES:
                     raise Unavailable("Too many events are arriving at once; send it again later.", retry_after=2)
+                if not more:
+                    return bytes(body)
+                chunk, more = await _next(receive)
         finally:
             self._held -= len(body)
-        return bytes(body)
 
     def _end_late(self, loop: asyncio.AbstractEventLoop) -> None:
         for task in [each for each, began in self._began.items() if loop.time() - began > READING_SECONDS]:
             self._late.add(task)
             task.cancel()
         self._watch = loop.call_later(1, self._end_late, loop) if self._began else None
+
+
+async def _next(receive: Receive) -> tuple[bytes, bool]:
+    """A part of a body, and whether more follows."""
+    message: Any = await receive()
+    if message["type"] == "http.disconnect":
+        raise Gone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _too_large() -> RequestEntityTooLarge:

@@ -1,11 +1,12 @@
 """Routes of failed calls of operators' own handlers, for the platform team."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from colonnade.access.guard import Principal
 from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page
@@ -37,16 +38,16 @@ async def list_calls(
 
 @post("/extension-calls/{call:str}/replay", summary="Make a failed call once more", status_code=202)
 async def replay_call(
-    call: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+    call: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallView:
-    return await calls.replay(services.database, call, request.state.principal.key)
+    return await calls.replay(services.database, call, principal.key)
 
 
 @post("/extension-calls/replay", summary="Make many failed calls once more", status_code=202)
 async def replay_calls(
-    data: JSONBody[CallFilter], services: NamedDependency[Services], request: Request[Any, Any, Any]
+    data: JSONBody[CallFilter], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallsReplayed:
-    return await calls.replay_many(services.database, data, request.state.principal.key)
+    return await calls.replay_many(services.database, data, principal.key)
 
 
 ROUTES = (list_calls, replay_calls, replay_call)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from colonnade.database.connections import Database
 from colonnade.database.tables import extension_calls, inbox, tenants
 from colonnade.errors import Conflict, Invalid, NotFound
-from colonnade.web import Page, cursor, from_cursor
+from colonnade.web import Page, as_it_is, from_cursor, page_of
 from colonnade.webhooks.writer import CHANNEL
 
 log = structlog.get_logger()
@@ -97,7 +97,7 @@ async def page(database: Database, wanted: CallFilter, after: str | None, limit:
         found = found.where(extension_calls.c.id < place)
     async with database.platform() as connection:
         views = [_view(row) for row in (await connection.execute(found)).mappings()]
-    return Page(views[:limit], cursor(views[limit - 1].id) if len(views) > limit else None)
+    return page_of(views, limit, lambda each: each.id, as_it_is)
 
 
 async def replay(database: Database, call_id: str, by: str) -> CallView:

@@ -90,7 +90,10 @@ class Envelope(Struct, tag_field="object", kw_only=True):
 
         A hint for fairness alone: whose the event is, only `attribute` says.
         """
-        return next((name for name in self._named() if isinstance(name, str) and _ACCOUNT.fullmatch(name)), NO_LANE)
+        for name in self._named():
+            if isinstance(name, str) and _ACCOUNT.fullmatch(name):
+                return name
+        return NO_LANE
 
     def _named(self) -> tuple[Any, ...]:
         return (self.connected_account,)

@@ -1,16 +1,17 @@
 """The inbox as operators and tenants see it: lists without payloads, and one event with its payload and journey."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from colonnade.database.connections import Database
 from colonnade.database.tables import inbox, tenants
 from colonnade.errors import Invalid
-from colonnade.web import Page, cursor, from_cursor
+from colonnade.web import Page, number_from_cursor, page_of
 from colonnade.webhooks.inbox import State
 from colonnade_tenants.partition import TENANT
 
@@ -84,23 +85,14 @@ def fields(row: Any) -> dict[str, Any]:
     return found if row["state"] == "pending" else found | {"next_attempt_at": None}
 
 
-def _place(after: str | None) -> int | None:
-    value = from_cursor(after)
-    if value is not None and not (value.isascii() and value.isdigit() and len(value) < 19):
-        raise Invalid("This is not the `next` of a page.", "after")
-    return None if value is None else int(value)
-
-
 def _select(wanted: Filter, after: str | None, limit: int) -> Select[Any]:
     found = EVENTS.order_by(inbox.c.id.desc()).limit(limit + 1).where(*wanted.conditions())
-    place = _place(after)
+    place = number_from_cursor(after)
     return found if place is None else found.where(inbox.c.id < place)
 
 
-def _page(rows: list[Any], limit: int) -> Page[EventView]:
-    more = len(rows) > limit
-    views = [EventView(**fields(row)) for row in rows[:limit]]
-    return Page(views, cursor(str(rows[limit - 1]["place"])) if more else None)
+def _page(rows: Sequence[RowMapping], limit: int) -> Page[EventView]:
+    return page_of(rows, limit, lambda row: row["place"], lambda row: EventView(**fields(row)))
 
 
 async def check_tenant(connection: AsyncConnection, wanted: Filter) -> None:
@@ -115,7 +107,7 @@ async def page(database: Database, wanted: Filter, after: str | None, limit: int
     async with database.platform() as connection:
         await check_tenant(connection, wanted)
         rows = (await connection.execute(_select(wanted, after, limit))).mappings().all()
-    return _page(list(rows), limit)
+    return _page(rows, limit)
 
 
 async def tenant_page(
@@ -125,4 +117,4 @@ async def tenant_page(
     found = _select(wanted, after, limit).where(inbox.c.tenant_id == TENANT)
     async with database.tenant(tenant_id) as session:
         rows = (await session.execute(found)).mappings().all()
-    return _page(list(rows), limit)
+    return _page(rows, limit)

@@ -1,14 +1,14 @@
 """Routes of received events: the platform team sees all and acts on them, a tenant sees its own."""
 
 from datetime import datetime
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, cast, get_args
 
 import msgspec
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import Principal, Tenant
 from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page
@@ -81,12 +81,6 @@ def _filter(
     )
 
 
-def _by(request: Request[Any, Any, Any]) -> str:
-    """Whose key came with the request."""
-    key: str = request.state.principal.key
-    return key
-
-
 @get("/events", summary="List received events of all tenants, newest first")
 async def list_events(
     services: NamedDependency[Services],
@@ -131,28 +125,28 @@ async def show_tenant_event(
 
 @post("/events/{event:str}/replay", summary="Attribute and handle an event anew", status_code=202)
 async def replay_event(
-    event: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+    event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
-    return await actions.replay(services.database, event, _by(request))
+    return await actions.replay(services.database, event, principal.key)
 
 
 @post("/events/{event:str}/release", summary="Attribute a quarantined event anew", status_code=202)
 async def release_event(
-    event: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+    event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
-    return await actions.release(services.database, event, _by(request))
+    return await actions.release(services.database, event, principal.key)
 
 
 @post("/events/{event:str}/ignore", summary="Take an event out for good", status_code=200)
 async def ignore_event(
-    event: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+    event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
-    return await actions.ignore(services.database, event, _by(request))
+    return await actions.ignore(services.database, event, principal.key)
 
 
 @post("/events/replay", summary="Attribute and handle many events anew, or count them", status_code=202)
 async def replay_events(
-    data: JSONBody[ReplayRequest], services: NamedDependency[Services], request: Request[Any, Any, Any]
+    data: JSONBody[ReplayRequest], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> Replayed:
     wanted = Filter(
         state=data.state,
@@ -161,7 +155,7 @@ async def replay_events(
         created_from=data.created_from,
         created_to=data.created_to,
     )
-    return await actions.replay_many(services.database, wanted, _by(request), dry_run=data.dry_run)
+    return await actions.replay_many(services.database, wanted, principal.key, dry_run=data.dry_run)
 
 
 @get("/webhooks/failures", summary="Why deliveries were refused for their signature, the latest cause first")

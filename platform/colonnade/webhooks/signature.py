@@ -80,8 +80,13 @@ def parse(headers: list[bytes]) -> tuple[bytes, list[bytes]]:
     """The time and the `v1` signatures. Raises `BadSignature`."""
     if len(headers) != 1:
         raise BadSignature("Send this header once." if headers else "This header is missing.")
-    pairs = [item.partition(b"=")[::2] for item in headers[0].split(b",")]
-    times = [value for name, value in pairs if name == b"t"]
+    times, signatures = [], []
+    for item in headers[0].split(b","):
+        name, _, value = item.partition(b"=")
+        if name == b"v1":
+            signatures.append(value)
+        elif name == b"t":
+            times.append(value)
     if len(times) != 1 or not times[0].isdigit() or len(times[0]) > _DIGITS:
         raise BadSignature("This header has no single `t=` with a Unix time.")
-    return times[0], [value for name, value in pairs if name == b"v1"]
+    return times[0], signatures

@@ -4,7 +4,7 @@ from litestar import get
 from litestar.di import NamedDependency
 
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, cursor, from_cursor
+from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade.webhooks import sweeps
 from colonnade.webhooks.sweeps import SweepView
 
@@ -12,8 +12,7 @@ from colonnade.webhooks.sweeps import SweepView
 @get("/webhooks/sweeps", summary="Up to when no event is missing, for each account")
 async def list_sweeps(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[SweepView]:
     rows = await sweeps.page(services.database.platform_pool, from_cursor(after), limit + 1)
-    shown = rows[:limit]
-    return Page(shown, cursor(shown[-1].account or "") if len(rows) > limit else None)
+    return page_of(rows, limit, lambda each: each.account or "", as_it_is)
 
 
 ROUTES = (list_sweeps,)

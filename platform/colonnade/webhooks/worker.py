@@ -90,7 +90,8 @@ class Worker:
             beat(self._data_dir)
             if not found:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), POLL)
+                    async with asyncio.timeout(POLL):
+                        await self._wake.wait()
 
     async def _listen(self) -> None:
         """Wake the tasks when events were stored; polling covers the time without a connection."""
