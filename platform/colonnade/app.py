@@ -19,9 +19,10 @@ import colonnade.imports.routes
 import colonnade.notifications.log_routes
 import colonnade.notifications.routes
 import colonnade.notifications.stream
+import colonnade.portals.branding.routes
 import colonnade.portals.browser
 import colonnade.portals.configuration_routes
-import colonnade.portals.routes
+import colonnade.portals.preview.routes
 import colonnade.portals.session_routes
 import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
@@ -44,7 +45,8 @@ from colonnade.webhooks.writer import InboxWriter
 GUARDED = (
     *colonnade.access.routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
-    *colonnade.portals.routes.ROUTES,
+    *colonnade.portals.branding.routes.ROUTES,
+    *colonnade.portals.preview.routes.ROUTES,
     *colonnade.portals.configuration_routes.ROUTES,
     *colonnade.portals.session_routes.ROUTES,
     *colonnade.catalogue.routes.ROUTES,

@@ -31,7 +31,16 @@ PLATFORM_TABLES = {
         Duty.APP: Access(SELECT),
         Duty.WORKER: Access(SELECT, across="SELECT"),
     },
-    "branding": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
+    "branding": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(CRUD),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="SELECT"),
+    },
+    "branding_images": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(CRUD),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}),
+    },
     "portal_configurations": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD), Duty.WORKER: Access(SELECT)},
     "portal_configuration_versions": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(SELECT | INSERT | {"DELETE"})},
     "portal_work": {

@@ -184,3 +184,17 @@ async def test_portal_configurations_have_a_first_version_and_are_looked_at(used
         "select relname from pg_class where relforcerowsecurity and relname in ('tenants', 'portal_configurations')"
     )
     assert len(await used.rows(forced)) == 2
+
+
+@pytest.mark.slow
+async def test_branding_that_was_pending_is_taken_up_and_names_no_files(used: Used) -> None:
+    await used.connection.execute(
+        """insert into branding (tenant_id, settings, state) values
+            (1, '{"name": "Fern", "icon": "file_1", "logo": "file_2"}', 'pending'), (2, '{}', 'applied')"""
+    )
+    await used.upgrade()
+    assert await used.rows("select tenant_id, settings::text, try_at is not null from branding order by 1") == [
+        (1, '{"name": "Fern"}', True),
+        (2, "{}", False),
+    ]
+    assert await used.rows("select relforcerowsecurity from pg_class where relname = 'branding'") == [(True,)]

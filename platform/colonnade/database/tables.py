@@ -65,10 +65,34 @@ branding = Table(
     metadata,
     _tenant(primary_key=True, autoincrement=False),
     Column("settings", JSONB, nullable=False, comment="what the tenant asked for"),
+    Column("version", BigInteger, nullable=False, server_default="1", comment="of what the tenant asked for"),
     Column("state", Text, nullable=False, comment="pending, applied, or refused by Stripe"),
-    Column("problem", Text, comment="why Stripe refused it"),
+    Column("problem", Text, comment="why Stripe refused it, or why it is pending"),
+    Column("refused", ARRAY(Text), nullable=False, server_default="{}", comment="the parts that Stripe refused"),
+    Column("dashboard", Text, comment="which dashboard the account's owner has, where Stripe refused"),
+    Column(
+        "failures", Integer, nullable=False, server_default="0", comment="tries in a row that Stripe did not answer"
+    ),
+    Column("try_at", Timestamp, comment="when a worker asks Stripe again; null: not pending"),
+    Column("claimed_until", Timestamp, comment="a process is asking Stripe, and has until then"),
     now_column("updated_at"),
     CheckConstraint("state in ('pending', 'applied', 'refused')", name="state"),
+    CheckConstraint("(state = 'pending') = (try_at is not null)", name="try_at"),
+    Index("ix_branding_try_at", "try_at", postgresql_where=text("try_at is not null")),
+)
+
+branding_images = Table(
+    "branding_images",
+    metadata,
+    _tenant(primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False, comment="a PNG that was made here"),
+    Column("digest", LargeBinary, nullable=False, comment="its SHA-256"),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("stripe_file", Text, comment="file_…, once the account has it"),
+    now_column("updated_at"),
+    CheckConstraint("kind in ('icon', 'logo')", name="kind"),
 )
 
 portal_configurations = Table(
