@@ -20,6 +20,7 @@ import colonnade.notifications.log_routes
 import colonnade.notifications.routes
 import colonnade.notifications.stream
 import colonnade.portals.browser
+import colonnade.portals.return_routes
 import colonnade.portals.routes
 import colonnade.portals.session_routes
 import colonnade.stripe_entitlements.routes
@@ -61,6 +62,7 @@ PUBLIC = (
     *colonnade.accounts.routes.PUBLIC_ROUTES,
     *colonnade.entitlement_tokens.routes.PUBLIC_ROUTES,
     *colonnade.portals.browser.PUBLIC_ROUTES,
+    *colonnade.portals.return_routes.PUBLIC_ROUTES,
     *colonnade.health.ROUTES,
     *colonnade.webhooks.receive.ROUTES,
 )

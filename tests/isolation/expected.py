@@ -33,6 +33,7 @@ PLATFORM_TABLES = {
     },
     "branding": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
     "portal_configurations": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD), Duty.WORKER: Access(SELECT)},
+    "portal_rules": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
     "stripe_objects": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT | INSERT),

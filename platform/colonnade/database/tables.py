@@ -89,6 +89,14 @@ portal_configurations = Table(
     Index("uq_portal_configurations_default", "tenant_id", unique=True, postgresql_where=text("is_default")),
 )
 
+portal_rules = Table(
+    "portal_rules",
+    metadata,
+    _tenant(primary_key=True, autoincrement=False),
+    Column("rules", JSONB, nullable=False, comment="the first that fits chooses: [{configuration, …}]"),
+    now_column("updated_at"),
+)
+
 stripe_objects = Table(
     "stripe_objects",
     metadata,
