@@ -3,7 +3,6 @@
 A session's URL lets whoever has it in: it is answered once, and neither stored nor logged.
 """
 
-import asyncio
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
@@ -25,8 +24,7 @@ from colonnade.services import Services
 from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.charges import client_for, portal_params
 from colonnade_tenants.ids import new_id
-from colonnade_tenants.portal import state, visits
-from colonnade_tenants.portal.state import State
+from colonnade_tenants.portal import visits
 from colonnade_tenants.portal.visits import Visit
 
 UNUSED_FOR = timedelta(minutes=5)
@@ -116,13 +114,10 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
         raise TooMany(str(error), retry_after=60) from error
     if known is not None:
         _check_repeated(known, visit)
-    # Nobody has the session's URL yet: what is read meanwhile is the customer's state before the visit.
-    (reply, opening), before = await asyncio.gather(
-        _asked(services, tenant, opening, visit.id), _state(services, tenant, visit)
-    )
+    reply, opening = await _asked(services, tenant, opening, visit.id)
     visit = msgspec.structs.replace(visit, left_out=_code(opening))
     async with services.database.tenant_connection(tenant.id) as connection:
-        await visits.opened(connection, visit, reply["id"], before)
+        await visits.opened(connection, visit, reply["id"])
     return PortalSession(
         id=visit.id,
         url=reply["url"],
@@ -131,11 +126,6 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
         expires_at=datetime.fromtimestamp(reply["created"], UTC) + UNUSED_FOR,
         left_out=opening.left_out,
     )
-
-
-async def _state(services: Services, tenant: Tenant, visit: Visit) -> State:
-    async with services.database.tenant_connection(tenant.id) as connection:
-        return await state.now(connection, visit.customer_id)
 
 
 async def _asked(services: Services, tenant: Tenant, opening: Opening, visit: str) -> tuple[dict[str, Any], Opening]:

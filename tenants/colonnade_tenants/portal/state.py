@@ -52,7 +52,8 @@ class Traits(Struct, frozen=True):
     plans: list[str]
 
 
-_STATE = """
+# As SQL, for statements that bind `:tenant`.
+STATE = """
 json_build_object(
     'subscriptions', coalesce((
         select json_agg(json_build_object(
@@ -81,7 +82,7 @@ json_build_object(
         where t.tenant_id = :tenant and t.customer_id = c.id and not t.gone), '[]')
 )::text
 """
-_FROM = """
+FROM = """
 from customers c left join billing_details b
     on b.tenant_id = :tenant and b.customer_id = c.id and b.id = c.stripe_customer
 where c.tenant_id = :tenant
@@ -99,9 +100,7 @@ from customers c left join billing_details b
 where c.tenant_id = :tenant and c.id = :customer
 """).bindparams(TENANT)
 )
-_NOW = Statement(
-    text(f"select {_STATE} as state {_FROM} and c.id = :customer").bindparams(TENANT, bindparam("customer"))
-)
+_NOW = Statement(text(f"select {STATE} as state {FROM} and c.id = :customer").bindparams(TENANT, bindparam("customer")))
 
 
 async def traits(tenant: TenantConnection, customer: int) -> Traits:

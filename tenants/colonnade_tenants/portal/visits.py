@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
 from colonnade_tenants.portal.changes import Change
-from colonnade_tenants.portal.state import State, decode
+from colonnade_tenants.portal.state import FROM, STATE, State, decode
 from colonnade_tenants.portal.tables import portal_visits
 
 
@@ -66,6 +66,9 @@ _CLOCK = func.clock_timestamp()
 
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
+# A customer waits. Should the database's server crash within a second, the visit's result is `unknown`; but a token
+# that was used must stay used.
+_QUICKLY = Statement(select(func.set_config("synchronous_commit", "off", text("true"))).where(TENANT > 0))
 _LOCK = Statement(
     text("select pg_advisory_xact_lock(hashtextextended('colonnade portal ' || :customer, :tenant))").bindparams(
         TENANT, bindparam("customer", type_=Text)
@@ -98,13 +101,11 @@ _PAGE = Statement(
     .limit(bindparam("limit"))
 )
 _OPENED = Statement(
-    update(portal_visits)
-    .where(*_MINE)
-    .values(
-        before=func.coalesce(_table.before, bindparam("before", type_=_table.before.type)),
-        session=bindparam("session"),
-        left_out=func.coalesce(bindparam("left_out", type_=Text), _table.left_out),
-    )
+    text(f"""
+update portal_visits v set session = :session, left_out = coalesce(:left_out, v.left_out),
+    before = coalesce(v.before, (select {STATE} {FROM} and c.id = v.customer_id)::jsonb)
+where v.tenant_id = :tenant and v.id = :id
+""").bindparams(TENANT, bindparam("left_out", type_=Text))  # noqa: S608 - only our own text is put in
 )
 _RETURNED = Statement(
     update(portal_visits)
@@ -131,6 +132,8 @@ _SETTLED = Statement(
 
 async def add(tenant: TenantConnection, visit: Visit, *, most: int) -> Visit | None:
     """Keep a new visit; the one that is there already under its id. Raises `TooMany` after *most* in a minute."""
+    if visit.token is None:
+        await tenant.execute(_QUICKLY)
     await tenant.execute(_LOCK, customer=str(visit.customer_id))
     values = {name: getattr(visit, name) for name in _GIVEN}
     values["rule"] = visit.rule and msgspec.json.encode(visit.rule).decode()
@@ -158,10 +161,10 @@ async def page(tenant: TenantConnection, customer: int, before: datetime | None,
     return [visit for row in rows if (visit := _visit(row))]
 
 
-async def opened(tenant: TenantConnection, visit: Visit, session: str, before: State) -> None:
-    """Stripe has made the session (`bps_…`), when the customer's state was *before*."""
-    raw = msgspec.json.encode(before).decode()
-    await tenant.execute(_OPENED, id=visit.id, session=session, before=raw, left_out=visit.left_out)
+async def opened(tenant: TenantConnection, visit: Visit, session: str) -> None:
+    """Stripe has made the session (`bps_…`), and nobody has its URL yet: what is so now, is so before the visit."""
+    await tenant.execute(_QUICKLY)
+    await tenant.execute(_OPENED, id=visit.id, session=session, left_out=visit.left_out)
 
 
 async def completed(tenant: TenantConnection, visit_id: str) -> None:
