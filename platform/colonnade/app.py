@@ -23,6 +23,7 @@ import colonnade.portals.branding.routes
 import colonnade.portals.browser
 import colonnade.portals.configuration_routes
 import colonnade.portals.preview.routes
+import colonnade.portals.return_routes
 import colonnade.portals.session_routes
 import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
@@ -65,6 +66,7 @@ PUBLIC = (
     *colonnade.accounts.routes.PUBLIC_ROUTES,
     *colonnade.entitlement_tokens.routes.PUBLIC_ROUTES,
     *colonnade.portals.browser.PUBLIC_ROUTES,
+    *colonnade.portals.return_routes.PUBLIC_ROUTES,
     *colonnade.health.ROUTES,
     *colonnade.webhooks.receive.ROUTES,
 )

@@ -49,6 +49,7 @@ PLATFORM_TABLES = {
         Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
     },
     "portal_policies": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
+    "portal_rules": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
     "stripe_objects": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT | INSERT),

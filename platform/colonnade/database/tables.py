@@ -161,6 +161,14 @@ portal_policies = Table(
     CheckConstraint("drift in ('report', 'revert')", name="drift"),
 )
 
+portal_rules = Table(
+    "portal_rules",
+    metadata,
+    _tenant(primary_key=True, autoincrement=False),
+    Column("rules", JSONB, nullable=False, comment="the first that fits chooses: [{configuration, …}]"),
+    now_column("updated_at"),
+)
+
 stripe_objects = Table(
     "stripe_objects",
     metadata,
