@@ -292,6 +292,15 @@ async def test_another_tenants_configuration_and_plan_make_no_rule(shop: TenantA
         problem(await shop.call("PUT", RULES, {"rules": [rule]}), 400, param)
 
 
+async def test_a_deactivated_configuration_is_refused_by_name_and_passed_over_by_rule(ruled: TenantApi) -> None:
+    await ruled.put("/customers/ada", {"email": "ada@example.com", "metadata": {"size": "big"}})
+    await ruled.put("/portal-rules", {"rules": [{"configuration": "big", "metadata": {"size": "big"}}]})
+    assert (await ruled.call("POST", SESSIONS, {})).json()["configuration"] == "big"
+    assert (await ruled.call("POST", "/portal-configurations/big/deactivate")).status_code == 200
+    problem(await ruled.call("POST", SESSIONS, {"configuration": "big"}), 409, "configuration")
+    assert (await ruled.call("POST", SESSIONS, {})).json()["configuration"] == "main"
+
+
 async def test_rules_that_changed_meanwhile_are_not_overwritten(ruled: TenantApi) -> None:
     tag = (await ruled.call("GET", RULES)).headers["etag"]
     assert (await ruled.call("PUT", RULES, {"rules": []}, if_match=tag)).status_code == 200

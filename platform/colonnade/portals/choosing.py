@@ -9,7 +9,7 @@ from sqlalchemy import Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade.database.tables import portal_rules as table
-from colonnade.errors import Invalid, NotFound
+from colonnade.errors import Conflict, Invalid, NotFound
 from colonnade.etags import require_match
 from colonnade.portals import store
 from colonnade.portals.settings import PortalSettings
@@ -99,7 +99,7 @@ async def _check(session: TenantSession, rule: Rule, path: str) -> None:
 _PLAN = text("select exists (select from plans where tenant_id = :tenant and key = :plan)").bindparams(TENANT)
 _CUSTOMER = Statement(
     text("""
-select c.id, c.stripe_customer, f.name, f.settings::text as settings, f.stripe_configuration, r.rules::text as rules
+select c.id, c.stripe_customer, f.name, f.settings::text as settings, f.stripe_configuration, f.active, r.rules::text as rules
 from customers c
 left join portal_configurations f
     on f.tenant_id = :tenant and case when :name = '' then f.is_default else f.name = :name end
@@ -110,7 +110,7 @@ where c.tenant_id = :tenant and c.reference = :reference
 _CONFIGURATION = Statement(
     text("""
 select name, settings::text as settings, stripe_configuration from portal_configurations
-where tenant_id = :tenant and name = :name
+where tenant_id = :tenant and name = :name and active
 """).bindparams(TENANT)
 )
 
@@ -123,9 +123,9 @@ class Customer(Struct, frozen=True):
 
 
 async def choose(tenant: TenantConnection, reference: str, name: str | None) -> tuple[Customer, Chosen]:
-    """The customer, and the configuration named *name*, else the one for that customer. Raises `NotFound`.
+    """The customer, and the configuration named *name*, else the one for that customer. Raises `NotFound`, `Conflict`.
 
-    A rule whose configuration is gone is passed over: the portal opens all the same.
+    A rule whose configuration is gone or inactive is passed over: the portal opens all the same.
     """
     printable = reference.isprintable() and (name or "").isprintable()
     row = await tenant.fetch_one(_CUSTOMER, reference=reference, name=name or "") if printable else None
@@ -137,6 +137,8 @@ async def choose(tenant: TenantConnection, reference: str, name: str | None) -> 
         if found is not None:
             return customer, found
     if row["name"] is not None and name != "":
+        if not row["active"]:
+            raise Conflict(f"The portal configuration {name!r} is deactivated.", "configuration")
         return customer, _chosen(row, "default" if name is None else "name")
     said = (
         "This tenant has no portal configuration yet."
