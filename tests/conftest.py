@@ -24,12 +24,17 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
 from colonnade.database import migrate
 from colonnade.database.embedded import EmbeddedPostgres
 from colonnade.database.roles import SERVICE_LOGIN
 from colonnade.database.server_files import locked
+
+# On a busy machine a test that takes long is not wrong.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 ROOT = Path(__file__).parents[1]
 MEMORY = Path("/dev/shm")  # noqa: S108  # where Linux has it, databases in memory are made three times as fast

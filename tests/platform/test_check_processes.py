@@ -24,6 +24,8 @@ from tests.platform.test_webhooks_server import serving
 from tests.tenants.conftest import Tenant
 from tests.tenants.payloads import START, changed, event, item, subscription
 
+pytestmark = pytest.mark.slow
+
 PROMISED = 1.0
 """Seconds that an answer may be behind."""
 

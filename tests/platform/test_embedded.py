@@ -252,6 +252,7 @@ def test_only_the_last_user_stops_the_server(data_dir: Path, use: Start) -> None
     assert postmaster(data_dir) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_user_counts_no_more(data_dir: Path, use: Start, ending: signal.Signals) -> None:
     killed = use(data_dir)

@@ -19,6 +19,8 @@ from tests.platform.test_webhooks_server import serving
 from tests.platform.test_worker_process import worker_process
 from tests.tenants import payloads
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def fern(database: ScratchDatabase) -> AsyncIterator[Notified]:
@@ -110,7 +112,6 @@ async def test_what_stripe_says_reaches_the_tenants_server(
     assert [begun["number"], granted["number"]] == [1, 2]
 
 
-@pytest.mark.slow
 async def test_a_stream_whose_server_was_killed_goes_on_at_the_next_one(
     fern: Notified, database: ScratchDatabase, tmp_path: Path
 ) -> None:
@@ -148,7 +149,6 @@ async def test_a_stream_whose_server_was_killed_goes_on_at_the_next_one(
     assert [place for place, _ in seen] == ["1", "2", "3", "4", "5"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["granian", "uvicorn"])
 async def test_an_open_stream_does_not_keep_a_server_from_stopping(
     fern: Notified, database: ScratchDatabase, tmp_path: Path, kind: str

@@ -224,6 +224,7 @@ async def test_on_the_platforms_account_a_tenant_reads_no_product_that_it_does_n
     problem(await kiln.call("POST", "/stripe-features", {"products": ["../x"]}), 400, "products[0]")
 
 
+@pytest.mark.slow
 async def test_the_command_line_tells_the_same(api: Api, sandbox: Sandbox, hear: Hear) -> None:
     fern = await api.tenant(name="Fern")
     await subscribe(fern, await product_with(sandbox, "export"))

@@ -132,6 +132,7 @@ async def test_one_whose_snapshot_came_as_well_adds_nothing_and_is_not_read_furt
     assert [read["path"] for read in reads] == [f"/v2/core/events/{whole['id']}"]
 
 
+@pytest.mark.slow
 async def test_on_a_connected_account_it_is_read_there(stage: Stage, api: Api) -> None:
     kiln = await api.tenant(name="Kiln", charge_type="direct")
     subscription = await a_history(kiln)

@@ -16,6 +16,8 @@ from tests.conftest import ScratchDatabase
 from tests.platform.deliveries import Admin, admin, environment, event, web
 from tests.tenants import payloads
 
+pytestmark = pytest.mark.slow
+
 SUBSCRIPTION = payloads.subscription(on_behalf_of="acct_1", transfer_data={"destination": "acct_1"})
 
 
