@@ -138,7 +138,7 @@ async def test_plans_stand_for_their_prices(fern: TenantApi) -> None:
     made = await fern.put("/portal-configurations/main", wanted)
     offered = (await at_stripe(fern, made))["features"]["subscription_update"]["products"]
     assert {product["product"]: product["prices"] for product in offered} == {
-        monthly["product"]: [monthly["id"], yearly["id"]],
+        monthly["product"]: sorted([monthly["id"], yearly["id"]]),
         other["product"]: [other["id"]],
     }
     assert [entry["plan"] for entry in made["features"]["subscription_update"]["products"]] == [

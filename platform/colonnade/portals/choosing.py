@@ -99,7 +99,8 @@ async def _check(session: TenantSession, rule: Rule, path: str) -> None:
 _PLAN = text("select exists (select from plans where tenant_id = :tenant and key = :plan)").bindparams(TENANT)
 _CUSTOMER = Statement(
     text("""
-select c.id, c.stripe_customer, f.name, f.settings::text as settings, f.stripe_configuration, f.active, r.rules::text as rules
+select c.id, c.stripe_customer, f.name, f.settings::text as settings, f.stripe_configuration, f.active,
+    r.rules::text as rules
 from customers c
 left join portal_configurations f
     on f.tenant_id = :tenant and case when :name = '' then f.is_default else f.name = :name end
