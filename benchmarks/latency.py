@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import hashlib
 import hmac
-import socket
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks._checks import free_port
 from benchmarks.backlog import Backlog, body, scratch_database
 from benchmarks.processes import SECRET, resident_mebibytes, web_process, worker_process
 
@@ -35,13 +35,6 @@ def signature(payload: bytes) -> str:
     now = str(int(time.time()))
     digest = hmac.new(SECRET.encode(), f"{now}.".encode() + payload, hashlib.sha256).hexdigest()
     return f"t={now},v1={digest}"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 async def ready(session: aiohttp.ClientSession, url: str) -> None:

@@ -17,8 +17,7 @@ import asyncpg
 
 from colonnade.database.embedded import EmbeddedPostgres
 from tests.conftest import ScratchDatabase
-from tests.platform.deliveries import Admin, admin, environment, event, signature
-from tests.platform.test_webhooks_server import free_port
+from tests.platform.deliveries import Admin, admin, environment, event, free_port, signature
 from tests.tenants import payloads
 
 _LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -176,6 +177,14 @@ async def admin(database: ScratchDatabase) -> AsyncIterator[Admin]:
         yield Admin(connection)
     finally:
         await connection.close()
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 def environment(database: ScratchDatabase, data_dir: Path) -> dict[str, str]:

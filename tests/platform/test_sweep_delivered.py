@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ import pytest
 from colonnade_tenants.handlers import HANDLERS
 from tests.conftest import ScratchDatabase
 from tests.platform.api import Api, Sandbox, TenantApi, running_api
-from tests.platform.deliveries import admin
+from tests.platform.deliveries import admin, free_port
 
 LOST = 7
 
@@ -55,9 +54,7 @@ async def endpoint(sandbox: Sandbox, url: str, kind: str) -> str:
 @asynccontextmanager
 async def served(database: ScratchDatabase, sandbox: Sandbox, folder: Path) -> AsyncIterator[dict[str, str]]:
     """The web process, to which Stripe delivers; the environment that it runs with."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     environ = {
         "COLONNADE_DATABASE_URL": database.service_url,

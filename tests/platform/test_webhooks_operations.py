@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import socket
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +22,7 @@ from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.retention import prune
 from colonnade_tenants.handlers import HANDLERS
 from tests.conftest import ScratchDatabase
-from tests.platform.deliveries import SETTINGS, Admin, Running, admin, environment, event, web
+from tests.platform.deliveries import SETTINGS, Admin, Running, admin, environment, event, free_port, web
 from tests.platform.test_cli import colonnade
 from tests.platform.test_webhooks_events import listed, seeded, settle, tenant_key
 
@@ -395,9 +394,7 @@ async def test_readiness_turns_red_at_the_configured_age(
 
 
 def test_the_worker_shows_its_own_metrics() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with metrics_server("127.0.0.1", port):
         assert "colonnade_events_processed" in httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     with metrics_server("127.0.0.1", None), pytest.raises(httpx.ConnectError):

@@ -15,14 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ScratchDatabase
-from tests.platform.deliveries import admin, environment, event, signature
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+from tests.platform.deliveries import admin, environment, event, free_port, signature
 
 
 @contextmanager
