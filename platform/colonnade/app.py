@@ -19,8 +19,11 @@ import colonnade.imports.routes
 import colonnade.notifications.log_routes
 import colonnade.notifications.routes
 import colonnade.notifications.stream
+import colonnade.portals.branding.routes
 import colonnade.portals.browser
-import colonnade.portals.routes
+import colonnade.portals.configuration_routes
+import colonnade.portals.preview.routes
+import colonnade.portals.return_routes
 import colonnade.portals.session_routes
 import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
@@ -43,7 +46,9 @@ from colonnade.webhooks.writer import InboxWriter
 GUARDED = (
     *colonnade.access.routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
-    *colonnade.portals.routes.ROUTES,
+    *colonnade.portals.branding.routes.ROUTES,
+    *colonnade.portals.preview.routes.ROUTES,
+    *colonnade.portals.configuration_routes.ROUTES,
     *colonnade.portals.session_routes.ROUTES,
     *colonnade.catalogue.routes.ROUTES,
     *colonnade.customers.routes.ROUTES,
@@ -61,6 +66,7 @@ PUBLIC = (
     *colonnade.accounts.routes.PUBLIC_ROUTES,
     *colonnade.entitlement_tokens.routes.PUBLIC_ROUTES,
     *colonnade.portals.browser.PUBLIC_ROUTES,
+    *colonnade.portals.return_routes.PUBLIC_ROUTES,
     *colonnade.health.ROUTES,
     *colonnade.webhooks.receive.ROUTES,
 )

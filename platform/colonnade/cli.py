@@ -12,6 +12,7 @@ import uvloop
 from colonnade import __version__
 from colonnade.commands.common import load, note, sentences, serving
 from colonnade.commands.events import events
+from colonnade.commands.portals import portals
 from colonnade.commands.sweep import sweep
 from colonnade.commands.tenants import tenants
 from colonnade.commands.webhooks import webhooks
@@ -108,5 +109,6 @@ def sandbox(arguments: tuple[str, ...]) -> None:
 
 main.add_command(sweep)
 main.add_command(events)
+main.add_command(portals)
 main.add_command(tenants)
 main.add_command(webhooks)

@@ -5,14 +5,17 @@ DomainError (colonnade_tenants.errors)
 ├── Forbidden            a valid key that may not do this
 ├── PreconditionFailed   it changed since the caller read it
 ├── StripeRefused        Stripe answered that the request is wrong
+├── DeadEnd (Conflict)   the portal could not do what the customer is sent there for
 └── Unavailable          Stripe or the database cannot be asked now; trying later may help
-    └── StripeUnavailable
+    ├── StripeUnavailable
+    └── TooMany          this customer had enough of them for now
 """
 
 from colonnade_tenants.errors import Conflict, DomainError, Invalid, NotFound
 
 __all__ = [
     "Conflict",
+    "DeadEnd",
     "DomainError",
     "Forbidden",
     "Invalid",
@@ -20,6 +23,7 @@ __all__ = [
     "PreconditionFailed",
     "StripeRefused",
     "StripeUnavailable",
+    "TooMany",
     "Unauthenticated",
     "Unavailable",
 ]
@@ -46,6 +50,14 @@ class StripeRefused(DomainError):
         self.code = code
 
 
+class DeadEnd(Conflict):
+    """The portal could not do what the customer is sent there for; *code* says why, for programs."""
+
+    def __init__(self, message: str, param: str | None = None, *, code: str | None = None) -> None:
+        super().__init__(message, param)
+        self.code = code
+
+
 class Unavailable(DomainError):
     """Something that is needed cannot be asked now; *retry_after* is in seconds."""
 
@@ -56,3 +68,7 @@ class Unavailable(DomainError):
 
 class StripeUnavailable(Unavailable):
     """Stripe is unreachable, failing, or limits our calls."""
+
+
+class TooMany(Unavailable):
+    """This customer had enough of them for now."""

@@ -52,6 +52,7 @@ NOTIFIED = Counter("colonnade_notifications", "Tries to deliver a notification, 
 NOTIFICATION_SECONDS = Histogram(
     "colonnade_notification_seconds", "Time of one such try", buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 )
+PORTAL_DRIFT = Counter("colonnade_portal_drift", "Differences found at Stripe in portal configurations", ["kind"])
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that this is done for; log lines get it."""

@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Days that events which are done or ignored are kept: they tell repetitions, which Stripe may send for 30 days."""
     sweep_seconds: int = 900
     """Pause between two sweeps of an account by the worker; 0: none, only by `colonnade sweep`."""
+    portal_check_seconds: int = 21_600
+    """Pause between two looks of the worker at a portal configuration at Stripe; 0: only when an event says to."""
     ready_backlog_seconds: int | None = None
     """Readiness turns red while an event has been due for longer; none: never."""
     ready_watermark_seconds: int | None = None
@@ -61,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the worker shows its own metrics; none: nowhere."""
     notification_loopback: bool = False
     """Tenants' notification endpoints may be on this machine, and http there: for development."""
+    portal_sessions_per_minute: int = 20
+    """Portal sessions that one customer may have in a minute."""
     check_memory_mb: int = 64
     """Answers to checks that each web process keeps, in MiB, about."""
     base_url: str = "http://127.0.0.1:8000"
@@ -276,10 +280,12 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "stripe_other_mode_webhook_secrets": _webhook_secrets,
     "event_retention_days": _number(31, 3650),
     "sweep_seconds": _number(0, 7 * 86400),
+    "portal_check_seconds": _number(0, 30 * 86400),
     "ready_backlog_seconds": _number(1, 7 * 86400),
     "ready_watermark_seconds": _number(60, 30 * 86400),
     "worker_metrics_port": _number(1, 65535),
     "notification_loopback": _switch,
+    "portal_sessions_per_minute": _number(1, 1_000_000),
     "check_memory_mb": _number(1, 100_000),
     "base_url": _origin,
     "secret_key": _secret_key,

@@ -19,7 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 import colonnade_tenants.billing.tables
-import colonnade_tenants.notifications.tables  # noqa: F401 - so that `metadata` has those tables too
+import colonnade_tenants.notifications.tables
+import colonnade_tenants.portal.tables  # noqa: F401 - so that `metadata` has those tables too
 from colonnade_tenants.columns import Timestamp, now_column
 from colonnade_tenants.partition import metadata, tenant_table
 

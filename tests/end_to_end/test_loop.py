@@ -178,10 +178,10 @@ def test_the_browser_route_goes_to_the_portal_once_asked(demo: Demo) -> None:
     answer = demo.api("POST", "/customers/ada/portal-tokens", {}, tenant=FERN)
     assert answer.status == 201, answer.content
     form = f"token={quote(answer.json['token'])}".encode()
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": demo.said["site_url"]}
     opened = call("POST", f"{demo.url}/portal", form, headers=headers)
     assert opened.status == 303
     assert opened.headers["Location"].startswith(f"{demo.sandbox}/p/session/")
     assert opened.headers["Referrer-Policy"] == "no-referrer"
-    forged = call("POST", f"{demo.url}/portal", form[:-4] + b"aaaa", headers=headers)
+    forged = call("POST", f"{demo.url}/portal", form[:-40] + b"a" * 40, headers=headers)
     assert forged.status in {400, 401}

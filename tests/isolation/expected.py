@@ -31,8 +31,25 @@ PLATFORM_TABLES = {
         Duty.APP: Access(SELECT),
         Duty.WORKER: Access(SELECT, across="SELECT"),
     },
-    "branding": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
+    "branding": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(CRUD),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="SELECT"),
+    },
+    "branding_images": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(CRUD),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}),
+    },
     "portal_configurations": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD), Duty.WORKER: Access(SELECT)},
+    "portal_configuration_versions": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(SELECT | INSERT | {"DELETE"})},
+    "portal_work": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(CRUD),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="ALL"),
+    },
+    "portal_policies": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
+    "portal_rules": {Duty.PLATFORM: EVERYTHING, Duty.APP: Access(CRUD)},
     "stripe_objects": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT | INSERT),

@@ -93,6 +93,7 @@ async def test_without_stripe_the_customer_is_reserved_and_the_repeat_goes_on(
         problem(await TenantApi(down, fern.said).call("PUT", "/customers/ada", ADA), 503)
     reserved = await fern.get("/customers/ada")
     assert reserved["stripe_customer"] is None
+    await fern.configuration()
     for path in ("portal-sessions", "portal-tokens", "subscriptions"):
         body = {"price": "price_1"} if path == "subscriptions" else {}
         problem(await fern.call("POST", f"/customers/ada/{path}", body), 409, "reference")

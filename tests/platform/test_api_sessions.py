@@ -12,6 +12,7 @@ from tests.platform.api import NOWHERE, ORIGIN, RETURN_URL, SECRET_KEY, Api, Ten
 
 SESSIONS = "/customers/ada/portal-sessions"
 TOKENS = "/customers/ada/portal-tokens"
+FROM = {"Origin": ORIGIN}
 AT_STRIPE = "/v1/billing_portal/sessions"
 
 
@@ -29,7 +30,8 @@ async def opened(tenant: TenantApi) -> list[str]:
 
 
 async def test_a_session_is_the_customers_in_the_tenants_name(shop: TenantApi) -> None:
-    reply = await shop.call("POST", SESSIONS, {"locale": "de", "return_url": f"{ORIGIN}/back?x=1#y"})
+    back = f"{ORIGIN}/back?x=1#y"
+    reply = await shop.call("POST", SESSIONS, {"locale": "de", "return_url": back, "return_directly": True})
     assert reply.status_code == 201
     session = reply.json()
     assert session["configuration"] == "main"
@@ -41,11 +43,11 @@ async def test_a_session_is_the_customers_in_the_tenants_name(shop: TenantApi) -
     assert made["customer"] == (await shop.get("/customers/ada"))["stripe_customer"]
     assert made["configuration"] == (await shop.get("/portal-configurations/main"))["stripe_configuration"]
     assert made["locale"] == "de"
-    assert made["return_url"] == f"{ORIGIN}/back?x=1#y"
+    assert made["return_url"] == back
 
 
 async def test_the_default_return_url_is_the_configurations(shop: TenantApi) -> None:
-    assert (await shop.call("POST", SESSIONS, {})).status_code == 201
+    assert (await shop.call("POST", SESSIONS, {"return_directly": True})).status_code == 201
     assert "return_url=https%3A%2F%2Fshop.example%2Faccount" in (await opened(shop))[0]
     await shop.put("/portal-configurations/bare", {"features": {"invoice_history": {"enabled": True}}})
     problem(await shop.call("POST", SESSIONS, {"configuration": "bare"}), 400, "return_url")
@@ -73,7 +75,7 @@ async def test_a_flow_goes_straight_to_its_step(shop: TenantApi) -> None:
     subscription = (await shop.subscription())["id"]
     after = {"type": "redirect", "return_url": f"{ORIGIN}/cancelled"}
     flow = {"type": "subscription_cancel", "subscription": subscription, "after_completion": after}
-    assert (await shop.call("POST", SESSIONS, {"flow": flow})).status_code == 201
+    assert (await shop.call("POST", SESSIONS, {"flow": flow, "return_directly": True})).status_code == 201
     events = await shop.api.sandbox.call("GET", "/v1/events?type=billing_portal.session.created")
     made = events["data"][0]["data"]["object"]["flow"]
     assert made["type"] == "subscription_cancel"
@@ -86,7 +88,7 @@ async def test_a_flow_about_somebody_elses_subscription_is_not_there(shop: Tenan
     foreign = (await kiln.subscription())["id"]
     await shop.customer("bob")
     bobs = (await shop.subscription("bob"))["id"]
-    for subscription, status in ((foreign, 404), ("sub_unknown", 404), (bobs, 422)):
+    for subscription, status in ((foreign, 404), ("sub_unknown", 404), (bobs, 404)):
         flow = {"type": "subscription_cancel", "subscription": subscription}
         problem(await shop.call("POST", SESSIONS, {"flow": flow}), status, "flow.subscription")
     rows = await shop.api.sql("select id from customers where stripe_customer is not null and reference = 'bob'")
@@ -100,9 +102,22 @@ async def test_a_flow_about_somebody_elses_subscription_is_not_there(shop: Tenan
     problem(await shop.call("POST", SESSIONS, {"flow": flow}), 404, "flow.subscription")
 
 
-async def test_what_stripe_refuses_names_our_field(shop: TenantApi) -> None:
+async def test_a_flow_that_the_configuration_switches_off_is_a_dead_end(shop: TenantApi) -> None:
     reply = await shop.call("POST", SESSIONS, {"flow": {"type": "payment_method_update"}})
-    problem(reply, 422, "flow.type")
+    assert problem(reply, 409, "flow")["code"] == "feature_off"
+    assert await opened(shop) == []
+    plain = await shop.call("POST", SESSIONS, {"flow": {"type": "payment_method_update"}, "fallback": True})
+    assert plain.status_code == 201
+    assert plain.json()["left_out"]["code"] == "feature_off"
+    assert "flow_data" not in (await opened(shop))[0]
+
+
+async def test_what_only_stripe_refuses_is_a_dead_end_too(shop: TenantApi) -> None:
+    subscription = (await shop.subscription())["id"]
+    flow = {"type": "subscription_cancel", "subscription": subscription, "coupon": "nope"}
+    assert problem(await shop.call("POST", SESSIONS, {"flow": flow}), 409, "flow")["code"] == "refused"
+    plain = await shop.call("POST", SESSIONS, {"flow": flow, "fallback": True})
+    assert plain.json()["left_out"]["code"] == "refused"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +205,7 @@ async def test_without_stripe_a_session_is_unavailable(shared_database: ScratchD
         reply = await TenantApi(down, shop.said).call("POST", SESSIONS, {})
         problem(reply, 503)
         assert int(reply.headers["retry-after"]) > 0
-        page = await down.client.post("/portal", data={"token": token})
+        page = await down.client.post("/portal", data={"token": token}, headers=FROM)
         assert page.status_code == 503
         assert int(page.headers["retry-after"]) > 0
         assert_page_for_people(page, "not available right now")
@@ -211,7 +226,7 @@ async def test_a_token_takes_the_browser_to_stripe(shop: TenantApi) -> None:
     assert reply.status_code == 201
     assert reply.headers["cache-control"] == "no-store"
     assert await opened(shop) == []
-    answer = await shop.api.client.post("/portal", data={"token": reply.json()["token"]})
+    answer = await shop.api.client.post("/portal", data={"token": reply.json()["token"]}, headers=FROM)
     assert answer.status_code == 303
     assert answer.headers["location"].startswith(f"{shop.api.sandbox.url}/p/session/")
     assert answer.headers["referrer-policy"] == "no-referrer"
@@ -227,7 +242,7 @@ async def test_a_bad_token_is_a_page_for_people(shop: TenantApi) -> None:
     expired, _ = issue(token, SECRET_KEY, time.time() - LIFETIME - 1)
     forged, _ = issue(token, "another" + SECRET_KEY)
     for text in (expired, forged, "nonsense", ""):
-        page = await shop.api.client.post("/portal", data={"token": text})
+        page = await shop.api.client.post("/portal", data={"token": text}, headers=FROM)
         assert page.status_code == 401
         assert_page_for_people(page, "This link has expired")
     assert await opened(shop) == []
@@ -246,15 +261,15 @@ async def test_a_token_for_what_is_gone_is_a_page_for_people(shop: TenantApi) ->
         PortalToken(shop.id, "nobody"),
         PortalToken(shop.id, "ada", {"configuration": "x"}),
     ):
-        page = await shop.api.client.post("/portal", data={"token": issue(token, SECRET_KEY)[0]})
+        page = await shop.api.client.post("/portal", data={"token": issue(token, SECRET_KEY)[0]}, headers=FROM)
         assert page.status_code == 404
         assert_page_for_people(page, "This link does not work")
 
 
 async def test_a_token_holds_only_what_was_allowed_when_it_is_used(shop: TenantApi) -> None:
     token = (await shop.call("POST", TOKENS, {"return_url": RETURN_URL})).json()["token"]
-    await shop.call("PATCH", "", {"return_origins": []})
-    page = await shop.api.client.post("/portal", data={"token": token})
+    await shop.call("PATCH", "", {"return_origins": ["https://new.example"]})
+    page = await shop.api.client.post("/portal", data={"token": token}, headers={"Origin": "https://new.example"})
     assert page.status_code == 400
     assert_page_for_people(page, "This link does not work")
 

@@ -161,3 +161,40 @@ async def test_an_id_that_two_accounts_use_belongs_to_neither_once_accounts_are_
     )
     await migrate.downgrade(used.database.admin_url, "0002")
     assert await used.rows(OBJECT_IDS) == [("bpc_on", 1), ("cus_direct", 2), ("cus_on", 1)]
+
+
+@pytest.mark.slow
+async def test_portal_configurations_have_a_first_version_and_are_looked_at(used: Used) -> None:
+    await migrate.upgrade(used.database.admin_url, used.database.service_url, "0009")
+    await used.connection.execute(
+        "insert into portal_configurations (tenant_id, name, settings, content_hash, version, stripe_configuration) "
+        """values (1, 'main', '{"features": {}}', 'x', 3, 'bpc_on'), (2, 'own', '{"features": {}}', 'y', 1, 'bpc_d'),"""
+        """ (2, 'pending', '{"features": {}}', 'z', 1, null)"""
+    )
+    await used.upgrade()
+    assert await used.rows(
+        "select tenant_id, name, version, active, content, change from portal_configuration_versions order by 1, 2"
+    ) == [(1, "main", 3, True, None, "put"), (2, "own", 1, True, None, "put"), (2, "pending", 1, True, None, "put")]
+    assert await used.rows("select name, objects, due_at is not null from portal_work order by name") == [
+        ("main", ["bpc_on"], True),
+        ("own", ["acct_direct/bpc_d"], True),
+        ("pending", [], True),
+    ]
+    forced = (
+        "select relname from pg_class where relforcerowsecurity and relname in ('tenants', 'portal_configurations')"
+    )
+    assert len(await used.rows(forced)) == 2
+
+
+@pytest.mark.slow
+async def test_branding_that_was_pending_is_taken_up_and_names_no_files(used: Used) -> None:
+    await used.connection.execute(
+        """insert into branding (tenant_id, settings, state) values
+            (1, '{"name": "Fern", "icon": "file_1", "logo": "file_2"}', 'pending'), (2, '{}', 'applied')"""
+    )
+    await used.upgrade()
+    assert await used.rows("select tenant_id, settings::text, try_at is not null from branding order by 1") == [
+        (1, '{"name": "Fern"}', True),
+        (2, "{}", False),
+    ]
+    assert await used.rows("select relforcerowsecurity from pg_class where relname = 'branding'") == [(True,)]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from colonnade_sandbox.hosted import messages, pdf
-from colonnade_sandbox.hosted.messages import MONTHS, chosen
+from colonnade_portal_page import messages
+from colonnade_portal_page.messages import MONTHS, chosen
+from colonnade_sandbox.hosted import pdf
 from tests.sandbox.hosted import Portal, portal
 
 __all__ = ["portal"]

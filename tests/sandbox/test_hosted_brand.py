@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colonnade_sandbox.hosted import brand, words
+from colonnade_portal_page import colours
+from colonnade_sandbox.hosted import words
 from tests.sandbox.browser import Browser
 from tests.sandbox.hosted import Portal, portal
 from tests.sandbox.pictures import png
@@ -20,8 +21,8 @@ COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: f"{number:06x}")
 
 @given(COLOURS)
 def test_text_is_readable_on_every_brand_colour(colour: str) -> None:
-    assert brand.contrast(brand.on(colour), colour) >= brand.READABLE
-    assert brand.contrast(brand.on_white(colour), brand.WHITE) >= brand.READABLE
+    assert colours.contrast(colours.on(colour), colour) >= colours.READABLE
+    assert colours.contrast(colours.on_white(colour), colours.WHITE) >= colours.READABLE
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import jwt
 import msgspec
 
 from colonnade.errors import Unauthenticated
+from colonnade_tenants.ids import new_id
 
 LIFETIME = 15 * 60
 """Seconds that a token is good for."""
@@ -16,11 +17,16 @@ _AUDIENCE = "colonnade:portal"
 
 
 class PortalToken(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which portal the bearer may open: the tenant's id, its customer's reference, its choices for the session."""
+    """Which portal the bearer may open: the tenant's id, its customer's reference, its choices for the session.
+
+    *origin*: of the page that may post it; null: any of the tenant's. A token opens one session, known by *id*.
+    """
 
     tenant: str
     customer: str
     session: dict[str, Any] = {}
+    origin: str | None = None
+    id: str = msgspec.field(default_factory=lambda: new_id("ptk"))
 
 
 def issue(token: PortalToken, secret_key: str, now: float | None = None) -> tuple[str, int]:

@@ -1,12 +1,13 @@
 """Routes of end customers and their subscriptions."""
 
-from litestar import get, post, put
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from colonnade.access.guard import Tenant
-from colonnade.customers import billing, service, subscriptions
+from colonnade.customers import billing, checkout, service, subscriptions
 from colonnade.customers.billing import BillingView, InvoiceView, PaymentMethodView
+from colonnade.customers.checkout import Checkout, NewCheckout
 from colonnade.customers.service import CustomerView, PutCustomer, shown
 from colonnade.customers.subscriptions import NewSubscription, SubscriptionView
 from colonnade.services import Services
@@ -55,6 +56,18 @@ async def create_subscription(
     return await subscriptions.create(services, current, reference, data, idempotency_key)
 
 
+@post(f"{_CUSTOMER}/checkout-sessions", summary="Start a subscription on Stripe's own page", tags=["Customers"])
+async def create_checkout_session(
+    reference: FromPath[str],
+    data: JSONBody[NewCheckout],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    idempotency_key: IdempotencyKey = None,
+) -> Response[Checkout]:
+    made = await checkout.create(services, current, reference, data, idempotency_key)
+    return Response(made, headers={"Cache-Control": "no-store"})
+
+
 @get(f"{_CUSTOMER}/subscriptions", summary="A customer's subscriptions, as Stripe's events told", tags=["Customers"])
 async def list_subscriptions(
     reference: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
@@ -92,6 +105,7 @@ ROUTES = (
     put_customer,
     get_customer,
     create_subscription,
+    create_checkout_session,
     list_subscriptions,
     list_invoices,
     list_payment_methods,

@@ -9,7 +9,6 @@ from yarl import URL
 
 from colonnade.demo import story
 from colonnade.demo.errors import CallFailed
-from colonnade.demo.icon import icon
 from colonnade.errors import NotFound
 from colonnade.stripe_api.client import StripeClient
 
@@ -33,12 +32,18 @@ class Api:
         async with self._http.request(method, self._base_url + path, data=data, headers=headers) as reply:
             return await _success(reply)
 
+    async def upload(self, path: str, content: bytes, media_type: str) -> None:
+        """PUT a file. Raises `CallFailed`."""
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": media_type}
+        async with self._http.put(self._base_url + path, data=content, headers=headers) as reply:
+            await _success(reply)
+
 
 class Shopkeeper:
-    """What is done at Stripe itself: the tenants' products and prices, their icons, the onboarding form."""
+    """What is done at Stripe itself: the tenants' products and prices, the onboarding form."""
 
-    def __init__(self, http: aiohttp.ClientSession, stripe: StripeClient, sandbox_url: str, sandbox_key: str) -> None:
-        self._http, self._stripe, self._url, self._key = http, stripe, sandbox_url, sandbox_key
+    def __init__(self, http: aiohttp.ClientSession, stripe: StripeClient) -> None:
+        self._http, self._stripe = http, stripe
 
     async def product(self, tale: story.Tenant) -> str:
         """The tenant's one product; its id."""
@@ -64,14 +69,6 @@ class Shopkeeper:
             "nickname": plan.name,
         }
         return str((await self._stripe.post("/v1/prices", wanted))["id"])
-
-    async def upload_icon(self, tale: story.Tenant, account: str) -> str:
-        """The tenant's icon as a file of its connected account; the file's id."""
-        form = aiohttp.FormData({"purpose": "business_icon"})
-        form.add_field("file", icon(tale.primary, tale.secondary), filename="icon.png", content_type="image/png")
-        headers = {"Authorization": f"Bearer {self._key}", "Stripe-Account": account}
-        async with self._http.post(f"{self._url}/v1/files", data=form, headers=headers) as reply:
-            return str((await _success(reply))["id"])
 
     async def complete_onboarding(self, url: str) -> None:
         """Fill in Stripe's onboarding page behind *url*, as the business would. Raises `CallFailed`."""

@@ -142,7 +142,7 @@ async def _serve(
             await processes.wait_ready("sandbox", f"{ports.sandbox_url}/_sandbox/health")
             gateway = StripeGateway(Settings.load(environ))
             stack.push_async_callback(gateway.close)
-            shopkeeper = Shopkeeper(http, gateway.platform, ports.sandbox_url, SANDBOX_KEY)
+            shopkeeper = Shopkeeper(http, gateway.platform)
             endpoints = await _endpoints(urls.service, gateway, options.data_dir / "demo.json", ports.web_url)
             for endpoint in endpoints:
                 environ[f"COLONNADE_STRIPE_{endpoint.kind.upper()}_WEBHOOK_SECRETS"] = endpoint.secret

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from colonnade.demo import story
 from colonnade.demo.clients import Api, Shopkeeper
+from colonnade.demo.icon import icon
 
 
 class SeededCustomer(Struct):
@@ -41,7 +42,7 @@ async def _tenant(platform: Api, shopkeeper: Shopkeeper, tale: story.Tenant, sit
     await platform.call("PATCH", path, {"return_origins": [site_origin]})
     api = platform.with_key(tenant["key"])
     await _onboard(api, shopkeeper, path, site_origin)
-    await _brand(api, shopkeeper, path, tale, tenant["account"], site_origin)
+    await _brand(api, path, tale)
     plans = await _catalogue(api, shopkeeper, path, tale)
     configurations = await _portals(api, path, tale, plans, site_origin)
     customers = [await _customer(api, path, customer, plans) for customer in tale.customers]
@@ -58,19 +59,15 @@ async def _onboard(api: Api, shopkeeper: Shopkeeper, path: str, site_origin: str
         await shopkeeper.complete_onboarding(link["url"])
 
 
-async def _brand(
-    api: Api, shopkeeper: Shopkeeper, path: str, tale: story.Tenant, account: str, site_origin: str
-) -> None:
-    branding = await api.call("GET", f"{path}/branding")
-    icon = branding.get("icon") or await shopkeeper.upload_icon(tale, account)
+async def _brand(api: Api, path: str, tale: story.Tenant) -> None:
     wanted = {
         "name": tale.name,
-        "icon": icon,
         "primary_color": tale.primary,
         "secondary_color": tale.secondary,
         "support_email": f"hello@{tale.slug}.example",
     }
     await api.call("PUT", f"{path}/branding", wanted)
+    await api.upload(f"{path}/branding/images/icon", icon(tale.primary, tale.secondary), "image/png")
 
 
 async def _catalogue(api: Api, shopkeeper: Shopkeeper, path: str, tale: story.Tenant) -> list[dict[str, Any]]:

@@ -1,11 +1,13 @@
 """From the button on a tenant's page into the portal: a form posts a token, and the browser is sent on to Stripe.
 
-The token is posted so that it stands in no URL, history or log. Whatever goes wrong is answered with a page for people.
+The token is posted so that it stands in no URL, history or log; it counts only from a page of the tenant's, so that no
+other site can send a visitor into somebody's portal. Whatever goes wrong is answered with a page for people.
 """
 
+import hashlib
 from typing import Any
 
-from litestar import MediaType, Request, Response, post
+from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 from litestar.params import URLEncodedBody
@@ -13,28 +15,21 @@ from litestar.response import Redirect
 from msgspec import Struct, convert
 
 from colonnade.access import portal_tokens
+from colonnade.access.guard import Tenant
+from colonnade.access.portal_tokens import PortalToken
 from colonnade.accounts.service import tenant_by_id
-from colonnade.errors import DomainError
-from colonnade.portals.sessions import SessionRequest, open_session, prepare
+from colonnade.errors import DomainError, Forbidden
+from colonnade.portals import pages
+from colonnade.portals.requests import SessionRequest
+from colonnade.portals.sessions import Opener, open_session, prepare
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+_WORDS = {
+    401: ("This link has expired", "Go back to the page you came from and open it again."),
+    409: ("This is not possible right now", "Go back to the page you came from; its support can help."),
+    429: ("That was a little too often", "Wait a minute, go back to the page you came from and open it again."),
 }
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>body {{ font: 1.1rem/1.6 system-ui, sans-serif; margin: 20vh auto; max-width: 30rem; padding: 0 1.5rem }}</style>
-<h1>{title}</h1>
-<p>{advice}</p>
-</html>
-"""
-_EXPIRED = ("This link has expired", "Go back to the page you came from and open it again.")
 _LATER = ("Billing is not available right now", "Go back and try again in a moment.")
 _BROKEN = ("This link does not work", "Go back to the page you came from; if it happens again, contact its support.")
 
@@ -45,18 +40,17 @@ class PortalForm(Struct):
     token: str
 
 
-def _page(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+def page_of_error(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+    """The error's answer, for people."""
     handler = next(EXCEPTION_HANDLERS[base] for base in type(error).__mro__ if base in EXCEPTION_HANDLERS)
     problem = handler(request, error)
     status = problem.status_code or 500
-    title, advice = _EXPIRED if status == 401 else _LATER if status >= 500 else _BROKEN
-    headers = {name: value for name, value in problem.headers.items() if name.lower() == "retry-after"}
-    return Response(
-        _PAGE.format(title=title, advice=advice),
-        status_code=status,
-        media_type=MediaType.HTML,
-        headers=headers | _HEADERS,
-    )
+    title, advice = _WORDS.get(status) or (_LATER if status >= 500 else _BROKEN)
+    headers = {name: value for name, value in problem.headers.items() if name.lower() in {"retry-after", "allow"}}
+    return pages.message(title, advice, status, headers)
+
+
+FOR_PEOPLE: dict[Any, Any] = {DomainError: page_of_error, HTTPException: page_of_error, Exception: page_of_error}
 
 
 @post(
@@ -65,14 +59,33 @@ def _page(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
     tags=["Portals"],
     status_code=303,
     security=[{}],
-    exception_handlers={DomainError: _page, HTTPException: _page, Exception: _page},
+    exception_handlers=FOR_PEOPLE,
 )
-async def open_portal(data: URLEncodedBody[PortalForm], services: NamedDependency[Services]) -> Redirect:
+async def open_portal(
+    data: URLEncodedBody[PortalForm], services: NamedDependency[Services], request: Request[Any, Any, Any]
+) -> Redirect:
     token = portal_tokens.verify(data.token, services.secret_key)
     tenant = await tenant_by_id(services, token.tenant)
-    wanted = convert(token.session, SessionRequest)
-    session = await open_session(services, tenant, await prepare(services, tenant, token.customer, wanted))
-    return Redirect(session.url, status_code=303, headers=_HEADERS)
+    origin = _origin(request, tenant, token)
+    opening = await prepare(services, tenant, token.customer, convert(token.session, SessionRequest))
+    opener = Opener("browser", once=token.id, origin=origin, token=token.id, browser=_browser(request))
+    session = await open_session(services, tenant, opening, opener)
+    return Redirect(session.url, status_code=303, headers=pages.HEADERS)
+
+
+def _origin(request: Request[Any, Any, Any], tenant: Tenant, token: PortalToken) -> str:
+    """Where the form stands, as the browser says: a page cannot. Raises `Forbidden`."""
+    origin = request.headers.get("origin") or ""
+    if origin not in tenant.return_origins or token.origin not in (None, origin):
+        raise Forbidden("The form has to be on a page of the tenant's return_origins, and the browser has to say so.")
+    return origin
+
+
+def _browser(request: Request[Any, Any, Any]) -> bytes:
+    """What tells a double click from somebody else's copy of the token."""
+    names = ("user-agent", "accept-language")
+    said = [request.client.host if request.client else "", *(request.headers.get(name) or "" for name in names)]
+    return hashlib.sha256("\0".join(said).encode()).digest()
 
 
 PUBLIC_ROUTES = (open_portal,)

@@ -4,31 +4,33 @@ A configuration has a version for each content that Stripe took or, while it can
 content again writes nothing at Stripe.
 """
 
-import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import structlog
 
 from colonnade.access.guard import Tenant
-from colonnade.accounts.ownership import own
-from colonnade.errors import Conflict, DomainError, StripeRefused, StripeUnavailable
-from colonnade.etags import require_match
-from colonnade.portals import branding, store
-from colonnade.portals.offers import Offer, by_product, offers
+from colonnade.errors import Conflict, DomainError, Invalid
+from colonnade.etags import etag, require_match
+from colonnade.portals import current_prices, drift, store, versions
+from colonnade.portals.content import content_of, links_of
+from colonnade.portals.current_prices import Caution
+from colonnade.portals.drifts import Drift
+from colonnade.portals.leases import held
+from colonnade.portals.offers import offers
 from colonnade.portals.rules import checked
 from colonnade.portals.settings import PortalSettings
-from colonnade.portals.stripe_form import parameters
+from colonnade.portals.writing import By, Writer
 from colonnade.services import Services
-from colonnade.stripe_api.charges import client_for
 from colonnade_tenants import values
-from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import TenantSession
 
 log = structlog.get_logger()
 
-_PATH = "/v1/billing_portal/configurations"
+PUT = By("put", None)
 
 
 class PutConfiguration(PortalSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,150 +38,190 @@ class PutConfiguration(PortalSettings, frozen=True, kw_only=True, forbid_unknown
 
     default: bool | None = None
 
+    @property
+    def settings(self) -> PortalSettings:
+        """Without what is no setting."""
+        return PortalSettings(**{field: getattr(self, field) for field in PortalSettings.__struct_fields__})
+
 
 class PortalConfiguration(PortalSettings, frozen=True, kw_only=True):
-    """A configuration, as the API shows it. *state* is `pending` while Stripe does not have this *version* yet."""
+    """A configuration, as the API shows it.
+
+    *state* is `pending` while Stripe does not have this *version* yet, `refused` if it does not take it, with why in
+    *problem*. Sessions use what Stripe has (*applied_version*). *active* is false once it was deactivated. *drift*:
+    what was found to differ at Stripe last. *warnings* come with answers to writes alone.
+    """
 
     name: str
     default: bool
+    active: bool
     version: int
-    state: Literal["applied", "pending"]
+    applied_version: int | None
+    state: Literal["applied", "pending", "refused"]
+    problem: str | None
+    drift: Drift | None
+    warnings: tuple[Caution, ...] = ()
     stripe_configuration: str | None
     created_at: datetime
     updated_at: datetime
 
 
-def shown(row: store.Row) -> PortalConfiguration:
+class _Tagged(msgspec.Struct):
+    """What an `ETag` is of: what the tenant writes, not what happens at Stripe meanwhile."""
+
+    name: str
+    settings: PortalSettings
+    version: int
+    default: bool
+
+
+def shown(row: store.Row, warnings: Sequence[Caution] = ()) -> PortalConfiguration:
     """The row, as the API shows it."""
     return PortalConfiguration(
         **msgspec.structs.asdict(row.settings),
         name=row.name,
         default=row.is_default,
+        active=row.active,
         version=row.version,
-        state="applied" if row.applied_version == row.version else "pending",
+        applied_version=row.applied_version,
+        state="applied" if row.applied else "refused" if row.problem else "pending",
+        problem=row.problem,
+        drift=row.drift,
+        warnings=tuple(warnings),
         stripe_configuration=row.stripe_configuration,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
 
 
+def _tagged(row: store.Row) -> _Tagged:
+    return _Tagged(row.name, row.settings, row.version, row.is_default)
+
+
+def tag(row: store.Row) -> str:
+    """The row's `ETag`."""
+    return etag(_tagged(row))
+
+
+def unchanged_since(if_match: str | None, row: store.Row | None) -> None:
+    """Raise `PreconditionFailed` unless *if_match* names the row."""
+    require_match(if_match, row and _tagged(row))
+
+
 async def put(
-    services: Services, tenant: Tenant, name: str, wanted: PutConfiguration, if_match: str | None = None
-) -> PortalConfiguration:
+    services: Services,
+    tenant: Tenant,
+    name: str,
+    wanted: PutConfiguration,
+    if_match: str | None = None,
+    by: By = PUT,
+    *,
+    strict: bool = False,
+) -> tuple[store.Row, list[Caution]]:
     """Make the configuration what is *wanted*, here and at Stripe; `pending` where Stripe cannot be asked.
 
-    Raises `Invalid`, `Conflict`, `PreconditionFailed`, and `StripeRefused`; after any of them nothing has changed.
+    *strict*: what would only be warned of is refused. Raises `Invalid`, `Conflict`, `PreconditionFailed`, and
+    `StripeRefused`; after any of them nothing has changed.
     """
     values.key(name, "name")
-    given = {field: getattr(wanted, field) for field in PortalSettings.__struct_fields__}
-    settings = checked(PortalSettings(**given), tenant)
+    settings = checked(wanted.settings, tenant)
     async with services.database.tenant(tenant.id) as session:
-        # Held while Stripe is asked: of two writers the later one wins at Stripe and here alike.
-        await store.lock(session, f"portal configuration {name}")
-        former = await store.find(session, name)
-        require_match(if_match, former and shown(former))
-        await _is_default(session, former, wanted.default)  # what it refuses, Stripe shall not see
-        content = await _content(session, settings)
-        fields = await _applied(services, tenant, name, former, content)
-        await store.lock(session, "portal default")
-        fields |= {"settings": settings, "is_default": await _is_default(session, former, wanted.default)}
-        if former and all(getattr(former, field) == value for field, value in fields.items()):
-            return shown(former)
-        if fields["stripe_configuration"]:
-            await own(session, tenant, fields["stripe_configuration"])
-        return shown(await store.save(session, name, **fields))
+        unchanged_since(if_match, await store.find(session, name))
+        found = await warnings(session, settings)
+    if strict:
+        for warning in found:
+            raise Invalid(warning.detail, warning.param)
+    async with held(services.database, tenant.id, name) as lease:
+        if if_match is not None:
+            async with services.database.tenant(tenant.id) as session:
+                unchanged_since(if_match, await store.find(session, name))
+        writer = Writer(services=services, tenant=tenant, lease=lease)
+        return await writer.write(settings, by, default=wanted.default), found
 
 
-class _Content(msgspec.Struct, frozen=True):
-    """The settings with everything that they refer to, so that a changed plan or legal link is a new version."""
-
-    settings: PortalSettings
-    offers: list[Offer]
-
-    def digest(self) -> bytes:
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).digest()
-
-
-async def _content(session: TenantSession, settings: PortalSettings) -> _Content:
+async def warnings(session: TenantSession, settings: PortalSettings) -> list[Caution]:
+    """What the tenant should know of *settings*. Raises `Invalid`."""
     offered = await offers(session, settings.features.subscription_update.products)
-    links = await branding.legal_links(session)
-    profile = settings.business_profile
-    missing = {name: url for name, url in links.items() if getattr(profile, name) is None}
-    complete = msgspec.structs.replace(profile, **missing)
-    return _Content(msgspec.structs.replace(settings, business_profile=complete), offered)
+    return await current_prices.warnings(session, content_of(settings, offered, await links_of(session)))
 
 
-async def _applied(
-    services: Services, tenant: Tenant, name: str, former: store.Row | None, content: _Content
-) -> dict[str, Any]:
-    """The row's fields after Stripe was asked to have *content*. Raises `StripeRefused`, `Invalid`."""
-    digest = content.digest()
-    same = former is not None and former.content_hash == digest
-    version = former.version + (not same) if former else 1
-    stripe_configuration = former.stripe_configuration if former else None
-    applied_version = former.applied_version if former else None
-    if applied_version != version:
-        try:
-            key = f"portal:{tenant.public_id}:{name}:{version}:{digest.hex()[:16]}"
-            # A repeated update must not be answered with the first one's stored failure; a repeated creation must be
-            # the same request, or Stripe would make two.
-            key += f":{new_id('try')}" if same and stripe_configuration else ""
-            stripe_configuration = await _push(services, tenant, name, stripe_configuration, content, version, key)
-            applied_version = version
-        except StripeUnavailable:
-            log.warning("portal configuration pending", tenant=tenant.public_id, configuration=name, version=version)
-    return {
-        "content_hash": digest,
-        "version": version,
-        "stripe_configuration": stripe_configuration,
-        "applied_version": applied_version,
-    }
+async def apply(services: Services, tenant: Tenant, name: str, author: str | None) -> store.Row:
+    """Give Stripe what was written last, if it does not have it, and what that refers to by now.
+
+    Raises `NotFound`, `Invalid`, `StripeRefused`.
+    """
+    async with _opened(services, tenant, name) as (writer, row):
+        return await writer.write(row.settings, By("put", author), active=row.active)
 
 
-async def _push(
-    services: Services, tenant: Tenant, name: str, known: str | None, content: _Content, version: int, key: str
-) -> str:
-    client = client_for(services.stripe, tenant)
-    products = await by_product(client, content.offers)
-    form = parameters(content.settings, products, new=known is None)
-    ours = {"colonnade_tenant": tenant.public_id, "colonnade_configuration": name, "colonnade_version": str(version)}
-    path = _PATH if known is None else f"{_PATH}/{known}"
-    former = {} if known is None else (await client.get(path))["metadata"]
-    form["metadata"] = dict.fromkeys(former, "") | content.settings.metadata | ours
-    form["name"] = name
-    form["expand"] = ["features.subscription_update.products"]
-    try:
-        reply = await client.post(path, form, idempotency_key=key)
-    except (StripeRefused, Conflict):
-        # It may be the stored answer to an earlier try, whose cause was mended since: ask once under a fresh key.
-        reply = await client.post(path, form, idempotency_key=f"{key}:{new_id('try')}")
-    found = reply["features"]["subscription_update"].get("products") or []
-    if content.settings.features.subscription_update.enabled and _prices(found) != _prices(products):
-        log.warning("portal products differ", tenant=tenant.public_id, configuration=name, version=version)
-    stripe_configuration: str = reply["id"]
-    return stripe_configuration
+async def rollback(
+    services: Services, tenant: Tenant, name: str, version: int, if_match: str | None, author: str | None
+) -> store.Row:
+    """A new version with the settings of an earlier one. Raises `NotFound`, and what `put` raises."""
+    async with services.database.tenant(tenant.id) as session:
+        await store.get(session, name)
+        earlier = await versions.get(session, name, version)
+    checked(earlier.settings, tenant)  # the tenant's return origins may be others by now
+    async with _opened(services, tenant, name, if_match) as (writer, row):
+        if row.is_default and not earlier.active:
+            raise Conflict("The default stays active: make another configuration the default first.", "version")
+        return await writer.write(earlier.settings, By("rollback", author), active=earlier.active)
 
 
-def _prices(products: list[dict[str, Any]]) -> dict[str, set[str]]:
-    return {product["product"]: {*product["prices"]} for product in products}
+async def deactivate(
+    services: Services, tenant: Tenant, name: str, if_match: str | None, author: str | None
+) -> store.Row:
+    """Let no session use it any more; the next `put` makes it active again. Raises `NotFound`, `Conflict`."""
+    async with _opened(services, tenant, name, if_match) as (writer, row):
+        if row.is_default:
+            raise Conflict("The default stays active: make another configuration the default first.", "name")
+        return await writer.write(row.settings, By("deactivate", author), active=False)
 
 
-async def _is_default(session: TenantSession, former: store.Row | None, wanted: bool | None) -> bool:
-    current = await store.default(session)
-    if wanted is False and (current is None or (former is not None and current.name == former.name)):
-        raise Conflict("A tenant has one default: make another configuration the default instead.", "default")
-    if wanted is None:
-        return former.is_default if former else current is None
-    return wanted
+async def check(services: Services, tenant: Tenant, name: str) -> store.Row:
+    """Look at Stripe now, as the worker does from time to time. Raises what `drift.look` raises."""
+    async with _opened(services, tenant, name) as (writer, _):
+        return await drift.look(writer)
+
+
+async def adopt(services: Services, tenant: Tenant, name: str, if_match: str | None, author: str | None) -> store.Row:
+    """Make what Stripe has the newest version. Raises what `drift.adopt` raises."""
+    async with _opened(services, tenant, name, if_match) as (writer, _):
+        return await drift.adopt(writer, author)
+
+
+async def revert(services: Services, tenant: Tenant, name: str, if_match: str | None, author: str | None) -> store.Row:
+    """Undo what others changed at Stripe. Raises what `drift.revert` raises."""
+    async with _opened(services, tenant, name, if_match) as (writer, _):
+        return await drift.revert(writer, author)
 
 
 async def refresh(services: Services, tenant: Tenant) -> None:
     """Push anew whatever refers to a legal link that changed since."""
+    after: str | None = None
+    while True:
+        async with services.database.tenant(tenant.id) as session:
+            rows = await store.page(session, after, 100)
+        for row in rows:
+            try:
+                async with _opened(services, tenant, row.name) as (writer, now):
+                    await writer.write(now.settings, By("branding", None), active=now.active)
+            except DomainError as error:
+                log.warning("portal configuration stays", configuration=row.name, reason=error.message)
+        if len(rows) < 100:
+            return
+        after = rows[-1].name
+
+
+@asynccontextmanager
+async def _opened(
+    services: Services, tenant: Tenant, name: str, if_match: str | None = None
+) -> AsyncIterator[tuple[Writer, store.Row]]:
+    """The writer of a configuration that exists. Raises `NotFound`, `PreconditionFailed`, `Unavailable`."""
     async with services.database.tenant(tenant.id) as session:
-        rows = await store.page(session, None, 100)
-    for row in rows:
-        wanted = PutConfiguration(**msgspec.structs.asdict(row.settings))
-        try:
-            await put(services, tenant, row.name, wanted)
-        except DomainError as error:
-            log.warning("portal configuration stays", configuration=row.name, reason=error.message)
+        await store.get(session, name)
+    async with held(services.database, tenant.id, name) as lease:
+        async with services.database.tenant(tenant.id) as session:
+            row = await store.get(session, name)
+        unchanged_since(if_match, row)
+        yield Writer(services=services, tenant=tenant, lease=lease), row

@@ -1,63 +1,67 @@
 """The products and prices that a portal offers, where a configuration may name plans instead of Stripe's ids."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from colonnade.errors import Invalid, NotFound
+from colonnade.portals.canonical import quantity
 from colonnade.portals.settings import AdjustableQuantity, PortalProduct
-from colonnade.stripe_api.client import StripeClient
-from colonnade_tenants.catalogue import get_plan
+from colonnade_tenants.catalogue import Plan, get_plan
 from colonnade_tenants.partition import TenantSession
 
 PATH = "features.subscription_update.products"
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """*product* is null where only its one price is known here: Stripe knows the product."""
+    """One entry of the list. *product* is null where only its price is known here: Stripe knows the product."""
 
     product: str | None
-    prices: Sequence[str]
+    prices: tuple[str, ...]
     adjustable_quantity: AdjustableQuantity | None
 
 
-async def offers(session: TenantSession, products: Sequence[PortalProduct]) -> list[Offer]:
-    """*products* with plans replaced by what they are. Raises `Invalid`."""
-    return [await _offer(session, product, f"{PATH}[{index}]") for index, product in enumerate(products)]
+async def offers(
+    session: TenantSession, products: Sequence[PortalProduct], plans: Mapping[str, Plan] | None = None
+) -> list[Offer]:
+    """*products* in their order, with plans replaced by what they are. Raises `Invalid`.
+
+    *plans*: those that are about to be, which count before those that are.
+    """
+    return [await _offer(session, product, f"{PATH}[{index}]", plans or {}) for index, product in enumerate(products)]
 
 
-async def _offer(session: TenantSession, product: PortalProduct, path: str) -> Offer:
+async def _offer(session: TenantSession, product: PortalProduct, path: str, plans: Mapping[str, Plan]) -> Offer:
+    adjustable = quantity(product.adjustable_quantity)
     if product.plan is None:
-        return Offer(product.product, product.prices, product.adjustable_quantity)
+        return Offer(product.product, product.prices, adjustable)
     try:
-        plan = await get_plan(session, product.plan)
+        plan = plans.get(product.plan) or await get_plan(session, product.plan)
     except NotFound as error:
         raise Invalid(error.message, f"{path}.plan") from error
     if plan.price is not None:
         if product.prices:
             raise Invalid("This plan is one price: leave them out.", f"{path}.prices")
-        return Offer(None, (plan.price,), product.adjustable_quantity)
+        return Offer(None, (plan.price,), adjustable)
     if not product.prices:
         raise Invalid("This plan is a whole product: name its prices.", f"{path}.prices")
-    return Offer(plan.product, product.prices, product.adjustable_quantity)
+    return Offer(plan.product, product.prices, adjustable)
 
 
-async def by_product(client: StripeClient, offered: Sequence[Offer]) -> list[dict[str, Any]]:
-    """What Stripe takes: each product once, with all its prices. Raises `Invalid`, `StripeUnavailable`."""
-    products: dict[str, dict[str, Any]] = {}
-    for index, offer in enumerate(offered):
-        name = offer.product or await _product_of(client, offer.prices[0], f"{PATH}[{index}]")
-        product = products.setdefault(name, {"product": name, "prices": []})
-        product["prices"] += [price for price in offer.prices if price not in product["prices"]]
-        if offer.adjustable_quantity is not None:
-            product["adjustable_quantity"] = msgspec.to_builtins(offer.adjustable_quantity)
-    return list(products.values())
+def by_product(offered: Sequence[Offer], products: Sequence[str]) -> list[dict[str, Any]]:
+    """What Stripe takes: each product once, with all its prices. *products*: the product of each offer.
 
-
-async def _product_of(client: StripeClient, price: str, path: str) -> str:
-    try:
-        product: str = (await client.get(f"/v1/prices/{price}"))["product"]
-    except NotFound as error:
-        raise Invalid(f"Stripe has no price {price} on this tenant's account.", path) from error
-    return product
+    Raises `Invalid` where two plans of one product say different things of its quantity.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for index, (offer, name) in enumerate(zip(offered, products, strict=True)):
+        product = merged.setdefault(name, {"product": name, "prices": []})
+        product["prices"] = sorted({*product["prices"], *offer.prices})
+        if offer.adjustable_quantity is None:
+            continue
+        wanted = msgspec.to_builtins(offer.adjustable_quantity)
+        if product.setdefault("adjustable_quantity", wanted) != wanted:
+            reason = f"Another plan of product {name} says something else: Stripe keeps one for each product."
+            raise Invalid(reason, f"{PATH}[{index}].adjustable_quantity")
+    return [merged[name] for name in sorted(merged)]

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from msgspec.structs import replace
-
 from colonnade.access.guard import Tenant
 from colonnade.errors import Invalid
-from colonnade.portals.settings import Features, PortalProduct, PortalSettings, SubscriptionUpdate
+from colonnade.portals.settings import PortalProduct, PortalSettings, SubscriptionUpdate
 from colonnade.stripe_api.charges import ChargeType
 from colonnade.web import allowed_url, origin
 from colonnade_tenants import values
@@ -14,12 +12,16 @@ from colonnade_tenants import values
 RESERVED = frozenset({"colonnade_tenant", "colonnade_configuration", "colonnade_version"})
 """Metadata keys that are ours."""
 
+LONGEST_PAUSE = {"day": 1096, "week": 156, "month": 36, "year": 3}
+"""Three years in each interval (Stripe API reference, "Create a portal configuration")."""
+MOST_PRODUCTS = 10
+
 Rule = tuple[bool, str, str]
 """Whether it is broken, the field, and the sentence to say."""
 
 
 def checked(settings: PortalSettings, tenant: Tenant) -> PortalSettings:
-    """*settings* in canonical form: lists whose order means nothing are sorted. Raises `Invalid`."""
+    """*settings* as they are, if nothing is wrong with them. Raises `Invalid`, naming the first field that is."""
     if settings.default_return_url is not None:
         allowed_url(settings.default_return_url, tenant.return_origins, "default_return_url")
     for name in ("privacy_policy_url", "terms_of_service_url"):
@@ -30,7 +32,7 @@ def checked(settings: PortalSettings, tenant: Tenant) -> PortalSettings:
     for broken, param, sentence in _rules(settings, tenant.charge_type):
         if broken:
             raise Invalid(sentence, param)
-    return replace(settings, features=_sorted(settings.features))
+    return settings
 
 
 def _rules(settings: PortalSettings, charge_type: ChargeType) -> Iterator[Rule]:
@@ -54,6 +56,9 @@ def _rules(settings: PortalSettings, charge_type: ChargeType) -> Iterator[Rule]:
     duration, path = features.subscription_pause.duration, "features.subscription_pause.duration.interval_options"
     wanted = duration.type == "interval_options"
     yield wanted != bool(duration.interval_options), path, "Give them with type `interval_options`, and only then."
+    for index, option in enumerate(duration.interval_options):
+        long = option.interval_count > LONGEST_PAUSE[option.interval]
+        yield long, f"{path}[{index}].interval_count", "A pause lasts at most three years."
     yield from _update_rules(features.subscription_update)
 
 
@@ -62,6 +67,8 @@ def _update_rules(update: SubscriptionUpdate) -> Iterator[Rule]:
     yield update.enabled and not allowed, f"{path}.default_allowed_updates", "Name one."
     needed = update.enabled and bool({"price", "quantity"} & {*allowed})
     yield needed and not update.products, f"{path}.products", "Price and quantity change only among listed products."
+    named = {product.product for product in update.products} - {None}
+    yield len(named) > MOST_PRODUCTS, f"{path}.products", f"At most {MOST_PRODUCTS} products; {len(named)} are named."
     seen: set[str] = set()
     for index, product in enumerate(update.products):
         yield from _product_rules(product, f"{path}.products[{index}]")
@@ -78,20 +85,3 @@ def _product_rules(product: PortalProduct, path: str) -> Iterator[Rule]:
     if quantity is not None and quantity.maximum is not None:
         small = quantity.maximum < max(quantity.minimum or 0, 1)
         yield small, f"{path}.adjustable_quantity.maximum", "It is less than the minimum."
-
-
-def _sorted(features: Features) -> Features:
-    details, cancel, update = features.customer_update, features.subscription_cancel, features.subscription_update
-    reason, waiting = cancel.cancellation_reason, update.schedule_at_period_end
-    conditions = {condition.type: condition for condition in waiting.conditions}
-    options = tuple(sorted({*reason.options}))
-    return replace(
-        features,
-        customer_update=replace(details, allowed_updates=tuple(sorted({*details.allowed_updates}))),
-        subscription_cancel=replace(cancel, cancellation_reason=replace(reason, options=options)),
-        subscription_update=replace(
-            update,
-            default_allowed_updates=tuple(sorted({*update.default_allowed_updates})),
-            schedule_at_period_end=replace(waiting, conditions=tuple(conditions[key] for key in sorted(conditions))),
-        ),
-    )

@@ -3,124 +3,218 @@
 A session's URL lets whoever has it in: it is answered once, and neither stored nor logged.
 """
 
+import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
-from msgspec import Meta, Struct
-from sqlalchemy import select
+import msgspec
+from msgspec import Struct
 
 from colonnade.access.guard import Tenant
-from colonnade.accounts.ownership import owns
-from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused, StripeUnavailable
-from colonnade.portals import store
+from colonnade.errors import Conflict, DeadEnd, NotFound, StripeRefused, StripeUnavailable, TooMany, Unauthenticated
+from colonnade.portals import judging
+from colonnade.portals.choosing import Chosen, Customer, Rule, choose
 from colonnade.portals.flows import AnyFlow, RedirectAfter, as_ours, flow_data
+from colonnade.portals.links import Place, link
+from colonnade.portals.preflight import flow_type
+from colonnade.portals.reasons import Reason
+from colonnade.portals.requests import SessionRequest, redirect_of, return_url
 from colonnade.services import Services
 from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.charges import client_for, portal_params
-from colonnade.web import allowed_url, stripe_key
-from colonnade_tenants import customers
-from colonnade_tenants.partition import TENANT, TenantSession
-from colonnade_tenants.tables import subscriptions
+from colonnade_tenants.ids import new_id
+from colonnade_tenants.portal import visits
+from colonnade_tenants.portal.visits import Visit
 
 UNUSED_FOR = timedelta(minutes=5)
 """How long an unopened session lasts. Stripe publishes no figure; this is what users of it report."""
-
-# fmt: off
-Locale = Literal[
-    "auto", "bg", "cs", "da", "de", "el", "en", "en-AU", "en-CA", "en-GB", "en-IE", "en-IN", "en-NZ", "en-SG", "es",
-    "es-419", "et", "fi", "fil", "fr", "fr-CA", "hr", "hu", "id", "it", "ja", "ko", "lt", "lv", "ms", "mt", "nb", "nl",
-    "pl", "pt", "pt-BR", "ro", "ru", "sk", "sl", "sv", "th", "tr", "vi", "zh", "zh-HK", "zh-TW",
-]
-# fmt: on
+DOUBLE_CLICK = timedelta(seconds=10)
+"""For how long the same browser may post a token again: of a double click it follows the second answer alone."""
+_PATH = "/v1/billing_portal/sessions"
 
 
-class SessionRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """*configuration* by name, else the tenant's default; *return_url* else that configuration's."""
+class ChosenBy(Struct, omit_defaults=True):
+    """What chose the configuration: its `name`, a `rule`, which is shown, or that it is the `default`."""
 
-    configuration: str | None = None
-    flow: AnyFlow | None = None
-    return_url: Annotated[str, Meta(max_length=2000)] | None = None
-    locale: Locale | None = None
+    by: str
+    rule: Rule | None = None
 
 
 class PortalSession(Struct):
-    """Send the customer's browser to *url*, and do it before *expires_at*. *configuration* is the one that was used."""
+    """Send the customer's browser to *url*, and do it before *expires_at*. *configuration* is the one that was used.
 
+    *left_out* is why the flow that was asked for was left out, where `fallback` allowed that.
+    """
+
+    id: str
     url: str
     configuration: str
+    chosen_by: ChosenBy
     expires_at: datetime
+    left_out: Reason | None = None
 
 
-class Opening(NamedTuple):
+class Opening(Struct, frozen=True):
     """What a session is made of, once everything that the caller asked for was found to be allowed."""
 
-    configuration: str
-    params: dict[str, Any]
+    customer: Customer
+    chosen: Chosen
+    wanted: SessionRequest
+    return_url: str
+    flow: AnyFlow | None
+    left_out: Reason | None = None
+
+
+class Opener(Struct, frozen=True):
+    """Who opens a session: a backend's key, or a browser with a portal token, from a page of *origin*.
+
+    *once* makes the visit the same each time: it is the caller's idempotency key, or the token.
+    """
+
+    by: str
+    once: str | None = None
+    origin: str | None = None
+    token: str | None = None
+    browser: bytes | None = None
 
 
 async def prepare(services: Services, tenant: Tenant, reference: str, wanted: SessionRequest) -> Opening:
-    """Check what is *wanted* without asking Stripe. Raises `Invalid`, `NotFound`, `Conflict`, `StripeUnavailable`."""
-    async with services.database.tenant(tenant.id) as session:
-        customer = await customers.get(session, reference)
-        if customer.stripe_customer is None:
-            raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
-        configuration = await _configuration(session, wanted.configuration)
-        if wanted.flow is not None:
-            await _check_flow(session, tenant, customer.id, wanted.flow)
-    if configuration.stripe_configuration is None:
-        raise StripeUnavailable(f"Stripe does not have configuration {configuration.name!r} yet; repeat its PUT.")
+    """Check what is *wanted*. Raises `Invalid`, `NotFound`, `Conflict`, `DeadEnd`, `StripeUnavailable`."""
+    async with services.database.tenant_connection(tenant.id) as connection:
+        customer, chosen = await choose(connection, reference, wanted.configuration)
+    if customer.stripe_customer is None:
+        raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
+    back = return_url(tenant, wanted, chosen.settings.default_return_url)
+    if chosen.stripe_configuration is None:
+        raise StripeUnavailable(f"Stripe does not have configuration {chosen.name!r} yet; repeat its PUT.")
+    opening = Opening(customer, chosen, wanted, back, wanted.flow)
+    if wanted.flow is None:
+        return opening
+    reasons = await judging.flow_blocked(services, tenant, customer, chosen, wanted.flow)
+    return _without_flow(opening, reasons[0]) if reasons else opening
+
+
+def _without_flow(opening: Opening, reason: Reason) -> Opening:
+    if not opening.wanted.fallback:
+        raise DeadEnd(reason.message, "flow", code=reason.code)
+    return msgspec.structs.replace(opening, flow=None, left_out=reason)
+
+
+async def open_session(services: Services, tenant: Tenant, opening: Opening, opener: Opener) -> PortalSession:
+    """A session at Stripe; the same one where *opener* comes again.
+
+    Raises `DeadEnd`, `TooMany`, `Conflict`, `StripeRefused`, `StripeUnavailable`.
+    """
+    visit = _visit(services, tenant, opening, opener)
+    try:
+        async with services.database.tenant_connection(tenant.id) as connection:
+            known = await visits.add(connection, visit, most=services.settings.portal_sessions_per_minute)
+    except visits.TooMany as error:
+        raise TooMany(str(error), retry_after=60) from error
+    if known is not None:
+        _check_repeated(known, visit)
+    reply, opening = await _asked(services, tenant, opening, visit.id)
+    visit = msgspec.structs.replace(visit, left_out=_code(opening))
+    async with services.database.tenant_connection(tenant.id) as connection:
+        await visits.opened(connection, visit, reply["id"])
+    return PortalSession(
+        id=visit.id,
+        url=reply["url"],
+        configuration=opening.chosen.name,
+        chosen_by=ChosenBy(opening.chosen.by, opening.chosen.rule),
+        expires_at=datetime.fromtimestamp(reply["created"], UTC) + UNUSED_FOR,
+        left_out=opening.left_out,
+    )
+
+
+async def _asked(services: Services, tenant: Tenant, opening: Opening, visit: str) -> tuple[dict[str, Any], Opening]:
+    """Stripe's session. What it refuses of a flow, though nothing was known against it, is a dead end too."""
+    client = client_for(services.stripe, tenant, Priority.PORTAL)
+    key = f"session:{tenant.public_id}:{visit}" + ("" if opening.flow else ":plain")
+    params = _params(services, tenant, opening, visit)
+    try:
+        return await client.post(_PATH, params, idempotency_key=key), opening
+    except (StripeRefused, NotFound) as error:
+        param = error.param and as_ours(error.param)
+        if opening.flow is None or not (param or "").startswith("flow"):
+            error.param = param
+            raise
+        reason = Reason("refused", error.message)
+    return await _asked(services, tenant, _without_flow(opening, reason), visit)
+
+
+def _params(services: Services, tenant: Tenant, opening: Opening, visit: str) -> dict[str, Any]:
+    wanted, place = opening.wanted, Place(tenant.public_id, visit)
+    back = (
+        opening.return_url if wanted.return_directly else link(services.settings.base_url, place, services.secret_key)
+    )
     params = {
-        "customer": customer.stripe_customer,
-        "configuration": configuration.stripe_configuration,
-        "return_url": _return_url(tenant, wanted, configuration),
+        "customer": opening.customer.stripe_customer,
+        "configuration": opening.chosen.stripe_configuration,
+        "return_url": back,
         "locale": wanted.locale,
-        "flow_data": flow_data(wanted.flow) if wanted.flow else None,
         **portal_params(tenant),
     }
-    return Opening(configuration.name, params)
+    if wanted.after_expiration is not None:
+        until = wanted.after_expiration.login_until
+        login = {} if until is None else {"expires_at": int(until.timestamp())}
+        params["after_expiration"] = {"type": "customer_login", "customer_login": login}
+    if opening.flow is not None:
+        params["flow_data"] = flow_data(
+            opening.flow if wanted.return_directly else _through_us(services, place, opening.flow)
+        )
+    return params
 
 
-async def open_session(
-    services: Services, tenant: Tenant, opening: Opening, idempotency_key: str | None = None
-) -> PortalSession:
-    """A fresh session at Stripe. Raises `StripeRefused`, `StripeUnavailable`."""
-    client = client_for(services.stripe, tenant, Priority.PORTAL)
-    key = stripe_key("session", tenant.public_id, given=idempotency_key)
-    try:
-        reply = await client.post("/v1/billing_portal/sessions", opening.params, idempotency_key=key)
-    except StripeRefused as error:
-        error.param = error.param and as_ours(error.param)
-        raise
-    expires = datetime.fromtimestamp(reply["created"], UTC) + UNUSED_FOR
-    return PortalSession(reply["url"], opening.configuration, expires)
+def _through_us(services: Services, place: Place, flow: AnyFlow) -> AnyFlow:
+    """The flow with its redirect going through the page that waits for its events."""
+    if not isinstance(flow.after_completion, RedirectAfter):
+        return flow
+    done = link(services.settings.base_url, place, services.secret_key, done=True)
+    return msgspec.structs.replace(flow, after_completion=RedirectAfter(return_url=done))
 
 
-async def _configuration(session: TenantSession, name: str | None) -> store.Row:
-    if name is not None:
-        return await store.get(session, name, "configuration")
-    if row := await store.default(session):
-        return row
-    raise NotFound("This tenant has no portal configuration yet.", "configuration")
-
-
-def _return_url(tenant: Tenant, wanted: SessionRequest, configuration: store.Row) -> str:
-    url = configuration.settings.default_return_url if wanted.return_url is None else wanted.return_url
-    if url is None:
-        raise Invalid("Name one: the configuration has no default_return_url.", "return_url")
-    # The default too: the tenant's origins may have changed since it was set.
-    return allowed_url(url, tenant.return_origins, "return_url")
-
-
-async def _check_flow(session: TenantSession, tenant: Tenant, customer_id: int, flow: AnyFlow) -> None:
-    if isinstance(flow.after_completion, RedirectAfter):
-        allowed_url(flow.after_completion.return_url, tenant.return_origins, "flow.after_completion.return_url")
-    subscription: str | None = getattr(flow, "subscription", None)
-    if subscription is None:
+def _check_repeated(known: Visit, visit: Visit) -> None:
+    """A repeated key has to come with the same request; a token was used, but for a double click."""
+    if visit.token is None:
+        if known.fingerprint != visit.fingerprint:
+            raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
         return
-    mirrored = select(subscriptions.c.customer_id).where(
-        subscriptions.c.tenant_id == TENANT, subscriptions.c.id == subscription
+    age = datetime.now(UTC) - (known.created_at or datetime.min.replace(tzinfo=UTC))
+    if known.browser != visit.browser or (known.session is not None and age > DOUBLE_CLICK):
+        raise Unauthenticated("This link was used already; go back and open it again.", "token")
+
+
+def _visit(services: Services, tenant: Tenant, opening: Opening, opener: Opener) -> Visit:
+    flow, chosen = opening.wanted.flow, opening.chosen
+    said = msgspec.json.encode((opening.customer.id, opening.wanted), order="sorted")
+    return Visit(
+        id=_id(services, tenant, opener.once),
+        customer_id=opening.customer.id,
+        configuration=chosen.name,
+        chosen_by=chosen.by,
+        rule=msgspec.to_builtins(chosen.rule) if chosen.rule else None,
+        flow=flow_type(flow) if flow else None,
+        subscription=getattr(flow, "subscription", None),
+        left_out=_code(opening),
+        locale=opening.wanted.locale,
+        opened_by=opener.by,
+        origin=opener.origin,
+        token=opener.token,
+        browser=opener.browser,
+        fingerprint=hashlib.sha256(said).digest(),
+        return_url=opening.return_url,
+        done_url=redirect_of(flow),
     )
-    owner = await session.scalar(mirrored)
-    # One just created has no mirror before its event; Stripe then checks the customer.
-    if owner != customer_id and (owner is not None or not await owns(session, tenant, subscription)):
-        raise NotFound(f"This customer has no subscription {subscription!r}.", "flow.subscription")
+
+
+def _code(opening: Opening) -> str | None:
+    return opening.left_out.code if opening.left_out else None
+
+
+def _id(services: Services, tenant: Tenant, once: str | None) -> str:
+    if once is None:
+        return new_id("pvi")
+    said = f"portal visit\0{tenant.public_id}\0{once}"
+    return f"pvi_{hmac.digest(services.secret_key.encode(), said.encode(), hashlib.sha256).hex()[:26]}"

@@ -106,11 +106,14 @@ class AdjustableQuantity(Setting, frozen=True, kw_only=True):
 
 
 class PortalProduct(Setting, frozen=True, kw_only=True):
-    """A product and its prices that customers may switch to. A *plan* of ours stands for its price or product."""
+    """A product and its prices that customers may switch to. A *plan* of ours stands for its price or product.
+
+    Plans of one product are one product to Stripe, which takes ten.
+    """
 
     product: StripeId | None = None
-    plan: str | None = None
-    prices: tuple[StripeId, ...] = ()
+    plan: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    prices: Annotated[tuple[StripeId, ...], Meta(max_length=100)] = ()
     adjustable_quantity: AdjustableQuantity | None = None
 
 
@@ -131,7 +134,7 @@ class SubscriptionUpdate(Setting, frozen=True, kw_only=True):
 
     enabled: bool
     default_allowed_updates: tuple[Literal["price", "promotion_code", "quantity"], ...] = ()
-    products: Annotated[tuple[PortalProduct, ...], Meta(max_length=10)] = ()
+    products: Annotated[tuple[PortalProduct, ...], Meta(max_length=100)] = ()
     proration_behavior: Literal["none", "create_prorations", "always_invoice"] = "none"
     billing_cycle_anchor: Literal["now", "unchanged"] = "unchanged"
     schedule_at_period_end: ScheduleAtPeriodEnd = ScheduleAtPeriodEnd()

@@ -25,6 +25,13 @@ class Priority(IntEnum):
         return self.name.lower()
 
 
+class Upload(msgspec.Struct, frozen=True):
+    """A file that goes with a call, to Stripe's own host for files."""
+
+    name: str
+    content: bytes
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """*account*: the connected account that it works on, None for the platform's own; *tenant*: whose turn it takes."""
 
@@ -35,3 +42,4 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     tenant: int | None = None
     priority: Priority = Priority.REQUEST
     idempotency_key: str | None = None
+    upload: Upload | None = None

@@ -9,7 +9,7 @@ import stripe
 from colonnade.settings import Settings
 from colonnade.stripe_api.breaker import Breaker
 from colonnade.stripe_api.budget import Budget
-from colonnade.stripe_api.calls import Call, Priority
+from colonnade.stripe_api.calls import Call, Priority, Upload
 from colonnade.stripe_api.limits import Limits, Process
 from colonnade.stripe_api.sender import LONGEST_TRY, Reply, Sender
 
@@ -55,6 +55,19 @@ class StripeClient:
     ) -> dict[str, Any]:
         """The reply to `POST path`. The same *idempotency_key* with the same *params* is done once."""
         return (await self._reply("post", path, params, idempotency_key)).data
+
+    async def upload(self, purpose: str, name: str, content: bytes) -> str:
+        """Upload a file for *purpose*, such as `business_icon`; its id at Stripe."""
+        call = Call(
+            method="post",
+            path="/v1/files",
+            params={"purpose": purpose},
+            account=self.account,
+            tenant=self._tenant,
+            priority=self._priority,
+            upload=Upload(name, content),
+        )
+        return str((await self._sender.send(call)).data["id"])
 
     async def delete(self, path: str) -> dict[str, Any]:
         """The reply to `DELETE path`."""

@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 
 from colonnade.observability import LAG, PROCESSED
+from colonnade.portals.noticing import notice
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import directory, inbox
 from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, decide, evidence
@@ -71,6 +72,7 @@ class Dispatcher:
         deliveries = [each for each in found if isinstance(each, Delivery)]
         known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
         runs, settled = self._attribute(deliveries, known)
+        await notice(connection, deliveries)
         ordered = {tenant_id: _in_order(run) for tenant_id, run in runs.items()}
         handled = await self._runner.run(Units(connection), ordered, deadline) if runs else []
         return [*settled, *(each for each in found if isinstance(each, Outcome)), *handled]

@@ -20,6 +20,8 @@ from colonnade.notifications.delivering import Notifier
 from colonnade.notifications.secrets import Vault
 from colonnade.notifications.sender import Sender
 from colonnade.observability import metrics_server
+from colonnade.portals.branding.pushing import push_periodically as branding_periodically
+from colonnade.portals.keeping import keep_periodically
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.dispatch import Dispatcher
@@ -126,6 +128,8 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     ]
     beside += [recompute_periodically(database_url), note_periodically(database_url)]
     beside.append(import_periodically(settings, database_url, gateway))
+    beside.append(keep_periodically(settings, database_url, gateway))
+    beside.append(branding_periodically(database_url, gateway))
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
     tasks = [asyncio.create_task(each) for each in beside]

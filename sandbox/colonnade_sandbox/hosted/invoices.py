@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from colonnade_portal_page import messages
+from colonnade_portal_page.messages import Language
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.hosted import brand, flows, invoice_payment, messages, pages, pdf, words
-from colonnade_sandbox.hosted.messages import Language
+from colonnade_sandbox.hosted import brand, flows, invoice_payment, pages, pdf, words
 from colonnade_sandbox.hosted.visit import Visit
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.resources import test_clocks

@@ -6,9 +6,10 @@ Stripe mails a link. The sandbox shows the message that would be sent.
 from functools import partial
 from typing import Any
 
+from colonnade_portal_page import messages
+from colonnade_portal_page.messages import Language
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.hosted import brand, messages, pages
-from colonnade_sandbox.hosted.messages import Language
+from colonnade_sandbox.hosted import brand, pages
 from colonnade_sandbox.hosted.visit import is_connected
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.resources import billing_portal_configurations as configurations

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
+from colonnade_portal_page import pages as portal_page
+from colonnade_portal_page.brand import css
+from colonnade_portal_page.messages import Language
 from colonnade_sandbox.hosted import brand, words
-from colonnade_sandbox.hosted.messages import Language
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.sandbox import Sandbox
 from colonnade_sandbox.store import NOWHERE
@@ -38,22 +40,10 @@ class Refused(Exception):
 
 @cache
 def _templates() -> Environment:
-    found = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
-    found.trim_blocks = found.lstrip_blocks = True
-    found.filters |= {
-        "card": words.card,
-        "expiry": words.expiry,
-        "total_price": words.total_price,
-        "unit_price": words.unit_price,
-        "web_link": words.web_link,
-    }
-    found.globals["money"] = words.money
-    found.globals["style_url"] = f"/p/style.css?v={hashlib.sha256(_style()).hexdigest()[:12]}"
+    found = portal_page.environment(HERE / "templates")
+    found.filters["total_price"] = words.total_price
+    found.globals["style_url"] = f"/p/style.css?v={hashlib.sha256(portal_page.style().encode()).hexdigest()[:12]}"
     return found
-
-
-def _style() -> bytes:
-    return (HERE / "style.css").read_bytes()
 
 
 def render(
@@ -106,12 +96,12 @@ def asset(media_type: str, content: bytes) -> Response:
 
 
 def stylesheet(request: Request, sandbox: Sandbox) -> Response:
-    return asset("text/css; charset=utf-8", _style())
+    return asset("text/css; charset=utf-8", portal_page.style().encode())
 
 
 def brand_stylesheet(request: Request, sandbox: Sandbox, primary: str, secondary: str) -> Response:
     """A brand's colours: a file of its own, because the pages allow no inline style."""
-    return asset("text/css; charset=utf-8", brand.css(primary, secondary).encode())
+    return asset("text/css; charset=utf-8", css(primary, secondary).encode())
 
 
 def brand_tile(request: Request, sandbox: Sandbox, primary: str) -> Response:

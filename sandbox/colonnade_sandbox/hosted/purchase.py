@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from colonnade_portal_page import messages
+from colonnade_portal_page.messages import Language
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.hosted import brand, messages, pages
+from colonnade_sandbox.hosted import brand, pages
 from colonnade_sandbox.hosted.brand import Brand
-from colonnade_sandbox.hosted.messages import Language
 from colonnade_sandbox.hosted.visit import is_connected
 from colonnade_sandbox.http import Request
 from colonnade_sandbox.resources import checkout_quotes, test_clocks

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from colonnade_portal_page import messages
+from colonnade_portal_page.messages import Language
 from colonnade_sandbox.call import Call
-from colonnade_sandbox.hosted import brand, messages, pages, words
+from colonnade_sandbox.hosted import brand, pages, words
 from colonnade_sandbox.hosted.brand import Brand
-from colonnade_sandbox.hosted.messages import Language
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.resources import billing_portal_configurations as configurations
 from colonnade_sandbox.resources import billing_portal_sessions as sessions

@@ -1,0 +1,162 @@
+"""What Colonnade adds to making a portal session: its route against the bare SDK call, over one local Stripe.
+
+    python benchmarks/session.py [--calls 400] [--parallel 32] [--answer-ms 300]
+
+Both sides take turns in one run, with the same parameters. The local Stripe answers after *answer-ms*, as Stripe does
+from afar; with 0 the machine is saturated, and what is measured is how many processes share its cores.
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import stripe
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks._checks import free_port, process
+from benchmarks.backlog import Scratch, scratch_database
+
+from colonnade.access.keys import create_platform_key
+
+KEY = "sk_test_benchmark"
+ORIGIN = "https://shop.example"
+ROUNDS = 4
+
+
+class Shop:
+    """A tenant with a portal and customers, at *web*; and the same at *sandbox* for the bare SDK."""
+
+    def __init__(self, http: aiohttp.ClientSession, web: str, sandbox: str, key: str) -> None:
+        self.http, self.web, self.sandbox, self.key = http, web, sandbox, key
+        self.customers: list[str] = []
+        stripe.enable_telemetry = False
+        self.client = stripe.AIOHTTPClient()
+        self.sdk = stripe.StripeClient(
+            KEY, http_client=self.client, max_network_retries=0, base_addresses={"api": sandbox}
+        )
+
+    async def call(self, method: str, path: str, body: Any) -> Any:
+        """A call to Colonnade, which has to succeed."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        async with self.http.request(method, f"{self.web}{path}", json=body, headers=headers) as reply:
+            said = await reply.json()
+            if reply.status >= 300:
+                raise SystemExit(f"{method} {path}: {said}")
+        return said
+
+    async def fill(self, customers: int) -> None:
+        """The tenant, its configuration and so many customers."""
+        tenant = await self.call("POST", "/v1/tenants", {"name": "Shop", "country": "DE", "return_origins": [ORIGIN]})
+        self.path = f"/v1/tenants/{tenant['id']}"
+        self.account: str = tenant["account"]
+        portal = {"features": {"subscription_cancel": {"enabled": True}}, "default_return_url": f"{ORIGIN}/"}
+        made = await self.call("PUT", f"{self.path}/portal-configurations/main", portal)
+        self.configuration: str = made["stripe_configuration"]
+        for number in range(customers):
+            found = await self.call("PUT", f"{self.path}/customers/c{number}", {"email": f"c{number}@example.com"})
+            self.customers.append(found["stripe_customer"])
+
+    async def ours(self, number: int) -> None:
+        """A session by Colonnade's route."""
+        await self.call("POST", f"{self.path}/customers/c{number % len(self.customers)}/portal-sessions", {})
+
+    async def bare(self, number: int) -> None:
+        """The same by the SDK alone."""
+        params = {
+            "customer": self.customers[number % len(self.customers)],
+            "configuration": self.configuration,
+            "on_behalf_of": self.account,
+            "return_url": f"{ORIGIN}/",
+        }
+        reply = await self.sdk.raw_request_async("post", "/v1/billing_portal/sessions", **params)
+        if "url" not in reply.data:
+            raise SystemExit(f"no session: {reply.data}")
+
+    async def answer_after(self, milliseconds: int) -> None:
+        """Let the local Stripe take so long for every session."""
+        fault = {"next": 10**9, "status": 0, "delay": milliseconds / 1000, "path": "/v1/billing_portal/sessions"}
+        body = {"api": fault} if milliseconds else {}
+        async with self.http.post(f"{self.sandbox}/_sandbox/faults", json=body) as reply:
+            reply.raise_for_status()
+
+
+async def times(one: Callable[[int], Awaitable[None]], calls: int, parallel: int) -> list[float]:
+    """Milliseconds of each call."""
+    found: list[float] = []
+    numbers = iter(range(calls))
+
+    async def caller() -> None:
+        for number in numbers:
+            began = time.perf_counter()
+            await one(number)
+            found.append((time.perf_counter() - began) * 1000)
+
+    await asyncio.gather(*(caller() for _ in range(parallel)))
+    return found
+
+
+async def compare(shop: Shop, calls: int, parallel: int, answer_ms: int) -> None:
+    """Print both sides' medians and what the difference is."""
+    await shop.answer_after(answer_ms)
+    sides: dict[str, list[float]] = {"bare SDK": [], "Colonnade": []}
+    for _ in range(ROUNDS):
+        for name, one in (("bare SDK", shop.bare), ("Colonnade", shop.ours)):
+            await times(one, parallel, parallel)  # warm
+            sides[name] += await times(one, calls // ROUNDS, parallel)
+    medians = {name: statistics.median(found) for name, found in sides.items()}
+    print(f"\n{parallel} in parallel, Stripe answers after {answer_ms} ms")
+    for name, found in sides.items():
+        print(f"  {name:10} median {medians[name]:7.1f} ms   p99 {sorted(found)[int(len(found) * 0.99)]:7.1f} ms")
+    added = medians["Colonnade"] - medians["bare SDK"]
+    print(f"  added at the median {added:.1f} ms ({medians['Colonnade'] / medians['bare SDK']:.2f} times)")
+
+
+async def measure(scratch: Scratch, folder: Path, wanted: argparse.Namespace) -> None:
+    """Start everything, and compare."""
+    ports = free_port(), free_port()
+    web, sandbox = (f"http://127.0.0.1:{port}" for port in ports)
+    environ = {
+        "COLONNADE_DATABASE_URL": scratch.service,
+        "COLONNADE_SECRET_KEY": "k" * 32,
+        "COLONNADE_DATA_DIR": str(folder),
+        "COLONNADE_STRIPE_API_KEY": KEY,
+        "COLONNADE_STRIPE_API_BASE": sandbox,
+        "COLONNADE_STRIPE_BUDGET_PERCENT": "10000",
+        "COLONNADE_PORTAL_SESSIONS_PER_MINUTE": "1000000",
+        "COLONNADE_PORT": str(ports[0]),
+        "COLONNADE_LOG_LEVEL": "warning",
+    }
+    key = await create_platform_key(scratch.service, "benchmark")
+    sandbox_command = ("-m", "colonnade_sandbox", "--port", str(ports[1]))
+    with (
+        process(*sandbox_command, environ={}, ready=f"{sandbox}/_sandbox/requests"),
+        process("-m", "colonnade", "serve", environ=environ, ready=f"{web}/health/live"),
+    ):
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=wanted.parallel)) as http:
+            shop = Shop(http, web, sandbox, key)
+            await shop.fill(customers=wanted.parallel)
+            for answer_ms in dict.fromkeys((wanted.answer_ms, 0)):
+                await compare(shop, wanted.calls, wanted.parallel, answer_ms)
+            await shop.client.close_async()  # type: ignore[no-untyped-call]
+
+
+async def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in {"calls": 400, "parallel": 32, "answer-ms": 300}.items():
+        options.add_argument(f"--{name}", type=int, default=default)
+    wanted = options.parse_args()
+    with scratch_database() as scratch, tempfile.TemporaryDirectory() as folder:
+        await scratch.migrate()
+        await measure(scratch, Path(folder), wanted)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

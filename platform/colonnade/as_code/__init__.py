@@ -1,0 +1,1 @@
+"""Tenants' branding, features, plans and portal configurations in one file: planned, applied, exported."""

@@ -1,0 +1,117 @@
+"""`colonnade portals`: tenants' portals, branding, features and plans from one reviewed file."""
+
+import asyncio
+import getpass
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import rich_click as click
+
+from colonnade.commands.common import note, serving
+
+if TYPE_CHECKING:
+    from colonnade.as_code.planning import Step
+    from colonnade.services import Services
+
+T = TypeVar("T")
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_file = click.option("-f", "--file", "path", required=True, type=_FILE, help="YAML, TOML or JSON, by its name.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the steps as JSON.")
+
+
+@click.group()
+def portals() -> None:
+    """Portal configurations, branding, features and plans of tenants, from one file."""
+
+
+@portals.command("plan")
+@_file
+@_as_json
+def plan_(path: Path, as_json: bool) -> None:
+    """Say what applying FILE would change. Exit code 0: nothing, 2: something, 1: an error."""
+    from colonnade.as_code import files, planning
+
+    steps = _run(lambda services: planning.plan(services, files.load(path)))
+    _show(steps, as_json)
+    sys.exit(2 if any(step.action != "none" for step in steps) else 0)
+
+
+@portals.command("apply")
+@_file
+@_as_json
+@click.option("--author", default=getpass.getuser, help="Who it is, for the versions; default: the login.")
+def apply_(path: Path, as_json: bool, author: str) -> None:
+    """Make it as FILE says. Exit code 0: it is so, or will be once Stripe can be asked, 1: an error."""
+    from colonnade.as_code import applying, files
+
+    steps = _run(lambda services: applying.apply(services, files.load(path), f"cli:{author}"))
+    _show(steps, as_json)
+
+
+@portals.command("export")
+@click.option("-f", "--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Default: standard output.")
+@click.option("--tenant", "tenants", multiple=True, help="Only this one (`ten_…`); may be repeated.")
+def export_(path: Path | None, tenants: tuple[str, ...]) -> None:
+    """Write what is so now as YAML, to begin with or to compare. It holds no secrets."""
+    from colonnade.as_code import exporting, files
+
+    text = files.dump(_run(lambda services: exporting.export(services, tenants)))
+    if path is None:
+        click.echo(text, nl=False)
+    else:
+        path.write_text(text)
+
+
+def _run(work: Callable[["Services"], Awaitable[T]]) -> T:
+    from colonnade.database.connections import Database
+    from colonnade.services import Services
+    from colonnade.settings import Settings
+    from colonnade.stripe_api.client import StripeGateway
+
+    async def run(settings: Settings, database_url: str) -> T:
+        gateway = StripeGateway(settings)
+        try:
+            async with Database(database_url) as database:
+                return await work(Services(settings, "", database, gateway))
+        finally:
+            await gateway.close()
+
+    with serving("stripe_api_key") as (settings, database_url):
+        return asyncio.run(run(settings, database_url))
+    raise AssertionError("`serving` ends the program where it fails")
+
+
+def _show(steps: list["Step"], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(steps), indent=2, ensure_ascii=False))
+        return
+    tenant = ""
+    for step in steps:
+        if step.action != "none" or step.drift or step.warnings:
+            if step.tenant != tenant:
+                tenant = step.tenant
+                click.echo(tenant)
+            _show_step(step)
+    counts = {action: sum(step.action == action for step in steps) for action in ("create", "update", "none")}
+    note(f"{counts['create']} to create, {counts['update']} to change, {counts['none']} as they are.")
+
+
+def _show_step(step: "Step") -> None:
+    click.echo(f"  { {'create': '+', 'update': '~', 'none': '='}[step.action] } {step.thing}")
+    for change in step.changes:
+        click.echo(f"      {change.field}: {_word(change.before)} -> {_word(change.after)}")
+    for change in step.drift:
+        click.echo(f"      at Stripe {change.field} is {_word(change.after)}; adopt or revert it")
+    for warning in step.warnings:
+        click.echo(f"      warning: {warning.param}: {warning.detail}")
+        for missing in warning.missing:
+            click.echo(f"        {missing.price} of {missing.product}: {missing.customers} customers")
+
+
+def _word(value: Any) -> str:
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,211 @@
+"""Routes of portal configurations: what is wanted, and how it came to be so."""
+
+from typing import Annotated, Any
+
+from litestar import Response, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import Meta, Struct
+
+from colonnade.access.guard import Principal, Tenant
+from colonnade.errors import Invalid
+from colonnade.etags import IfMatch, tagged
+from colonnade.portals import configurations, planning, policy, store, versions
+from colonnade.portals.configurations import PortalConfiguration, PutConfiguration
+from colonnade.portals.planning import Diff, Plan
+from colonnade.portals.policy import PortalPolicy, PutPortalPolicy
+from colonnade.portals.versions import Version
+from colonnade.portals.writing import By
+from colonnade.services import Services
+from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
+
+CONFIGURATIONS = "/tenants/{tenant:str}/portal-configurations"
+ONE = CONFIGURATIONS + "/{name:str}"
+_POLICY = "/tenants/{tenant:str}/portal-policy"
+
+Number = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Strict = Annotated[bool, QueryParameter(description="Refuse what would only be warned of.")]
+VersionQuery = Annotated[int | None, QueryParameter(ge=0, le=2**31 - 1, description="0: before anything was written.")]
+
+
+class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
+    """*version*: whose settings shall hold again."""
+
+    version: Number
+
+
+def answer(row: store.Row, warnings: list[Any] | None = None) -> Response[PortalConfiguration]:
+    """The configuration with its `ETag`."""
+    return Response(configurations.shown(row, warnings or ()), headers={"ETag": configurations.tag(row)})
+
+
+@get(CONFIGURATIONS, summary="A tenant's portal configurations, by name", tags=["Portals"])
+async def list_portal_configurations(
+    services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
+) -> Page[PortalConfiguration]:
+    async with services.database.tenant(current.id) as session:
+        rows = await store.page(session, from_cursor(after), limit + 1)
+    return page_of(rows, limit, lambda each: each.name, configurations.shown)
+
+
+@get(ONE, summary="A portal configuration", tags=["Portals"])
+async def get_portal_configuration(
+    name: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+) -> Response[PortalConfiguration]:
+    async with services.database.tenant(current.id) as session:
+        return answer(await store.get(session, name))
+
+
+@put(ONE, summary="Create or change a portal configuration", tags=["Portals"])
+async def put_portal_configuration(
+    principal: NamedDependency[Principal],
+    name: FromPath[str],
+    data: JSONBody[PutConfiguration],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
+    strict: Strict = False,
+) -> Response[PortalConfiguration]:
+    by = By("put", principal.key)
+    row, warnings = await configurations.put(services, current, name, data, if_match, by, strict=strict)
+    return answer(row, warnings)
+
+
+@post(ONE + "/plan", summary="What a PUT of this would change at Stripe", tags=["Portals"], status_code=200)
+async def plan_portal_configuration(
+    name: FromPath[str],
+    data: JSONBody[PutConfiguration],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+) -> Plan:
+    return await planning.plan(services, current, name, data)
+
+
+@get(ONE + "/versions", summary="Versions of a portal configuration, the newest first", tags=["Portals"])
+async def list_portal_configuration_versions(
+    name: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    limit: Limit = 20,
+    after: After = None,
+) -> Page[Version]:
+    async with services.database.tenant(current.id) as session:
+        await store.get(session, name)
+        found = await versions.page(session, name, _number(from_cursor(after)), limit + 1)
+    return page_of(found, limit, lambda each: each.version, as_it_is)
+
+
+def _number(text: str | None) -> int | None:
+    if text is not None and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Invalid("This is not the `next` of a page.", "after")
+    return None if text is None else int(text)
+
+
+@get(ONE + "/diff", summary="What differs between two versions", tags=["Portals"])
+async def diff_portal_configuration(
+    name: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    before: VersionQuery = None,
+    after: VersionQuery = None,
+) -> Diff:
+    return await planning.diff(services, current, name, before, after)
+
+
+@post(ONE + "/apply", summary="Give Stripe what it does not have yet", tags=["Portals"], status_code=200)
+async def apply_portal_configuration(
+    principal: NamedDependency[Principal],
+    name: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+) -> Response[PortalConfiguration]:
+    return answer(await configurations.apply(services, current, name, principal.key))
+
+
+@post(ONE + "/rollback", summary="Let an earlier version hold again", tags=["Portals"], status_code=200)
+async def roll_back_portal_configuration(
+    principal: NamedDependency[Principal],
+    name: FromPath[str],
+    data: JSONBody[Rollback],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
+) -> Response[PortalConfiguration]:
+    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.key))
+
+
+@post(ONE + "/deactivate", summary="Let no session use it any more", tags=["Portals"], status_code=200)
+async def deactivate_portal_configuration(
+    principal: NamedDependency[Principal],
+    name: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
+) -> Response[PortalConfiguration]:
+    return answer(await configurations.deactivate(services, current, name, if_match, principal.key))
+
+
+@post(ONE + "/check", summary="Compare with what Stripe has, now", tags=["Portals"], status_code=200)
+async def check_portal_configuration(
+    name: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+) -> Response[PortalConfiguration]:
+    return answer(await configurations.check(services, current, name))
+
+
+@post(ONE + "/adopt", summary="Make what Stripe has the newest version", tags=["Portals"], status_code=200)
+async def adopt_portal_configuration(
+    principal: NamedDependency[Principal],
+    name: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
+) -> Response[PortalConfiguration]:
+    return answer(await configurations.adopt(services, current, name, if_match, principal.key))
+
+
+@post(ONE + "/revert", summary="Undo what others changed at Stripe", tags=["Portals"], status_code=200)
+async def revert_portal_configuration(
+    principal: NamedDependency[Principal],
+    name: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
+) -> Response[PortalConfiguration]:
+    return answer(await configurations.revert(services, current, name, if_match, principal.key))
+
+
+@get(_POLICY, summary="What is done about edits at Stripe", tags=["Portals"])
+async def get_portal_policy(
+    services: NamedDependency[Services], current: NamedDependency[Tenant]
+) -> Response[PortalPolicy]:
+    async with services.database.tenant(current.id) as session:
+        return tagged(await policy.get(session))
+
+
+@put(_POLICY, summary="Say what is done about edits at Stripe", tags=["Portals"])
+async def put_portal_policy(
+    principal: NamedDependency[Principal],
+    data: JSONBody[PutPortalPolicy],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+) -> Response[PortalPolicy]:
+    async with services.database.tenant(current.id) as session:
+        return tagged(await policy.put(session, data.drift, principal.key))
+
+
+ROUTES = (
+    list_portal_configurations,
+    get_portal_configuration,
+    put_portal_configuration,
+    plan_portal_configuration,
+    list_portal_configuration_versions,
+    diff_portal_configuration,
+    apply_portal_configuration,
+    roll_back_portal_configuration,
+    deactivate_portal_configuration,
+    check_portal_configuration,
+    adopt_portal_configuration,
+    revert_portal_configuration,
+    get_portal_policy,
+    put_portal_policy,
+)

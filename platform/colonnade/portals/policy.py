@@ -1,0 +1,45 @@
+"""What a tenant wants done about edits of its portal configurations that others make at Stripe."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from colonnade.database.tables import portal_policies as table
+from colonnade_tenants.partition import TENANT, TenantSession
+
+Drift = Literal["report", "revert"]
+
+
+class PutPortalPolicy(Struct, frozen=True, forbid_unknown_fields=True):
+    """*drift*: `report` shows an edit at Stripe until somebody adopts or reverts it; `revert` undoes it at once."""
+
+    drift: Drift
+
+
+class PortalPolicy(Struct, frozen=True):
+    """The policy; *author* and *updated_at* are null while nobody has put one."""
+
+    drift: Drift = "report"
+    author: str | None = None
+    updated_at: datetime | None = None
+
+
+async def get(session: TenantSession) -> PortalPolicy:
+    """The tenant's policy."""
+    columns = (table.c.drift, table.c.author, table.c.updated_at)
+    row = (await session.execute(select(*columns).where(table.c.tenant_id == TENANT))).one_or_none()
+    return PortalPolicy(*row) if row else PortalPolicy()
+
+
+async def put(session: TenantSession, drift: Drift, author: str | None) -> PortalPolicy:
+    """Set the policy; the same again changes nothing."""
+    fields = {"drift": drift, "author": author, "updated_at": func.now()}
+    new = insert(table).values(tenant_id=TENANT, **fields)
+    changed = new.on_conflict_do_update(
+        index_elements=["tenant_id"], set_=fields, where=table.c.drift != new.excluded.drift
+    )
+    await session.execute(changed)
+    return await get(session)

@@ -1,0 +1,1 @@
+"""Customers' visits of the portal: what they could change, what they did change, and who let them in."""

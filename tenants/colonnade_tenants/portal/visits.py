@@ -1,0 +1,206 @@
+"""The rows of visits. Each is made before Stripe is asked for its session, so that a token or key opens one alone."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.portal.changes import Change
+from colonnade_tenants.portal.state import FROM, STATE, State, decode
+from colonnade_tenants.portal.tables import portal_visits
+
+
+class TooMany(Exception):
+    """The customer had enough visits for now."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """`unknown`: neither its events nor Stripe's answer came in time; *changes* are then those known of."""
+
+    result: str
+    changes: list[Change] = []
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """One portal session, and what came of it; the columns are described with the table."""
+
+    id: str
+    customer_id: int
+    configuration: str
+    chosen_by: str
+    rule: dict[str, Any] | None = None
+    flow: str | None = None
+    subscription: str | None = None
+    left_out: str | None = None
+    locale: str | None = None
+    opened_by: str
+    origin: str | None = None
+    token: str | None = None
+    browser: bytes | None = None
+    fingerprint: bytes
+    session: str | None = None
+    return_url: str
+    done_url: str | None = None
+    before: State | None = None
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    returned_at: datetime | None = None
+    reread_at: datetime | None = None
+    reread_events: list[str] | None = None
+    settled_at: datetime | None = None
+    outcome: Outcome | None = None
+
+
+_table = portal_visits.c
+_NAMES = Visit.__struct_fields__
+_COLUMNS = [_table[name] for name in _NAMES]
+_OWN = _table.tenant_id == TENANT
+_MINE = (_OWN, _table.id == bindparam("id"))
+_GIVEN = (*_NAMES[: _NAMES.index("session")], "return_url", "done_url")
+_CLOCK = func.clock_timestamp()
+
+_FAR = datetime(9999, 1, 1, tzinfo=UTC)
+
+# A customer waits. Should the database's server crash within a second, the visit's result is `unknown`; but a token
+# that was used must stay used.
+_QUICKLY = Statement(select(func.set_config("synchronous_commit", "off", text("true"))).where(TENANT > 0))
+_LOCK = Statement(
+    text("select pg_advisory_xact_lock(hashtextextended('colonnade portal ' || :customer, :tenant))").bindparams(
+        TENANT, bindparam("customer", type_=Text)
+    )
+)
+_RECENT = (
+    select(func.count())
+    .where(
+        _OWN, _table.customer_id == bindparam("customer_id"), _table.created_at > _CLOCK - text("interval '1 minute'")
+    )
+    .scalar_subquery()
+)
+_ADD = Statement(
+    insert(portal_visits)
+    .from_select(
+        ["tenant_id", "created_at", *_GIVEN],
+        select(TENANT, _CLOCK, *(bindparam(name, type_=_table[name].type) for name in _GIVEN)).where(
+            bindparam("most", type_=BigInteger) > _RECENT
+        ),
+    )
+    .on_conflict_do_nothing()
+)
+_GET = Statement(select(*_COLUMNS).where(*_MINE))
+_OF_TOKEN = Statement(select(*_COLUMNS).where(_OWN, _table.token == bindparam("token")))
+_PAGE = Statement(
+    select(*_COLUMNS)
+    .where(_OWN, _table.customer_id == bindparam("customer"))
+    .where(_table.created_at < bindparam("after", type_=_table.created_at.type))
+    .order_by(_table.created_at.desc())
+    .limit(bindparam("limit"))
+)
+_OPENED = Statement(
+    text(f"""
+update portal_visits v set session = :session, left_out = coalesce(:left_out, v.left_out),
+    before = coalesce(v.before, (select {STATE} {FROM} and c.id = v.customer_id)::jsonb)
+where v.tenant_id = :tenant and v.id = :id
+""").bindparams(TENANT, bindparam("left_out", type_=Text))  # noqa: S608 - only our own text is put in
+)
+_RETURNED = Statement(
+    update(portal_visits)
+    .where(*_MINE)
+    .values(returned_at=func.coalesce(_table.returned_at, _CLOCK))
+    .returning(*_COLUMNS, _CLOCK.label("now"))
+)
+_COMPLETED = Statement(
+    update(portal_visits).where(*_MINE).values(completed_at=func.coalesce(_table.completed_at, _CLOCK))
+)
+_REREAD = Statement(
+    update(portal_visits)
+    .where(*_MINE, _table.settled_at.is_(None), _table.reread_events.is_(None))
+    .where(or_(_table.reread_at.is_(None), _table.reread_at < _CLOCK - text("interval '5 seconds'")))
+    .values(reread_at=_CLOCK)
+)
+_STORED = Statement(update(portal_visits).where(*_MINE).values(reread_events=bindparam("events", type_=ARRAY(Text))))
+_SETTLED = Statement(
+    update(portal_visits)
+    .where(*_MINE, _table.settled_at.is_(None))
+    .values(settled_at=_CLOCK, outcome=bindparam("outcome", type_=_table.outcome.type))
+)
+
+
+async def add(tenant: TenantConnection, visit: Visit, *, most: int) -> Visit | None:
+    """Keep a new visit; the one that is there already under its id. Raises `TooMany` after *most* in a minute."""
+    if visit.token is None:
+        await tenant.execute(_QUICKLY)
+    await tenant.execute(_LOCK, customer=str(visit.customer_id))
+    values = {name: getattr(visit, name) for name in _GIVEN}
+    values["rule"] = visit.rule and msgspec.json.encode(visit.rule).decode()
+    if await tenant.execute(_ADD, most=most, **values) == 1:
+        return None
+    known = await get(tenant, visit.id)
+    if known is None:
+        raise TooMany("This customer opened the portal too often in the last minute.")
+    return known
+
+
+async def get(tenant: TenantConnection, visit_id: str) -> Visit | None:
+    """The visit with this id."""
+    return _visit(await tenant.fetch_one(_GET, id=visit_id))
+
+
+async def of_token(tenant: TenantConnection, token: str) -> Visit | None:
+    """The visit that the portal token opened."""
+    return _visit(await tenant.fetch_one(_OF_TOKEN, token=token))
+
+
+async def page(tenant: TenantConnection, customer: int, before: datetime | None, limit: int) -> list[Visit]:
+    """The customer's visits, newest first, of those that were opened *before*. Ids of repeated requests do not sort."""
+    rows = await tenant.fetch(_PAGE, customer=customer, after=before or _FAR, limit=limit)
+    return [visit for row in rows if (visit := _visit(row))]
+
+
+async def opened(tenant: TenantConnection, visit: Visit, session: str) -> None:
+    """Stripe has made the session (`bps_…`), and nobody has its URL yet: what is so now, is so before the visit."""
+    await tenant.execute(_QUICKLY)
+    await tenant.execute(_OPENED, id=visit.id, session=session, left_out=visit.left_out)
+
+
+async def completed(tenant: TenantConnection, visit_id: str) -> None:
+    """The flow is done: its own redirect came back."""
+    await tenant.execute(_COMPLETED, id=visit_id)
+
+
+async def returned(tenant: TenantConnection, visit_id: str) -> tuple[Visit, float] | None:
+    """The visit, and seconds since its customer came back, which is now if it did not before."""
+    row = await tenant.fetch_one(_RETURNED, id=visit_id)
+    visit = _visit(row)
+    if visit is None or row is None:
+        return None
+    return visit, (row["now"] - row["returned_at"]).total_seconds()
+
+
+async def claim_reread(tenant: TenantConnection, visit_id: str) -> bool:
+    """Whether Stripe is to be asked by the caller; by one at a time, until its answer is stored."""
+    return await tenant.execute(_REREAD, id=visit_id) == 1
+
+
+async def reread(tenant: TenantConnection, visit_id: str, events: Sequence[str]) -> None:
+    """Stripe's answer is in the inbox as these *events*."""
+    await tenant.execute(_STORED, id=visit_id, events=list(events))
+
+
+async def settle(tenant: TenantConnection, visit_id: str, outcome: Outcome) -> None:
+    """What came of the visit; the first to say so is right."""
+    await tenant.execute(_SETTLED, id=visit_id, outcome=msgspec.json.encode(outcome).decode())
+
+
+def _visit(row: asyncpg.Record | None) -> Visit | None:
+    if row is None:
+        return None
+    fields = {name: row[name] for name in _NAMES}
+    fields["before"] = fields["before"] and decode(fields["before"])
+    fields["rule"] = fields["rule"] and msgspec.json.decode(fields["rule"])
+    fields["outcome"] = fields["outcome"] and msgspec.json.decode(fields["outcome"], type=Outcome)
+    return Visit(**fields)
