@@ -65,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Tenants' notification endpoints may be on this machine, and http there: for development."""
     portal_sessions_per_minute: int = 20
     """Portal sessions that one customer may have in a minute."""
+    portal_visit_retention_days: int = 365
+    """For how long it is kept who was let into the portal, and what they changed."""
     check_memory_mb: int = 64
     """Answers to checks that each web process keeps, in MiB, about."""
     base_url: str = "http://127.0.0.1:8000"
@@ -286,6 +288,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "worker_metrics_port": _number(1, 65535),
     "notification_loopback": _switch,
     "portal_sessions_per_minute": _number(1, 1_000_000),
+    "portal_visit_retention_days": _number(7, 3650),
     "check_memory_mb": _number(1, 100_000),
     "base_url": _origin,
     "secret_key": _secret_key,

@@ -70,6 +70,7 @@ def test_an_empty_environment_runs_on_this_machine_alone() -> None:
         ("worker_metrics_port", "9102", 9102),
         ("check_memory_mb", "256", 256),
         ("portal_sessions_per_minute", "5", 5),
+        ("portal_visit_retention_days", "7", 7),
         ("base_url", "https://billing.example:8443", "https://billing.example:8443"),
         ("secret_key", KEY, KEY),
         ("host", "::", "::"),
@@ -123,6 +124,7 @@ def test_a_database_url_is_kept_under_one_scheme(text: str, value: str) -> None:
         ("ready_watermark_seconds", "59"),
         ("check_memory_mb", "0"),
         ("portal_sessions_per_minute", "0"),
+        ("portal_visit_retention_days", "6"),
         *[
             ("base_url", text)
             for text in ("billing.example", "https://h/", "https://h?x", "ftp://h", "http://h:0", "http://[::g]")

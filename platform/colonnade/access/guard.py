@@ -30,6 +30,8 @@ class Scope(StrEnum):
 
 SCOPE = "scope"
 """Of a route's `opt`: the scope that is enough for it."""
+REMEMBERED = "remembered"
+"""Of a route's `opt`: a key and its tenant may be as they were a second ago; looking them up takes much of its time."""
 
 
 class Tenant(msgspec.Struct, frozen=True):
@@ -87,7 +89,8 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     public_id = connection.path_params.get("tenant")
     scope = Scope(handler.opt.get(SCOPE, Scope.ADMIN))
     known = cast("KnownKeys[Caller]", connection.app.state.known_keys)
-    caller = known.get(key, public_id) if scope is Scope.CHECK and public_id else None
+    remembered = scope is Scope.CHECK or handler.opt.get(REMEMBERED, False)
+    caller = known.get(key, public_id) if remembered and public_id else None
     if caller is None:
         generation = known.generation
         caller = await _authenticate(cast("Services", connection.app.state.services), key, public_id)

@@ -1,10 +1,10 @@
 """Routes of a tenant's API keys."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from litestar import delete, get, post
+from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
@@ -86,12 +86,18 @@ async def list_keys(
 
 
 @delete(_KEYS + "/{key:str}", summary="Revoke an API key, everywhere within a second", tags=_TAGS)
-async def revoke_key(key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]) -> None:
+async def revoke_key(
+    key: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    request: Request[Any, Any, Any],
+) -> None:
     async with services.database.platform_pool.acquire() as connection:
         # PostgreSQL would refuse some unprintable characters, and no id has any.
         revoked = await connection.fetchval(_REVOKE, current.id, key) if key.isprintable() else None
     if revoked is None:
         raise NotFound(f"There is no key {key!r}.", "key")
+    request.app.state.known_keys.forget()  # other processes hear of it
 
 
 ROUTES = (create_key, list_keys, revoke_key)

@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
 from colonnade.access import portal_tokens
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import REMEMBERED, Tenant
 from colonnade.errors import Conflict, Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import choosing, judging
@@ -64,7 +64,7 @@ class VisitView(Struct):
     outcome: Outcome | None
 
 
-@post(f"{_CUSTOMER}/portal-sessions", summary="Open a portal session", tags=_TAGS)
+@post(f"{_CUSTOMER}/portal-sessions", summary="Open a portal session", tags=_TAGS, opt={REMEMBERED: True})
 async def create_portal_session(
     reference: FromPath[str],
     data: JSONBody[SessionRequest],
@@ -90,8 +90,7 @@ async def preview_portal_session(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Preview:
-    async with services.database.tenant_connection(current.id) as connection:
-        customer, chosen = await choose(connection, reference, data.configuration)
+    customer, chosen = await choose(services.database.app_pool, current.id, reference, data.configuration)
     if customer.stripe_customer is None:
         raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
     return_url(current, data, chosen.settings.default_return_url)
