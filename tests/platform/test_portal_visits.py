@@ -181,6 +181,32 @@ async def test_old_visits_are_deleted_and_young_ones_are_not(shop: TenantApi, ki
     assert left == [made[2], made[4]]
 
 
+async def test_a_revoked_key_and_a_changed_tenant_are_not_remembered(shop: TenantApi) -> None:
+    made = (await shop.call("POST", "/keys", {"name": "till"})).json()
+    assert (await shop.call("POST", SESSIONS, {}, key=made["key"])).status_code == 201
+    assert (await shop.call("POST", SESSIONS, {}, key=made["key"])).status_code == 201  # from memory
+    await shop.call("DELETE", f"/keys/{made['id']}")
+    problem(await shop.call("POST", SESSIONS, {}, key=made["key"]), 401)
+    assert (await shop.call("POST", SESSIONS, {})).status_code == 201
+    await shop.call("PATCH", "", {"return_origins": [OTHER]})
+    problem(await shop.call("POST", SESSIONS, {}), 400, "return_url")
+
+
+async def test_what_another_process_changes_is_heard(shop: TenantApi) -> None:
+    assert (await shop.call("POST", SESSIONS, {})).status_code == 201
+    await shop.api.sql("update tenants set return_origins = $2 where public_id = $1", shop.id, [OTHER])
+
+    async with asyncio.timeout(20):
+        while (await shop.call("POST", SESSIONS, {})).status_code != 400:
+            await asyncio.sleep(0.2)
+
+
+async def test_a_name_that_cannot_be_is_no_configuration(shop: TenantApi) -> None:
+    for name in ("", "\0", "bpc_1", "main "):
+        problem(await shop.call("POST", SESSIONS, {"configuration": name}), 404, "configuration")
+    problem(await shop.call("POST", "/customers/a%00/portal-sessions", {}), 404, "reference")
+
+
 async def test_another_tenants_sessions_are_not_shown(shop: TenantApi, kiln: TenantApi) -> None:
     await shop.call("POST", SESSIONS, {})
     problem(await kiln.call("GET", SESSIONS), 404, "reference")

@@ -116,8 +116,9 @@ async def choose(pool: asyncpg.Pool, tenant_id: int, reference: str, name: str |
     A rule whose configuration is gone or inactive is passed over: the portal opens all the same. One round trip, and
     one more for each rule that fits.
     """
-    printable = reference.isprintable() and (name or "").isprintable()
-    row = await pool.fetchrow(_OPENING, tenant_id, reference, name) if printable else None
+    # PostgreSQL would refuse some unprintable characters, and neither has any.
+    known = name if name is None or name.isprintable() else ""
+    row = await pool.fetchrow(_OPENING, tenant_id, reference, known) if reference.isprintable() else None
     if row is None:
         raise NotFound("There is no customer with this reference.", "reference")
     customer = Customer(row["customer_id"], row["stripe_customer"])
