@@ -35,9 +35,6 @@ from tests.platform.deliveries import (
 BODY = json.dumps(event()).encode()
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # one application serves all
-
-
 def mac(body: bytes, at: str, secret: str = PLATFORM) -> str:
     return hmac.digest(secret.encode(), at.encode() + b"." + body, "sha256").hex()
 
