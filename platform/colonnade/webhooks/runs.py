@@ -38,11 +38,14 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Attributed(NamedTuple):
-    """An event whose tenant is known, what said so, and the objects in it that are not registered yet."""
+    """An event whose tenant is known, what said so, and the objects in it that are not registered yet.
+
+    *evidence* is JSON, as in `inbox.Outcome`.
+    """
 
     delivery: Delivery
     by: Attribution
-    evidence: list[dict[str, str | None]]
+    evidence: str
     unregistered: set[str]
 
     @property
