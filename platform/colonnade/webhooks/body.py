@@ -21,10 +21,15 @@ class Gone(Exception):
     """The client went away before its request was whole."""
 
 
-def announced(scope: HTTPScope) -> int | None:
-    """The Content-Length."""
-    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(value[:20]) if value.isdigit() else None
+def announced(scope: HTTPScope) -> tuple[int | None, list[bytes]]:
+    """The Content-Length, and the values of `Stripe-Signature`."""
+    length, signatures = b"", []
+    for name, value in scope["headers"]:
+        if name == b"stripe-signature":
+            signatures.append(value)
+        elif name == b"content-length":
+            length = length or value
+    return int(length[:20]) if length.isdigit() else None, signatures
 
 
 class Bodies:
