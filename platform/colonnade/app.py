@@ -131,5 +131,5 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         request_max_body_size=BODY_LIMIT,
     )
     app.state.checks, app.state.known_keys = checks, checks.keys
-    app.asgi_handler = RequestObserver(Deliveries(Front(app.asgi_handler, checks)))
+    app.asgi_handler = Deliveries(RequestObserver(Front(app.asgi_handler, checks)))
     return app
