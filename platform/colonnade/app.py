@@ -8,6 +8,8 @@ from litestar import Litestar, Request, Router
 from litestar.di import Provide
 
 import colonnade.access.routes
+import colonnade.accounts.export_routes
+import colonnade.accounts.lifecycle_routes
 import colonnade.accounts.routes
 import colonnade.catalogue.routes
 import colonnade.checks.routes
@@ -46,6 +48,8 @@ from colonnade.webhooks.writer import InboxWriter
 GUARDED = (
     *colonnade.access.routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
+    *colonnade.accounts.lifecycle_routes.ROUTES,
+    *colonnade.accounts.export_routes.ROUTES,
     *colonnade.portals.branding.routes.ROUTES,
     *colonnade.portals.preview.routes.ROUTES,
     *colonnade.portals.configuration_routes.ROUTES,
@@ -104,6 +108,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
                 Feed(database) as feed,
                 checks,
             ):
+                gateway.gate.use(database.platform_pool)
                 app.state.receiver = Receiver(settings, writer, refusals)
                 app.state.feed = feed
                 app.state.services = Services(settings, secret_key, database, gateway)

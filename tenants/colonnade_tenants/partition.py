@@ -144,6 +144,8 @@ class TenantConnection:
         """Locks that the transaction has; to take one again would cost a round trip."""
         self.made = False
         """Whether reading made rows: those of a failed event must go with it."""
+        self.deferred = False
+        """Whether entitlements are left as they are, because all are to be computed later, once."""
 
     @classmethod
     async def bind(cls, connection: asyncpg.Connection, tenant_id: int) -> "TenantConnection":

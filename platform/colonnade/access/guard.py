@@ -3,7 +3,7 @@
 A route below `/v1/tenants/{tenant}` serves that tenant's keys and the platform's; every other route serves the
 platform team alone. So a new route is closed until its path says otherwise. A tenant's key sees only its own tenant:
 any other is 404, as if it did not exist. A key may do what its scopes say; a route asks for `admin`, unless its `opt`
-names another.
+names another. A tenant that is frozen can only be read, but for routes that say otherwise (`WHILE_FROZEN`).
 """
 
 from datetime import datetime
@@ -16,6 +16,7 @@ from litestar.handlers import BaseRouteHandler
 
 from colonnade.access.keys import digest
 from colonnade.access.known_keys import KnownKeys
+from colonnade.accounts.states import FROZEN, State, closed
 from colonnade.errors import Forbidden, NotFound, Unauthenticated
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
@@ -30,6 +31,9 @@ class Scope(StrEnum):
 
 SCOPE = "scope"
 """Of a route's `opt`: the scope that is enough for it."""
+WHILE_FROZEN = "while_frozen"
+"""Of a route's `opt`: true where it serves a frozen tenant too, though its method is not one that only reads."""
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Tenant(msgspec.Struct, frozen=True):
@@ -44,6 +48,8 @@ class Tenant(msgspec.Struct, frozen=True):
     return_origins: list[str]
     event_weight: int
     created_at: datetime
+    state: State
+    state_reason: str | None
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -68,7 +74,7 @@ class Caller(msgspec.Struct, frozen=True):
 COLUMNS = """
 t.id, t.public_id, t.name, t.charge_type, t.stripe_account,
 t.application_fee_percent::float8 as application_fee_percent, t.return_origins, t.event_weight,
-t.created_at
+t.created_at, t.state, t.state_reason
 """
 
 _AUTHENTICATE = f"""
@@ -81,7 +87,7 @@ where k.digest = $1 and k.revoked_at is null
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Let the request in, and note whose it is and which tenant it is about.
 
-    Raises `Unauthenticated`, `Forbidden`, and `NotFound` for a tenant that is not the caller's.
+    Raises `Unauthenticated`, `Forbidden`, `Closed`, and `NotFound` for a tenant that is not the caller's.
     """
     key = digest(bearer(connection.headers.get("authorization") or ""))
     public_id = connection.path_params.get("tenant")
@@ -96,8 +102,14 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     if not caller.may(scope):
         raise Forbidden(f"This key's scopes are {', '.join(sorted(caller.scopes))}; this route needs {scope}.")
     if caller.tenant is not None:
+        _check_state(caller.tenant, str(connection.scope.get("method", "")), handler)
         connection.state.tenant = caller.tenant
     connection.state.principal = caller.principal
+
+
+def _check_state(tenant: Tenant, method: str, handler: BaseRouteHandler) -> None:
+    if tenant.state in FROZEN and method not in _READING and not handler.opt.get(WHILE_FROZEN):
+        raise closed(tenant)
 
 
 async def _authenticate(services: Services, key: bytes, public_id: str | None) -> Caller:

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from colonnade.access import keys
-from colonnade.access.guard import Scope, Tenant
+from colonnade.access.guard import WHILE_FROZEN, Scope, Tenant
 from colonnade.errors import Conflict, NotFound
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, as_it_is, from_cursor, page_of
@@ -85,7 +85,12 @@ async def list_keys(
     return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
-@delete(_KEYS + "/{key:str}", summary="Revoke an API key, everywhere within a second", tags=_TAGS)
+@delete(
+    _KEYS + "/{key:str}",
+    summary="Revoke an API key, everywhere within a second",
+    tags=_TAGS,
+    opt={WHILE_FROZEN: True},
+)
 async def revoke_key(key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]) -> None:
     async with services.database.platform_pool.acquire() as connection:
         # PostgreSQL would refuse some unprintable characters, and no id has any.

@@ -12,12 +12,16 @@ from msgspec import Meta, Struct
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts import onboarding, service
 from colonnade.accounts.readiness import Readiness, readiness
+from colonnade.accounts.states import State
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 
 
 class TenantView(Struct):
-    """A tenant, as the API shows it. *event_weight*: how many of its events are handled for one of another tenant."""
+    """A tenant, as the API shows it. *event_weight*: how many of its events are handled for one of another tenant.
+
+    *state_reason*: in the platform team's words, where it was theirs.
+    """
 
     id: str
     name: str
@@ -26,6 +30,8 @@ class TenantView(Struct):
     application_fee_percent: float | None
     return_origins: list[str]
     event_weight: int
+    state: State
+    state_reason: str | None
     created_at: datetime
 
 
@@ -57,6 +63,8 @@ def _fields(tenant: Tenant) -> dict[str, object]:
         "application_fee_percent": tenant.application_fee_percent,
         "return_origins": tenant.return_origins,
         "event_weight": tenant.event_weight,
+        "state": tenant.state,
+        "state_reason": tenant.state_reason,
         "created_at": tenant.created_at,
     }
 

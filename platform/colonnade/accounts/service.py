@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from colonnade.access import keys
 from colonnade.access.guard import COLUMNS, Principal, Tenant
+from colonnade.accounts.following import ABLE
 from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, StripeUnavailable
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
@@ -17,6 +18,7 @@ from colonnade_tenants import values
 from colonnade_tenants.accounts import apply_account
 from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import TenantConnection
+from colonnade_tenants.readiness import state_of
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 
@@ -153,9 +155,14 @@ async def _finish(
     try:
         async with services.database.platform_pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(
-                f"update tenants t set stripe_account = $2, updated_at = now() where id = $1 returning {COLUMNS}",  # noqa: S608
+                f"""
+                update tenants t set stripe_account = $2, updated_at = now(),
+                    live_at = case when $3 then coalesce(live_at, now()) else live_at end
+                where id = $1 returning {COLUMNS}
+                """,  # noqa: S608
                 tenant.id,
                 account["id"],
+                state_of(account) in ABLE,
             )
             await keys.store(connection, key, "first key", tenant.id)
             await apply_account(await TenantConnection.bind(connection, tenant.id), account, None)
@@ -177,8 +184,8 @@ async def page(services: Services, after: str | None, limit: int) -> list[Tenant
     """Tenants by time of creation, newest first; one more than *limit* where there is a next page."""
     async with services.database.platform_pool.acquire() as connection:
         rows = await connection.fetch(
-            f"select {COLUMNS} from tenants t where $1::text is null or public_id < $1 "  # noqa: S608
-            "order by public_id desc limit $2",
+            f"select {COLUMNS} from tenants t "  # noqa: S608
+            "where state <> 'deleted' and ($1::text is null or public_id < $1) order by public_id desc limit $2",
             after,
             limit + 1,
         )

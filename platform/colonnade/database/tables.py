@@ -56,8 +56,78 @@ tenants = Table(
     ),
     now_column("created_at"),
     now_column("updated_at"),
+    Column("state", Text, nullable=False, server_default="invited", comment="derived by a trigger from what follows"),
+    now_column("state_since"),
+    Column("state_by", Text, comment="key_…, evt_…, colonnade"),
+    Column("state_reason", Text, comment="in the platform team's words"),
+    Column("live_at", Timestamp, comment="when the account was first able to take payments"),
+    Column("suspended_at", Timestamp),
+    Column("disconnected_at", Timestamp),
+    Column("archived_at", Timestamp),
+    Column("removal", Text, comment="deleting, deleted"),
+    Column(
+        "coming_back",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="held events are being applied; entitlements are computed once, at the end",
+    ),
+    Column(
+        "closed_checks",
+        Text,
+        nullable=False,
+        server_default="keep",
+        comment="what checks say while it is closed: keep, deny",
+    ),
     CheckConstraint("charge_type in ('direct', 'destination', 'separate')", name="charge_type"),
     CheckConstraint("event_weight between 1 and 100", name="event_weight"),
+    CheckConstraint(
+        "state in ('invited', 'onboarding', 'live', 'suspended', 'disconnected', 'archived', 'deleting', 'deleted')",
+        name="state",
+    ),
+    CheckConstraint("removal in ('deleting', 'deleted')", name="removal"),
+    CheckConstraint("closed_checks in ('keep', 'deny')", name="closed_checks"),
+    Index("ix_tenants_unfinished", "id", postgresql_where=text("coming_back or removal = 'deleting'")),
+)
+
+
+def _of_tenant() -> Column[int]:
+    """Whose it is, and gone with it: a tenant that was never made, and those of tests."""
+    return Column("tenant_id", BigInteger, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False)
+
+
+tenant_states = Table(
+    "tenant_states",
+    metadata,
+    _id(),
+    _of_tenant(),
+    Column("previous", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("by", Text, comment="key_…, evt_…, colonnade"),
+    Column("reason", Text),
+    now_column("at"),
+    Index(None, "tenant_id", "id"),
+    comment="each tenant's states, one after the other",
+)
+
+former_accounts = Table(
+    "former_accounts",
+    metadata,
+    Column("account", Text, primary_key=True, comment="acct_…"),
+    _of_tenant(),
+    now_column("left_at"),
+    Index(None, "tenant_id"),
+    comment="accounts that tenants had before the one they have: their events are nobody's any more",
+)
+
+removed_objects = Table(
+    "removed_objects",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the Stripe object's id"),
+    _of_tenant(),
+    now_column("removed_at"),
+    Index(None, "tenant_id"),
+    comment="tombstones: events that name one of these are reduced to a stub",
 )
 
 branding = Table(
@@ -175,7 +245,7 @@ stripe_objects = Table(
     Column("id", Text, primary_key=True, comment="cus_…, sub_…, bpc_…"),
     _tenant(nullable=False),
     now_column("created_at"),
-    Index(None, "tenant_id"),
+    Index(None, "tenant_id", "id"),
     comment="which tenant a Stripe object belongs to, for events that do not say so themselves",
 )
 
@@ -239,12 +309,17 @@ inbox = Table(
     Column("swept", Boolean, nullable=False, server_default="false", comment="found by a sweep, never delivered"),
     Column("error", Text, comment="traceback of the last failure"),
     CheckConstraint("endpoint in ('platform', 'connect')", name="endpoint"),
-    CheckConstraint("state in ('pending', 'done', 'ignored', 'quarantined', 'dead')", name="state"),
+    CheckConstraint("state in ('pending', 'done', 'ignored', 'quarantined', 'dead', 'held')", name="state"),
     Index("ix_inbox_pending", "id", postgresql_where=text("state = 'pending'")),
     Index("ix_inbox_pending_object", "object_id", "id", postgresql_where=text("state = 'pending'")),
     Index("ix_inbox_lane", "lane", "not_before", "id", postgresql_where=text("state = 'pending'")),
     Index("ix_inbox_tenant", "tenant_id", "id"),
     Index("ix_inbox_held", "id", postgresql_where=text("state in ('quarantined', 'dead')")),
+    Index(
+        "ix_inbox_tenant_waiting",
+        *("tenant_id", "state", "not_before"),
+        postgresql_where=text("state in ('pending', 'held') and tenant_id is not null"),
+    ),
     Index("ix_inbox_settled", "received_at", postgresql_where=text("state in ('done', 'ignored')")),
 )
 
