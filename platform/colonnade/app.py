@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Litestar, Request, Router
 from litestar.di import Provide
 
+import colonnade.access.audit_routes
 import colonnade.access.routes
 import colonnade.accounts.routes
 import colonnade.catalogue.routes
@@ -29,6 +30,7 @@ import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
 from colonnade.checks.front import Front
@@ -45,6 +47,7 @@ from colonnade.webhooks.writer import InboxWriter
 
 GUARDED = (
     *colonnade.access.routes.ROUTES,
+    *colonnade.access.audit_routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
     *colonnade.portals.branding.routes.ROUTES,
     *colonnade.portals.preview.routes.ROUTES,
@@ -98,7 +101,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         gateway = StripeGateway(settings, "web")
         try:
             async with (
-                Database(database_url) as database,
+                Database(database_url, audit.before_commit) as database,
                 InboxWriter(database.ingest_pool) as writer,
                 Refusals(keyring(settings), database.platform_pool) as refusals,
                 Feed(database) as feed,
@@ -116,7 +119,11 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         return found
 
     app = Litestar(
-        route_handlers=[Router("/v1", route_handlers=GUARDED, guards=[guard]), *PUBLIC, reference.assets()],
+        route_handlers=[
+            Router("/v1", route_handlers=GUARDED, guards=[guard], after_request=audit.after_request),
+            *PUBLIC,
+            reference.assets(),
+        ],
         dependencies={
             "services": Provide(services, sync_to_thread=False),
             "current": Provide(_current, sync_to_thread=False),

@@ -9,6 +9,7 @@ import structlog
 from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from colonnade.access.audit import ACTING
 from colonnade.observability import REQUEST_ID, REQUEST_SECONDS, REQUESTS
 from colonnade_tenants.ids import passing_id
 
@@ -35,6 +36,7 @@ class RequestObserver:
         request_id = passing_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
         REQUEST_ID.set(request_id)
+        ACTING.set(None)  # where a server handles the requests of a connection in one context
         started = time.perf_counter()
         status = 499  # what is logged for a client that went away before its answer
 

@@ -14,8 +14,12 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from colonnade.access.actions import action_of
+from colonnade.access.audit import ACTING, Acting
 from colonnade.access.keys import digest
 from colonnade.access.known_keys import KnownKeys
+from colonnade.access.principals import Kind
+from colonnade.access.principals import Principal as Principal
 from colonnade.errors import Forbidden, NotFound, Unauthenticated
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
@@ -44,13 +48,6 @@ class Tenant(msgspec.Struct, frozen=True):
     return_origins: list[str]
     event_weight: int
     created_at: datetime
-
-
-class Principal(msgspec.Struct, frozen=True):
-    """Whose key came with the request; *tenant_id* is None for the platform team."""
-
-    key: str
-    tenant_id: int | None
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -98,6 +95,17 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     if caller.tenant is not None:
         connection.state.tenant = caller.tenant
     connection.state.principal = caller.principal
+    ACTING.set(_acting(connection, handler, caller))
+
+
+def _acting(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, caller: Caller) -> Acting | None:
+    action = action_of(str(connection.scope.get("method")), handler.fn.__name__)
+    if action is None:
+        return None
+    services = cast("Services", connection.app.state.services)
+    target = connection.scope["path"].removeprefix("/v1/")
+    tenant_id = None if caller.tenant is None else caller.tenant.id
+    return Acting(caller.principal, action, tenant_id, target, services.database)
 
 
 async def _authenticate(services: Services, key: bytes, public_id: str | None) -> Caller:
@@ -105,7 +113,8 @@ async def _authenticate(services: Services, key: bytes, public_id: str | None) -
         row = await database.fetchrow(_AUTHENTICATE, key, public_id)
     if row is None:
         raise Unauthenticated("This API key does not exist or was revoked.")
-    principal = Principal(row["key_id"], row["key_tenant"])
+    kind = Kind.PLATFORM_KEY if row["key_tenant"] is None else Kind.TENANT_KEY
+    principal = Principal(row["key_id"], row["key_tenant"], kind)
     if public_id is None:
         if principal.tenant_id is not None:
             raise Forbidden("This route is for the platform team's keys.")

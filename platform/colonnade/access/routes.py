@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from colonnade.access import keys
+from colonnade.access import audit, keys
 from colonnade.access.guard import Scope, Tenant
 from colonnade.errors import Conflict, NotFound
 from colonnade.services import Services
@@ -67,11 +67,12 @@ async def create_key(
         key = keys.random_key("tenant")
     else:
         key = keys.derived_key("tenant", services.secret_key, f"{current.public_id}\0key\0{idempotency_key}")
-    async with services.database.platform_pool.acquire() as connection:
+    async with services.database.platform_connection() as connection:
         made = await keys.store(connection, key, data.name, current.id, scopes)
         found = msgspec.convert(dict(await connection.fetchrow(_GET, current.id, made.id)), KeyView)
-    if (found.name, found.scopes, found.revoked_at) != (data.name, scopes, None):
-        raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
+        if (found.name, found.scopes, found.revoked_at) != (data.name, scopes, None):
+            raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
+        audit.note(target=f"tenants/{current.public_id}/keys/{found.id}", after=audit.named(found, "name", "scopes"))
     return CreatedKey(**msgspec.structs.asdict(found), key=key)
 
 
@@ -87,11 +88,11 @@ async def list_keys(
 
 @delete(_KEYS + "/{key:str}", summary="Revoke an API key, everywhere within a second", tags=_TAGS)
 async def revoke_key(key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]) -> None:
-    async with services.database.platform_pool.acquire() as connection:
+    async with services.database.platform_connection() as connection:
         # PostgreSQL would refuse some unprintable characters, and no id has any.
         revoked = await connection.fetchval(_REVOKE, current.id, key) if key.isprintable() else None
-    if revoked is None:
-        raise NotFound(f"There is no key {key!r}.", "key")
+        if revoked is None:
+            raise NotFound(f"There is no key {key!r}.", "key")
 
 
 ROUTES = (create_key, list_keys, revoke_key)

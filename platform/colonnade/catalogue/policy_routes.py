@@ -59,7 +59,7 @@ async def put_policy(
     policy = Policy(data.grace, data.trials, data.pause_collection, effective_from=data.effective_from)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_policy(session))
-        put = await catalogue.put_policy(session, policy, principal.key)
+        put = await catalogue.put_policy(session, policy, principal.id)
         return changed(put.policy, await recomputations.schedule(session, put.rest))
 
 

@@ -79,7 +79,7 @@ async def put_feature(
     feature = Feature(key, data.kind, data.name, data.unit, data.description, data.combine, data.fallback)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_feature(session, key))
-        done = await catalogue.put_feature(session, feature, principal.key)
+        done = await catalogue.put_feature(session, feature, principal.id)
         left_over = await recomputations.schedule(session, done.rest)
         return changed(await catalogue.get_feature(session, key), left_over)
 
@@ -133,7 +133,7 @@ async def put_plan(
     plan = Plan(key, data.name, data.price, data.product, data.grants)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_plan(session, key))
-        done = await catalogue.put_plan(session, plan, effective_from=data.effective_from, author=principal.key)
+        done = await catalogue.put_plan(session, plan, effective_from=data.effective_from, author=principal.id)
         await note_sold(session, current)
         left_over = await recomputations.schedule(session, done.rest)
         return changed(await catalogue.get_plan(session, key), left_over)
@@ -149,7 +149,7 @@ async def delete_plan(
 ) -> Response[None]:
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_plan(session, key))
-        rest = await catalogue.delete_plan(session, key, principal.key)
+        rest = await catalogue.delete_plan(session, key, principal.id)
         await note_sold(session, current)
         return Response(None, headers=left(await recomputations.schedule(session, rest)))
 

@@ -52,9 +52,7 @@ async def create_override(
 ) -> Override:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        return await overrides.add(
-            session, customer.id, data, author_key=principal.key, idempotency_key=idempotency_key
-        )
+        return await overrides.add(session, customer.id, data, author_key=principal.id, idempotency_key=idempotency_key)
 
 
 @get(_OVERRIDES + "/{override:str}", summary="An override", tags=["Entitlements"])
@@ -79,7 +77,7 @@ async def revoke_override(
 ) -> None:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        await overrides.revoke(session, customer.id, override, principal.key)
+        await overrides.revoke(session, customer.id, override, principal.id)
 
 
 @get(f"{_ENTITLEMENTS}/changes", summary="How a customer's entitlements changed, newest first", tags=["Entitlements"])

@@ -40,7 +40,8 @@ async def create_import(
     values.text(data.reference_key, "reference_key", 40)
     account_of(current)
     owner = Owner(current.id, current.public_id, current.charge_type, current.stripe_account)
-    return await store.start(services.database.platform_pool, owner, data.reference_key)
+    async with services.database.platform_connection() as connection:
+        return await store.start(connection, owner, data.reference_key)
 
 
 @get(_IMPORTS, summary="A tenant's imports, newest first", tags=_TAGS)

@@ -109,7 +109,7 @@ async def follow(
     after = _place(last_event_id)
     feed: Feed = request.app.state.feed
     feed.require_room(current.id)
-    return EventStream(_chunks(services, feed, current.id, principal.key, after))
+    return EventStream(_chunks(services, feed, current.id, principal.id, after))
 
 
 def _place(last_event_id: str | None) -> int | None:

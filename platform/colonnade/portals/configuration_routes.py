@@ -66,7 +66,7 @@ async def put_portal_configuration(
     if_match: IfMatch = None,
     strict: Strict = False,
 ) -> Response[PortalConfiguration]:
-    by = By("put", principal.key)
+    by = By("put", principal.id)
     row, warnings = await configurations.put(services, current, name, data, if_match, by, strict=strict)
     return answer(row, warnings)
 
@@ -119,7 +119,7 @@ async def apply_portal_configuration(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.apply(services, current, name, principal.key))
+    return answer(await configurations.apply(services, current, name, principal.id))
 
 
 @post(ONE + "/rollback", summary="Let an earlier version hold again", tags=["Portals"], status_code=200)
@@ -131,7 +131,7 @@ async def roll_back_portal_configuration(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.key))
+    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.id))
 
 
 @post(ONE + "/deactivate", summary="Let no session use it any more", tags=["Portals"], status_code=200)
@@ -142,7 +142,7 @@ async def deactivate_portal_configuration(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.deactivate(services, current, name, if_match, principal.key))
+    return answer(await configurations.deactivate(services, current, name, if_match, principal.id))
 
 
 @post(ONE + "/check", summary="Compare with what Stripe has, now", tags=["Portals"], status_code=200)
@@ -160,7 +160,7 @@ async def adopt_portal_configuration(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.adopt(services, current, name, if_match, principal.key))
+    return answer(await configurations.adopt(services, current, name, if_match, principal.id))
 
 
 @post(ONE + "/revert", summary="Undo what others changed at Stripe", tags=["Portals"], status_code=200)
@@ -171,7 +171,7 @@ async def revert_portal_configuration(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.revert(services, current, name, if_match, principal.key))
+    return answer(await configurations.revert(services, current, name, if_match, principal.id))
 
 
 @get(_POLICY, summary="What is done about edits at Stripe", tags=["Portals"])
@@ -190,7 +190,7 @@ async def put_portal_policy(
     current: NamedDependency[Tenant],
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
-        return tagged(await policy.put(session, data.drift, principal.key))
+        return tagged(await policy.put(session, data.drift, principal.id))
 
 
 ROUTES = (

@@ -74,7 +74,7 @@ async def create_portal_session(
     idempotency_key: IdempotencyKey = None,
 ) -> Response[PortalSession]:
     opening = await prepare(services, current, reference, data)
-    opener = Opener(request.state.principal.key, once=idempotency_key)
+    opener = Opener(request.state.principal.id, once=idempotency_key)
     return Response(await open_session(services, current, opening, opener), headers=_PRIVATE)
 
 

@@ -71,7 +71,7 @@ async def take_over_features(
     current: NamedDependency[Tenant],
 ) -> Report:
     by_tenant = principal.tenant_id is not None
-    return await service.take_over(services, current, data, author=principal.key, by_tenant=by_tenant)
+    return await service.take_over(services, current, data, author=principal.id, by_tenant=by_tenant)
 
 
 ROUTES = (compare_entitlements, list_differences, take_over_features)

@@ -40,14 +40,14 @@ async def list_calls(
 async def replay_call(
     call: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallView:
-    return await calls.replay(services.database, call, principal.key)
+    return await calls.replay(services.database, call, principal.id)
 
 
 @post("/extension-calls/replay", summary="Make many failed calls once more", status_code=202)
 async def replay_calls(
     data: JSONBody[CallFilter], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallsReplayed:
-    return await calls.replay_many(services.database, data, principal.key)
+    return await calls.replay_many(services.database, data, principal.id)
 
 
 ROUTES = (list_calls, replay_calls, replay_call)

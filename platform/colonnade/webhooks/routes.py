@@ -8,10 +8,11 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.errors import Invalid
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page
+from colonnade.web import After, Limit, Page, parse_time
 from colonnade.webhooks import actions, call_routes, events, journey, refusals, sweep_routes
 from colonnade.webhooks.actions import Replayed
 from colonnade.webhooks.events import EventView, Filter
@@ -51,18 +52,6 @@ def parse_state(text: str | None) -> State | None:
     if text is not None and text not in _STATES:
         raise Invalid(f"One of {', '.join(_STATES)}.", "state")
     return cast("State | None", text)
-
-
-def parse_time(text: str | None, param: str) -> datetime | None:
-    """A time with its zone. Raises `Invalid`."""
-    try:
-        # In a query a plus sign is a space.
-        found = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError as error:
-        raise Invalid("Give a time such as 2026-12-01T00:00:00Z.", param) from error
-    if found is not None and found.tzinfo is None:
-        raise Invalid("Give the time's zone; Z for UTC.", param)
-    return found
 
 
 def _filter(
@@ -127,21 +116,21 @@ async def show_tenant_event(
 async def replay_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
-    return await actions.replay(services.database, event, principal.key)
+    return await actions.replay(services.database, event, principal.id)
 
 
 @post("/events/{event:str}/release", summary="Attribute a quarantined event anew", status_code=202)
 async def release_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
-    return await actions.release(services.database, event, principal.key)
+    return await actions.release(services.database, event, principal.id)
 
 
 @post("/events/{event:str}/ignore", summary="Take an event out for good", status_code=200)
 async def ignore_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
-    return await actions.ignore(services.database, event, principal.key)
+    return await actions.ignore(services.database, event, principal.id)
 
 
 @post("/events/replay", summary="Attribute and handle many events anew, or count them", status_code=202)
@@ -155,7 +144,10 @@ async def replay_events(
         created_from=data.created_from,
         created_to=data.created_to,
     )
-    return await actions.replay_many(services.database, wanted, principal.key, dry_run=data.dry_run)
+    if data.dry_run:
+        audit.nothing_done()
+    audit.note(after=audit.named(data, "type", "tenant", "state", "from", "to"))
+    return await actions.replay_many(services.database, wanted, principal.id, dry_run=data.dry_run)
 
 
 @get("/webhooks/failures", summary="Why deliveries were refused for their signature, the latest cause first")
