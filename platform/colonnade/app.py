@@ -31,6 +31,7 @@ import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
 from colonnade.access import audit
+from colonnade.access.gate import Gate
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
 from colonnade.checks.front import Front
@@ -95,6 +96,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
     """
 
     checks = Checks(database_url, settings.check_memory_mb * 1024 * 1024)
+    gate = Gate(settings, database_url, checks.keys)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -106,6 +108,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
                 Refusals(keyring(settings), database.platform_pool) as refusals,
                 Feed(database) as feed,
                 checks,
+                gate,
             ):
                 app.state.receiver = Receiver(settings, writer, refusals)
                 app.state.feed = feed
@@ -135,6 +138,6 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )
-    app.state.checks, app.state.known_keys = checks, checks.keys
-    app.asgi_handler = RequestObserver(Deliveries(Front(app.asgi_handler, checks)))
+    app.state.checks, app.state.gate = checks, gate
+    app.asgi_handler = RequestObserver(Deliveries(Front(app.asgi_handler, checks, gate)))
     return app

@@ -89,7 +89,7 @@ async def test_counting_events_to_replay_is_not_logged(api: Api) -> None:
 async def test_no_key_is_in_the_log(api: Api, fern: TenantApi) -> None:
     made = (await fern.call("POST", "/keys", {"name": "backend"})).json()
     (line,) = await lines(fern, target=f"tenants/{fern.id}/keys/{made['id']}")
-    assert line["after"] == {"name": "backend", "scopes": ["admin"]}
+    assert (line["after"]["name"], line["after"]["scopes"]) == ("backend", ["admin"])
     everything = str([dict(row) for row in await api.sql("select * from audit_log")])
     assert fern.key not in everything
     assert made["key"] not in everything

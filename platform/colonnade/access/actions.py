@@ -5,7 +5,11 @@ A route that is in neither table is logged under its handler's name, and a test 
 
 ACTIONS = {
     "create_key": "key.created",
+    "rotate_key": "key.rotated",
     "revoke_key": "key.revoked",
+    "create_platform_key": "key.created",
+    "rotate_platform_key": "key.rotated",
+    "revoke_platform_key": "key.revoked",
     "create_tenant": "tenant.created",
     "change_tenant": "tenant.changed",
     "create_onboarding_link": "onboarding_link.created",

@@ -11,6 +11,7 @@ from litestar.response import Stream
 from colonnade.access import audit_reading
 from colonnade.access.audit_reading import AuditEntry, Filter
 from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page, number_from_cursor, page_of, parse_time
@@ -47,7 +48,7 @@ def _filter(
     return Filter(**texts, since=parse_time(since, "from"), until=parse_time(until, "to"), tenant_id=tenant_id)
 
 
-@get("/audit", summary="Who did what, newest first", tags=_TAGS)
+@get("/audit", summary="Who did what, newest first", tags=_TAGS, opt=allow(Scope.READ))
 async def list_audit(
     services: NamedDependency[Services],
     limit: Limit = 20,
@@ -65,7 +66,13 @@ async def list_audit(
     return await _page(services, wanted, after, limit, for_tenant=False)
 
 
-@get("/audit/export", summary="The same as lines of JSON, all of it, oldest first", tags=_TAGS, responses=_LINES)
+@get(
+    "/audit/export",
+    summary="The same as lines of JSON, all of it, oldest first",
+    tags=_TAGS,
+    responses=_LINES,
+    opt=allow(Scope.READ),
+)
 async def export_audit(
     services: NamedDependency[Services],
     after: AfterLine = None,
@@ -82,7 +89,7 @@ async def export_audit(
     return await _export(services, wanted, after, for_tenant=False)
 
 
-@get(_OF_TENANT, summary="Who did what for a tenant, newest first", tags=_TAGS)
+@get(_OF_TENANT, summary="Who did what for a tenant, newest first", tags=_TAGS, opt=allow(Scope.READ))
 async def list_tenant_audit(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
@@ -99,7 +106,13 @@ async def list_tenant_audit(
     return await _page(services, wanted, after, limit, for_tenant=True)
 
 
-@get(_OF_TENANT + "/export", summary="The same as lines of JSON, oldest first", tags=_TAGS, responses=_LINES)
+@get(
+    _OF_TENANT + "/export",
+    summary="The same as lines of JSON, oldest first",
+    tags=_TAGS,
+    responses=_LINES,
+    opt=allow(Scope.READ),
+)
 async def export_tenant_audit(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],

@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.catalogue import policy_routes, recomputations
 from colonnade.catalogue.changing import changed, left, unchanged_since
 from colonnade.catalogue.selling import note_sold
@@ -50,7 +51,7 @@ class PutPlan(Struct, forbid_unknown_fields=True):
     effective_from: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-@get(_FEATURES, summary="A tenant's features, by key", tags=["Catalogue"])
+@get(_FEATURES, summary="A tenant's features, by key", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def list_features(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[Feature]:
@@ -59,7 +60,7 @@ async def list_features(
     return page_of(found, limit, lambda each: each.key, as_it_is)
 
 
-@get(_FEATURES + "/{key:str}", summary="A feature", tags=["Catalogue"])
+@get(_FEATURES + "/{key:str}", summary="A feature", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_feature(
     key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[Feature]:
@@ -67,7 +68,7 @@ async def get_feature(
         return tagged(await catalogue.get_feature(session, key))
 
 
-@put(_FEATURES + "/{key:str}", summary="Create or change a feature", tags=["Catalogue"])
+@put(_FEATURES + "/{key:str}", summary="Create or change a feature", tags=["Catalogue"], opt=allow(Scope.CATALOGUE))
 async def put_feature(
     principal: NamedDependency[Principal],
     key: FromPath[str],
@@ -84,7 +85,12 @@ async def put_feature(
         return changed(await catalogue.get_feature(session, key), left_over)
 
 
-@delete(_FEATURES + "/{key:str}", summary="Delete a feature that no plan grants", tags=["Catalogue"])
+@delete(
+    _FEATURES + "/{key:str}",
+    summary="Delete a feature that no plan grants",
+    tags=["Catalogue"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def delete_feature(
     key: FromPath[str],
     services: NamedDependency[Services],
@@ -96,7 +102,7 @@ async def delete_feature(
         await catalogue.delete_feature(session, key)
 
 
-@get(_PLANS, summary="A tenant's plans, by key", tags=["Catalogue"])
+@get(_PLANS, summary="A tenant's plans, by key", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def list_plans(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[Plan]:
@@ -105,7 +111,7 @@ async def list_plans(
     return page_of(found, limit, lambda each: each.key, as_it_is)
 
 
-@get(_PLANS + "/{key:str}", summary="A plan", tags=["Catalogue"])
+@get(_PLANS + "/{key:str}", summary="A plan", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_plan(
     key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[Plan]:
@@ -113,7 +119,12 @@ async def get_plan(
         return tagged(await catalogue.get_plan(session, key))
 
 
-@get(_PLANS + "/{key:str}/versions", summary="All versions of a plan, the newest first", tags=["Catalogue"])
+@get(
+    _PLANS + "/{key:str}/versions",
+    summary="All versions of a plan, the newest first",
+    tags=["Catalogue"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def list_plan_versions(
     key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Page[PlanVersion]:
@@ -121,7 +132,12 @@ async def list_plan_versions(
         return Page(await catalogue.list_plan_versions(session, key))
 
 
-@put(_PLANS + "/{key:str}", summary="Create or change a plan, and what those who have it may use", tags=["Catalogue"])
+@put(
+    _PLANS + "/{key:str}",
+    summary="Create or change a plan, and what those who have it may use",
+    tags=["Catalogue"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def put_plan(
     principal: NamedDependency[Principal],
     key: FromPath[str],
@@ -139,7 +155,12 @@ async def put_plan(
         return changed(await catalogue.get_plan(session, key), left_over)
 
 
-@delete(_PLANS + "/{key:str}", summary="Delete a plan, and take what it granted", tags=["Catalogue"])
+@delete(
+    _PLANS + "/{key:str}",
+    summary="Delete a plan, and take what it granted",
+    tags=["Catalogue"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def delete_plan(
     principal: NamedDependency[Principal],
     key: FromPath[str],

@@ -192,11 +192,18 @@ api_keys = Table(
         ARRAY(Text),
         nullable=False,
         server_default="{admin}",
-        comment="what it may do: admin, everything; check, ask for entitlements",
+        comment="what it may do; of the platform team, its role",
     ),
+    Column("prefix", Text, comment="its first letters, to be shown"),
     now_column("created_at"),
+    Column("expires_at", Timestamp),
     Column("revoked_at", Timestamp),
-    CheckConstraint("scopes <@ '{admin,check}' and cardinality(scopes) > 0", name="scopes"),
+    Column("last_used_at", Timestamp, comment="to the minute"),
+    CheckConstraint(
+        "case when tenant_id is null then scopes in ('{admin}', '{support}', '{read}') "
+        "else scopes <@ '{read,check,customers,portals,catalogue,admin}' and cardinality(scopes) > 0 end",
+        name="scopes",
+    ),
     Index(None, "tenant_id"),
 )
 

@@ -6,6 +6,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Forbidden
 from colonnade.imports import store
 from colonnade.imports.store import Import, Owner
@@ -44,7 +45,7 @@ async def create_import(
         return await store.start(connection, owner, data.reference_key)
 
 
-@get(_IMPORTS, summary="A tenant's imports, newest first", tags=_TAGS)
+@get(_IMPORTS, summary="A tenant's imports, newest first", tags=_TAGS, opt=allow(Scope.READ))
 async def list_imports(
     principal: NamedDependency[Principal],
     services: NamedDependency[Services],
@@ -58,7 +59,12 @@ async def list_imports(
     return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
-@get(_IMPORTS + "/{import_id:str}", summary="An import: how far it is, and what it found", tags=_TAGS)
+@get(
+    _IMPORTS + "/{import_id:str}",
+    summary="An import: how far it is, and what it found",
+    tags=_TAGS,
+    opt=allow(Scope.READ),
+)
 async def get_import(
     principal: NamedDependency[Principal],
     import_id: FromPath[str],
