@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from colonnade.access import audit
 from colonnade.access.guard import Tenant
 from colonnade.accounts import confirming, exporting
 from colonnade.accounts.confirming import Preview
@@ -67,6 +68,7 @@ async def subject(services: Services, tenant: Tenant, reference: str) -> Subject
 
 async def preview(services: Services, tenant: Tenant, reference: str) -> Preview:
     """What `remove` would take away. Raises `NotFound`, and `Conflict` while a subscription is running."""
+    audit.nothing_done()
     async with services.database.platform_pool.acquire() as connection, connection.transaction(readonly=True):
         await TenantConnection.bind(connection, tenant.id)
         found = await _find(connection, tenant, reference)
@@ -77,7 +79,7 @@ async def preview(services: Services, tenant: Tenant, reference: str) -> Preview
 
 async def remove(services: Services, tenant: Tenant, reference: str, confirmation: str | None) -> dict[str, int]:
     """Remove the customer; how many rows of each table were. Raises `NotFound`, `Invalid`, `Conflict`."""
-    async with services.database.platform_pool.acquire() as connection, connection.transaction():
+    async with services.database.platform_connection() as connection:
         await alone(connection, tenant.id)  # no event that is under way makes the customer anew
         found = await _find(connection, tenant, reference)
         _check_ended(found)
@@ -90,6 +92,7 @@ async def remove(services: Services, tenant: Tenant, reference: str, confirmatio
                 query = f"delete from {holding.name} where {found.subject.condition(holding)}"  # noqa: S608
                 await connection.execute(query, *found.subject.arguments)
         await connection.execute(_UNDECIDED, list(found.subject.objects))
+        audit.note(before={"rows": sum(numbers.values())})
     return {table: number for table, number in numbers.items() if number}
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import asyncpg
 from msgspec import Meta, Struct, convert
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts.states import REMOVED, STEPS, WORDS, State
 from colonnade.errors import Conflict, Forbidden, NotFound
@@ -45,7 +46,7 @@ class Lifecycle(Struct):
 
 
 class Passage(Struct):
-    """One change of state. *by*: a key (`key_…`), an event (`evt_…`), or `colonnade`."""
+    """One change of state. *by*: a key (`key_…`), a person, an event (`evt_…`), or `colonnade`."""
 
     id: int
     previous: State
@@ -66,42 +67,50 @@ where tenant_id = $1 and ($2::bigint is null or id < $2) order by id desc limit 
 """
 
 
-async def read(services: Services, tenant: Tenant) -> Lifecycle:
-    """The state as it is now. Raises `NotFound`."""
+async def read(services: Services, tenant: Tenant, by: Principal) -> Lifecycle:
+    """The state as it is now, for *by*. Raises `NotFound`."""
     async with services.database.platform_pool.acquire() as connection:
         row = await connection.fetchrow(_READ, tenant.id)
     if row is None:
         raise NotFound("This tenant is gone.", "tenant")
     steps = [name for name, step in STEPS.items() if "platform" in step.by and row["state"] in step.at_rest]
-    return convert({**row, "steps": steps}, Lifecycle)
+    return convert({**row, "by": _shown(row["by"], by), "steps": steps}, Lifecycle)
 
 
-async def history(services: Services, tenant: Tenant, before: int | None, limit: int) -> list[Passage]:
-    """At most *limit* changes of state, the newest first, from the one before *before*."""
+async def history(services: Services, tenant: Tenant, by: Principal, before: int | None, limit: int) -> list[Passage]:
+    """At most *limit* changes of state, the newest first, from the one before *before*; for *by*."""
     async with services.database.platform_pool.acquire() as connection:
-        return [convert(dict(row), Passage) for row in await connection.fetch(_HISTORY, tenant.id, before, limit)]
+        rows = await connection.fetch(_HISTORY, tenant.id, before, limit)
+    return [convert({**row, "by": _shown(row["by"], by)}, Passage) for row in rows]
+
+
+def _shown(name: str | None, to: Principal) -> str | None:
+    """A tenant learns that the platform team did something, not who of them."""
+    return name if to.tenant_id is None or (name or "").startswith("evt_") else None
 
 
 async def take(services: Services, tenant: Tenant, step: str, by: Principal, reason: str) -> Lifecycle:
     """Let the platform team take *step*. Raises `Forbidden`, `Invalid`, and `Conflict` where the state forbids it."""
     check_platform(by)
     values.text(reason, "reason", 500)
-    async with services.database.platform_pool.acquire() as connection, connection.transaction():
+    async with services.database.platform_connection() as connection:
         await alone(connection, tenant.id)
-        await make(connection, tenant.id, step, by.key, reason)
-    return await read(services, tenant)
+        await make(connection, tenant.id, step, by.id, reason)
+        await note(connection, tenant)
+    return await read(services, tenant, by)
 
 
 async def set_checks(services: Services, tenant: Tenant, checks: Checks, by: Principal) -> Lifecycle:
     """What checks say while it is closed. Raises `Forbidden`."""
     check_platform(by)
-    async with services.database.platform_pool.acquire() as connection:
+    async with services.database.platform_connection() as connection:
         await connection.execute(
             "update tenants set closed_checks = $2, updated_at = now() where id = $1 and removal is null",
             tenant.id,
             checks,
         )
-    return await read(services, tenant)
+        audit.note(after={"closed_checks": checks})
+    return await read(services, tenant, by)
 
 
 def check_platform(by: Principal) -> None:
@@ -134,6 +143,13 @@ async def make(connection: asyncpg.Connection, tenant_id: int, step: str, by: st
         if state is None:
             raise NotFound("This tenant is gone.", "tenant")
         raise Conflict(_refusal(State(state), step), "tenant")
+
+
+async def note(connection: asyncpg.Connection, tenant: Tenant) -> None:
+    """Say in the audit log what became of the tenant's state."""
+    names = ("state", "state_reason", "stripe_account")
+    row = await connection.fetchrow("select state, state_reason, stripe_account from tenants where id = $1", tenant.id)
+    audit.note(before=audit.named(tenant, *names), after=audit.named(dict(row), *names))
 
 
 def _refusal(state: State, step: str) -> str:

@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 
 from colonnade.access.guard import WHILE_FROZEN, Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.accounts import lifecycle, reconnecting
 from colonnade.accounts.lifecycle import ClosedChecks, Lifecycle, Passage, Reason
 from colonnade.accounts.reconnecting import Reconnection
@@ -18,6 +19,7 @@ from colonnade.web import After, Limit, Page, as_it_is, number_from_cursor, page
 _TENANT = "/tenants/{tenant:str}"
 _TAGS = ["Tenants"]
 _ALWAYS: dict[str, Any] = {WHILE_FROZEN: True}
+_READ = allow(Scope.READ)
 
 _SUMMARIES = {
     "suspend": "Close a tenant's portals; its events are still applied",
@@ -67,16 +69,24 @@ async def put_closed_checks(
     return await lifecycle.set_checks(services, current, data.closed_checks, principal)
 
 
-@get(f"{_TENANT}/lifecycle", summary="A tenant's state, and what may be done with it", tags=_TAGS)
-async def get_lifecycle(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Lifecycle:
-    return await lifecycle.read(services, current)
+@get(f"{_TENANT}/lifecycle", summary="A tenant's state, and what may be done with it", tags=_TAGS, opt=_READ)
+async def get_lifecycle(
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    principal: NamedDependency[Principal],
+) -> Lifecycle:
+    return await lifecycle.read(services, current, principal)
 
 
-@get(f"{_TENANT}/lifecycle/history", summary="A tenant's changes of state, newest first", tags=_TAGS)
+@get(f"{_TENANT}/lifecycle/history", summary="A tenant's changes of state, newest first", tags=_TAGS, opt=_READ)
 async def list_states(
-    services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    principal: NamedDependency[Principal],
+    limit: Limit = 20,
+    after: After = None,
 ) -> Page[Passage]:
-    found = await lifecycle.history(services, current, number_from_cursor(after), limit + 1)
+    found = await lifecycle.history(services, current, principal, number_from_cursor(after), limit + 1)
     return page_of(found, limit, lambda each: each.id, as_it_is)
 
 

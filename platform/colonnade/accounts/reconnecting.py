@@ -83,17 +83,18 @@ async def reconnect(services: Services, tenant: Tenant, wanted: Reconnection, by
     except (NotFound, StripeRefused) as error:
         raise Invalid(f"{name} is not connected to this platform.", "account") from error
     try:
-        async with services.database.platform_pool.acquire() as connection, connection.transaction():
+        async with services.database.platform_connection() as connection:
             bound = await lifecycle.alone(connection, tenant.id)
             if name != tenant.stripe_account:
                 await _leave(connection, tenant, name)
             await accounts.apply_account(bound, account, None)
             await accounts.regain(bound, name, now)
-            await lifecycle.make(connection, tenant.id, "reconnect", by.key, wanted.reason)
+            await lifecycle.make(connection, tenant.id, "reconnect", by.id, wanted.reason)
             await _note_ability(connection, tenant, account)
+            await lifecycle.note(connection, tenant)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{name} belongs to a tenant already.", "account") from error
-    return await lifecycle.read(services, tenant)
+    return await lifecycle.read(services, tenant, by)
 
 
 async def _leave(connection: asyncpg.Connection, tenant: Tenant, account: str) -> None:

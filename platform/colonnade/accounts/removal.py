@@ -6,6 +6,7 @@ reduced to a stub, as long as its tombstone is there, which is for good: Stripe 
 
 import asyncpg
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts import confirming, exporting, lifecycle
 from colonnade.accounts.confirming import Preview
@@ -43,6 +44,7 @@ where id = $1
 async def preview(services: Services, tenant: Tenant, by: Principal) -> Preview:
     """What `begin` would remove. Raises `Forbidden`."""
     lifecycle.check_platform(by)
+    audit.nothing_done()
     return confirming.preview(services.secret_key, tenant.public_id, await _counts(services, tenant))
 
 
@@ -51,11 +53,12 @@ async def begin(services: Services, tenant: Tenant, by: Principal, confirmation:
     lifecycle.check_platform(by)
     values.text(reason, "reason", 500)
     confirming.check(services.secret_key, confirmation, tenant.public_id, await _counts(services, tenant))
-    async with services.database.platform_pool.acquire() as connection, connection.transaction():
+    async with services.database.platform_connection() as connection:
         await lifecycle.alone(connection, tenant.id)
-        await lifecycle.make(connection, tenant.id, "remove", by.key, reason)
+        await lifecycle.make(connection, tenant.id, "remove", by.id, reason)
         await connection.execute(_REVOKE, tenant.id)
-    return await lifecycle.read(services, tenant)
+        await lifecycle.note(connection, tenant)
+    return await lifecycle.read(services, tenant, by)
 
 
 async def _counts(services: Services, tenant: Tenant) -> dict[str, int]:

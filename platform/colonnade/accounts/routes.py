@@ -10,6 +10,7 @@ from litestar.response import Redirect
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Role, Scope, allow
 from colonnade.accounts import onboarding, service
 from colonnade.accounts.readiness import Readiness, readiness
 from colonnade.accounts.states import State
@@ -83,13 +84,13 @@ async def create_tenant(
     return CreatedTenant(**_fields(tenant), key=key)  # type: ignore[arg-type]
 
 
-@get("/tenants", summary="List tenants, newest first", tags=["Tenants"])
+@get("/tenants", summary="List tenants, newest first", tags=["Tenants"], opt=allow(Scope.READ))
 async def list_tenants(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[TenantView]:
     tenants = await service.page(services, from_cursor(after), limit)
     return page_of(tenants, limit, lambda each: each.public_id, _view)
 
 
-@get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"])
+@get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"], opt=allow(Scope.READ))
 async def get_tenant(current: NamedDependency[Tenant]) -> TenantView:
     return _view(current)
 
@@ -104,7 +105,12 @@ async def change_tenant(
     return _view(await service.change(services, current, data, principal))
 
 
-@post("/tenants/{tenant:str}/onboarding-links", summary="A link to Stripe's onboarding", tags=["Tenants"])
+@post(
+    "/tenants/{tenant:str}/onboarding-links",
+    summary="A link to Stripe's onboarding",
+    tags=["Tenants"],
+    opt=allow(Role.SUPPORT),
+)
 async def create_onboarding_link(
     data: JSONBody[OnboardingRequest],
     services: NamedDependency[Services],
@@ -114,7 +120,12 @@ async def create_onboarding_link(
     return OnboardingLink(url, datetime.fromtimestamp(expires, UTC))
 
 
-@get("/tenants/{tenant:str}/readiness", summary="What the account may do, and what is still due", tags=["Tenants"])
+@get(
+    "/tenants/{tenant:str}/readiness",
+    summary="What the account may do, and what is still due",
+    tags=["Tenants"],
+    opt=allow(Scope.READ),
+)
 async def get_readiness(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Readiness:
     return await readiness(services, current)
 

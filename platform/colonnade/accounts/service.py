@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from colonnade.access import keys
+from colonnade.access import audit, keys
 from colonnade.access.guard import COLUMNS, Principal, Tenant
 from colonnade.accounts.following import ABLE
 from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, StripeUnavailable
@@ -153,7 +153,7 @@ async def _finish(
     else:
         key = keys.derived_key("tenant", services.secret_key, f"{tenant.public_id}\0{idempotency_key}")
     try:
-        async with services.database.platform_pool.acquire() as connection, connection.transaction():
+        async with services.database.platform_connection() as connection:
             row = await connection.fetchrow(
                 f"""
                 update tenants t set stripe_account = $2, updated_at = now(),
@@ -166,9 +166,16 @@ async def _finish(
             )
             await keys.store(connection, key, "first key", tenant.id)
             await apply_account(await TenantConnection.bind(connection, tenant.id), account, None)
+            made = msgspec.convert(dict(row), Tenant)
+            audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=_logged(made))
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{account['id']} belongs to a tenant already.", "account") from error
-    return msgspec.convert(dict(row), Tenant), key
+    return made, key
+
+
+def _logged(tenant: Tenant) -> dict[str, Any]:
+    names = ("name", "charge_type", "stripe_account", "application_fee_percent", "return_origins", "event_weight")
+    return audit.named(tenant, *names)
 
 
 async def tenant_by_id(services: Services, public_id: str) -> Tenant:
@@ -200,7 +207,7 @@ async def change(services: Services, tenant: Tenant, wanted: TenantChange, by: P
     values.text(given.get("name"), "name", 100)
     origins = _origins(given.get("return_origins", tenant.return_origins))
     fee = _fee(given.get("application_fee_percent", tenant.application_fee_percent))
-    async with services.database.platform_pool.acquire() as connection:
+    async with services.database.platform_connection() as connection:
         row = await connection.fetchrow(
             f"""
             update tenants t set name = $2, application_fee_percent = $3::float8::numeric, return_origins = $4,
@@ -213,6 +220,8 @@ async def change(services: Services, tenant: Tenant, wanted: TenantChange, by: P
             origins,
             given.get("event_weight", tenant.event_weight),
         )
-    if row is None:
-        raise NotFound("This tenant is gone.", "tenant")
-    return msgspec.convert(dict(row), Tenant)
+        if row is None:
+            raise NotFound("This tenant is gone.", "tenant")
+        changed = msgspec.convert(dict(row), Tenant)
+        audit.note(before=_logged(tenant), after=_logged(changed))
+    return changed
