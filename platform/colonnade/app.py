@@ -8,6 +8,8 @@ from litestar import Litestar, Request, Router
 from litestar.di import Provide
 
 import colonnade.access.routes
+import colonnade.accounts.onboarding_routes
+import colonnade.accounts.readiness_routes
 import colonnade.accounts.routes
 import colonnade.catalogue.routes
 import colonnade.checks.routes
@@ -46,6 +48,8 @@ from colonnade.webhooks.writer import InboxWriter
 GUARDED = (
     *colonnade.access.routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
+    *colonnade.accounts.onboarding_routes.ROUTES,
+    *colonnade.accounts.readiness_routes.ROUTES,
     *colonnade.portals.branding.routes.ROUTES,
     *colonnade.portals.preview.routes.ROUTES,
     *colonnade.portals.configuration_routes.ROUTES,
@@ -63,7 +67,7 @@ GUARDED = (
     *colonnade.notifications.stream.ROUTES,
 )
 PUBLIC = (
-    *colonnade.accounts.routes.PUBLIC_ROUTES,
+    *colonnade.accounts.onboarding_routes.PUBLIC_ROUTES,
     *colonnade.entitlement_tokens.routes.PUBLIC_ROUTES,
     *colonnade.portals.browser.PUBLIC_ROUTES,
     *colonnade.portals.return_routes.PUBLIC_ROUTES,

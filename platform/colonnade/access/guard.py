@@ -44,6 +44,7 @@ class Tenant(msgspec.Struct, frozen=True):
     return_origins: list[str]
     event_weight: int
     created_at: datetime
+    account_api: str = "v1"
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -68,7 +69,7 @@ class Caller(msgspec.Struct, frozen=True):
 COLUMNS = """
 t.id, t.public_id, t.name, t.charge_type, t.stripe_account,
 t.application_fee_percent::float8 as application_fee_percent, t.return_origins, t.event_weight,
-t.created_at
+t.created_at, t.account_api
 """
 
 _AUTHENTICATE = f"""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -43,3 +43,4 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority = Priority.REQUEST
     idempotency_key: str | None = None
     upload: Upload | None = None
+    host: Literal["api", "connect"] = "api"
