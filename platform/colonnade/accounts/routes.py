@@ -9,9 +9,10 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
 from colonnade.access.guard import Principal, Tenant
-from colonnade.accounts import readiness, service
+from colonnade.accounts import service
 from colonnade.accounts.new_tenants import NewTenant
 from colonnade.accounts.readiness import InBrief
+from colonnade.accounts.readiness import page as worklist
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 from colonnade_tenants.readiness import ReadinessState
@@ -42,7 +43,7 @@ class ListedTenant(TenantView):
 
 States = Annotated[
     list[ReadinessState] | None,
-    QueryParameter(name="readiness", description="Only tenants in one of these states; may be given several times."),
+    QueryParameter(description="Only tenants in one of these states; may be given several times."),
 ]
 
 
@@ -89,9 +90,9 @@ async def list_tenants(
     services: NamedDependency[Services],
     limit: Limit = 20,
     after: After = None,
-    states: States = None,
+    readiness: States = None,
 ) -> Page[ListedTenant]:
-    found = await readiness.page(services, states, from_cursor(after), limit)
+    found = await worklist(services, readiness, from_cursor(after), limit)
     return page_of(found, limit, lambda each: each[0].public_id, lambda each: _listed(*each))
 
 
