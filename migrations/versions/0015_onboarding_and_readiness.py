@@ -134,6 +134,7 @@ def _create_connections() -> None:
         ),
         _text("account", "acct_…, once connected"),
         _text("problem", "why it failed, in a sentence"),
+        sa.Column("begun_by", postgresql.JSONB(), nullable=False, comment="the principal who began it"),
         _text("idempotency_key", "of the request that began it"),
         _time("expires_at"),
         _time("created_at", now=True),

@@ -153,6 +153,11 @@ class TenantConnection:
         await connection.execute(_SET_TENANT, str(tenant_id))
         return cls(connection, tenant_id)
 
+    @property
+    def driver(self) -> asyncpg.Connection:
+        """What it is bound to, for statements on tables that are not the tenant's own."""
+        return self._connection
+
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
         """All rows of *statement* with `TENANT` filled in."""
         rows: list[asyncpg.Record] = await self._connection.fetch(

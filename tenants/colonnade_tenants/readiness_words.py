@@ -29,6 +29,7 @@ _WHOLE = {
     "company.directors_provided": "Confirmation that all directors are named",
     "company.executives_provided": "Confirmation that all executives are named",
     "company.owners_provided": "Confirmation that all owners are named",
+    "company.verification.document": "A document that shows the company's registration",
     "external_account": "A bank account for payouts",
     "settings.payments.statement_descriptor": "The text on customers' bank statements",
     "tos_acceptance.date": "Agreement to Stripe's terms of service",

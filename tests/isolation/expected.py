@@ -66,6 +66,11 @@ PLATFORM_TABLES = {
         Duty.APP: Access(SELECT | INSERT),
         Duty.WORKER: Access(SELECT | INSERT, across="SELECT"),
     },
+    "audit_log": {
+        Duty.PLATFORM: Access(SELECT | INSERT, across="ALL"),
+        Duty.APP: Access(SELECT | INSERT),
+        Duty.WORKER: Access(SELECT | INSERT),
+    },
     "api_keys": {Duty.PLATFORM: EVERYTHING},
     "plan_objects": {
         Duty.PLATFORM: EVERYTHING,

@@ -164,9 +164,8 @@ async def running_api(
     settings = Settings(
         stripe_api_key=sandbox.key,
         stripe_api_base=stripe or sandbox.url,
-        stripe_budget_percent=PLENTY,
         base_url=BASE_URL,
-        **more,
+        **{"stripe_budget_percent": PLENTY, "wrong_keys_per_minute": PLENTY, **more},
     )
     app = create_app(settings, database_url=database.service_url, secret_key=SECRET_KEY)
     key = await create_platform_key(database.service_url, "tests")

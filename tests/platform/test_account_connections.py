@@ -1,5 +1,6 @@
 """Existing accounts connect by OAuth: through one browser, once, for the tenant that was meant."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -102,6 +103,13 @@ async def test_a_business_connects_the_account_that_it_has(fern: TenantApi, visi
     assert (await fern.get("/readiness"))["state"] == "ready"
     kept = await fern.api.sql("select to_jsonb(c)::text as row from account_connections c")
     assert not [row for row in kept if "sk_test_" in row["row"] or "rt_" in row["row"]]
+    lines = (await fern.call("GET", "/audit", key=fern.api.key)).json()["data"]
+    assert [line["action"] for line in lines if line["action"] != "key.created"][:2] == [
+        "tenant.connected",
+        "account_connection.created",
+    ]
+    assert lines[0]["after"]["stripe_account"] == account
+    assert begun["url"] not in json.dumps(lines)
     spent = await visitor.open(begun["url"])
     assert spent.status_code == 409
     assert "connected already" in spent.text

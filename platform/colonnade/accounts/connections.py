@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta, Struct
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts.onboarding import check_return
 from colonnade.errors import Conflict, Forbidden, NotFound
@@ -55,19 +56,21 @@ class Open(Struct, frozen=True, kw_only=True):
     tenant: str
     state: str
     return_url: str | None
+    begun_by: Principal
     expired: bool
 
 
 _SHOWN = "public_id as id, state, account, problem, return_url, created_at, expires_at, finished_at"
 _START = f"""
-insert into account_connections (tenant_id, public_id, return_url, idempotency_key, expires_at)
-values ($1, $2, $3, $4, now() + make_interval(secs => $5))
+insert into account_connections (tenant_id, public_id, return_url, begun_by, idempotency_key, expires_at)
+values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
 on conflict (tenant_id, idempotency_key) do update set idempotency_key = excluded.idempotency_key
 returning {_SHOWN}
 """  # noqa: S608 - only our own column names are put in
 _GET = f"select {_SHOWN} from account_connections where tenant_id = $1 and public_id = $2"  # noqa: S608
 _OPEN = """
-select c.public_id as id, t.public_id as tenant, c.state, c.return_url, c.expires_at <= now() as expired
+select c.public_id as id, t.public_id as tenant, c.state, c.return_url, c.begun_by,
+    c.expires_at <= now() as expired
 from account_connections c join tenants t on t.id = c.tenant_id where c.public_id = $1
 """
 _USE = """
@@ -88,11 +91,13 @@ async def start(
     if services.settings.stripe_client_id is None:
         raise Conflict("Connecting existing accounts is not set up: COLONNADE_STRIPE_CLIENT_ID is missing.")
     check_return(services, tenant, asked.return_url)
-    async with services.database.platform_pool.acquire() as connection:
-        values = (tenant.id, new_id("con"), asked.return_url, idempotency_key, float(LIFETIME))
+    begun_by = msgspec.json.encode(by).decode()
+    values = (tenant.id, new_id("con"), asked.return_url, begun_by, idempotency_key, float(LIFETIME))
+    async with services.database.platform_connection() as connection:
         row = await connection.fetchrow(_START, *values)
-    if row["return_url"] != asked.return_url:
-        raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
+        if row["return_url"] != asked.return_url:
+            raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
+        audit.note(target=f"tenants/{tenant.public_id}/account-connections/{row['id']}")
     url = f"{services.settings.base_url}/connect/{_token(services, row['id'])}"
     return msgspec.convert({**row, "url": url}, StartedConnection)
 
@@ -125,7 +130,7 @@ async def find(services: Services, public_id: str) -> Open:
         row = await connection.fetchrow(_OPEN, public_id)
     if row is None:
         raise NotFound("This link does not work.")
-    return msgspec.convert(dict(row), Open)
+    return msgspec.convert({**row, "begun_by": msgspec.json.decode(row["begun_by"])}, Open)
 
 
 async def use(services: Services, public_id: str, nonce: str) -> None:

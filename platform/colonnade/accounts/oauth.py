@@ -17,6 +17,7 @@ import jwt
 import msgspec
 from msgspec import Struct
 
+from colonnade.access import audit
 from colonnade.accounts import at_stripe, connections, service
 from colonnade.accounts.connections import Open
 from colonnade.errors import DomainError, Forbidden, Invalid, StripeRefused, StripeUnavailable
@@ -136,7 +137,19 @@ async def _bind(services: Services, request: Open, account_id: str) -> None:
     client: StripeClient = services.stripe.platform.bound(tenant=tenant.id)
     account = await at_stripe.found(client, account_id)
     async with services.database.platform_pool.acquire() as connection, connection.transaction():
-        await service.bind(connection, tenant, account)
+        bound = await service.bind(connection, tenant, account)
+        where = f"tenants/{tenant.public_id}"
+        before, after = service.logged(tenant), service.logged(bound)
+        # Nobody's key comes with this request: it is done for whoever began it.
+        await audit.record(
+            connection,
+            request.begun_by,
+            "tenant.connected",
+            tenant_id=tenant.id,
+            target=where,
+            before=before,
+            after=after,
+        )
         await connections.finish(connection, request.id, "connected", account_id)
 
 

@@ -13,6 +13,7 @@ from litestar.response import Redirect
 from msgspec import Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Role, Scope, allow
 from colonnade.accounts import connections, entrances, oauth, onboarding, service
 from colonnade.errors import DomainError, Unavailable
 from colonnade.portals import pages
@@ -32,7 +33,7 @@ class OnboardingLink(Struct):
     expires_at: datetime
 
 
-@post(_TENANT + "/onboarding-links", summary="A link to Stripe's onboarding", tags=_TAGS)
+@post(_TENANT + "/onboarding-links", summary="A link to Stripe's onboarding", tags=_TAGS, opt=allow(Role.SUPPORT))
 async def create_onboarding_link(
     data: JSONBody[onboarding.OnboardingRequest],
     services: NamedDependency[Services],
@@ -69,7 +70,7 @@ async def create_account_connection(
     return await connections.start(services, current, data, principal, idempotency_key)
 
 
-@get(_TENANT + "/account-connections/{connection:str}", summary="What became of it", tags=_TAGS)
+@get(_TENANT + "/account-connections/{connection:str}", summary="What became of it", tags=_TAGS, opt=allow(Scope.READ))
 async def get_account_connection(
     connection: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> connections.Connection:

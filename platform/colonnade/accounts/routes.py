@@ -9,6 +9,7 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.accounts import service
 from colonnade.accounts.new_tenants import NewTenant
 from colonnade.accounts.readiness import InBrief
@@ -85,7 +86,12 @@ async def create_tenant(
     return CreatedTenant(**_fields(tenant), key=key)  # type: ignore[arg-type]
 
 
-@get("/tenants", summary="List tenants, newest first; those in trouble as a worklist", tags=["Tenants"])
+@get(
+    "/tenants",
+    summary="List tenants, newest first; those in trouble as a worklist",
+    tags=["Tenants"],
+    opt=allow(Scope.READ),
+)
 async def list_tenants(
     services: NamedDependency[Services],
     limit: Limit = 20,
@@ -96,7 +102,7 @@ async def list_tenants(
     return page_of(found, limit, lambda each: each[0].public_id, lambda each: _listed(*each))
 
 
-@get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"])
+@get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"], opt=allow(Scope.READ))
 async def get_tenant(current: NamedDependency[Tenant]) -> TenantView:
     return _view(current)
 

@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from colonnade.access import keys
+from colonnade.access import audit, keys
 from colonnade.access.guard import COLUMNS, Principal, Tenant
 from colonnade.accounts import at_stripe, readiness
 from colonnade.accounts.new_tenants import NewTenant, Percent, check
@@ -110,8 +110,9 @@ async def _finish(
         key = keys.random_key("tenant")
     else:
         key = keys.derived_key("tenant", services.secret_key, f"{tenant.public_id}\0{idempotency_key}")
-    async with services.database.platform_pool.acquire() as connection, connection.transaction():
+    async with services.database.platform_connection() as connection:
         await keys.store(connection, key, "first key", tenant.id)
+        audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(tenant))
         if account is not None:
             tenant = await bind(connection, tenant, account)
     return tenant, key
@@ -135,7 +136,15 @@ async def bind(connection: asyncpg.Connection, tenant: Tenant, account: dict[str
     if row is None:
         raise Conflict("This tenant has another account already.", "account")
     await apply_account(await TenantConnection.bind(connection, tenant.id), account, None)
-    return msgspec.convert(dict(row), Tenant)
+    bound = msgspec.convert(dict(row), Tenant)
+    audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(bound))
+    return bound
+
+
+def logged(tenant: Tenant) -> dict[str, Any]:
+    """What the audit log keeps of a tenant."""
+    names = ("name", "charge_type", "stripe_account", "application_fee_percent", "return_origins", "event_weight")
+    return audit.named(tenant, *names)
 
 
 async def tenant_by_id(services: Services, public_id: str) -> Tenant:
@@ -160,7 +169,7 @@ async def change(services: Services, tenant: Tenant, wanted: TenantChange, by: P
     values.text(given.get("name"), "name", 100)
     origins = _origins(given.get("return_origins", tenant.return_origins))
     fee = _fee(given.get("application_fee_percent", tenant.application_fee_percent))
-    async with services.database.platform_pool.acquire() as connection:
+    async with services.database.platform_connection() as connection:
         row = await connection.fetchrow(
             f"""
             update tenants t set name = $2, application_fee_percent = $3::float8::numeric, return_origins = $4,
@@ -173,6 +182,8 @@ async def change(services: Services, tenant: Tenant, wanted: TenantChange, by: P
             origins,
             given.get("event_weight", tenant.event_weight),
         )
-    if row is None:
-        raise NotFound("This tenant is gone.", "tenant")
-    return msgspec.convert(dict(row), Tenant)
+        if row is None:
+            raise NotFound("This tenant is gone.", "tenant")
+        changed = msgspec.convert(dict(row), Tenant)
+        audit.note(before=logged(tenant), after=logged(changed))
+    return changed

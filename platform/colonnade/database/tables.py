@@ -106,6 +106,7 @@ account_connections = Table(
     Column("used", ARRAY(LargeBinary), nullable=False, server_default="{}", comment="digests of answers already taken"),
     Column("account", Text, comment="acct_…, once connected"),
     Column("problem", Text, comment="why it failed, in a sentence"),
+    Column("begun_by", JSONB, nullable=False, comment="the principal who began it"),
     Column("idempotency_key", Text, comment="of the request that began it"),
     Column("expires_at", Timestamp, nullable=False),
     now_column("created_at"),
@@ -247,11 +248,18 @@ api_keys = Table(
         ARRAY(Text),
         nullable=False,
         server_default="{admin}",
-        comment="what it may do: admin, everything; check, ask for entitlements",
+        comment="what it may do; of the platform team, its role",
     ),
+    Column("prefix", Text, comment="its first letters, to be shown"),
     now_column("created_at"),
+    Column("expires_at", Timestamp),
     Column("revoked_at", Timestamp),
-    CheckConstraint("scopes <@ '{admin,check}' and cardinality(scopes) > 0", name="scopes"),
+    Column("last_used_at", Timestamp, comment="to the minute"),
+    CheckConstraint(
+        "case when tenant_id is null then scopes in ('{admin}', '{support}', '{read}') "
+        "else scopes <@ '{read,check,customers,portals,catalogue,admin}' and cardinality(scopes) > 0 end",
+        name="scopes",
+    ),
     Index(None, "tenant_id"),
 )
 
@@ -467,4 +475,26 @@ imports = Table(
     CheckConstraint("step in ('customers', 'subscriptions')", name="step"),
     Index("uq_imports_running", "tenant_id", unique=True, postgresql_where=text("state = 'running'")),
     Index(None, "tenant_id", "public_id"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="aud_…"),
+    Column(
+        "tenant_id", BigInteger, comment="whom it is about; null: nobody alone. No reference: the log outlives tenants"
+    ),
+    now_column("at"),
+    Column("by_kind", Text, nullable=False),
+    Column("by_id", Text, nullable=False, comment="key_…, a person, or what of the program it was"),
+    Column("action", Text, nullable=False, comment="a thing and what became of it: tenant.suspended"),
+    Column("target", Text, nullable=False, comment="the thing's path below /v1/"),
+    Column("before", JSONB, comment="named fields alone, so that no secret gets here"),
+    Column("after", JSONB),
+    Column("request_id", Text, comment="req_…"),
+    CheckConstraint("by_kind in ('platform_key', 'tenant_key', 'person', 'system')", name="by_kind"),
+    Index(None, "tenant_id", "id"),
+    Index(None, "by_id", "id"),
+    Index(None, "request_id"),
 )
