@@ -1,7 +1,7 @@
 """What tenants' accounts may do and what they wait for: now, as it was, and those of all tenants as a worklist."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -144,6 +144,13 @@ async def page(
 
 def _in_brief(row: str | None) -> InBrief | None:
     return None if row is None else msgspec.json.decode(row, type=InBrief)
+
+
+async def counted(services: Services) -> dict[ReadinessState, int]:
+    """How many tenants are in each state; those whose account was never heard of are in none."""
+    async with services.database.platform_pool.acquire() as connection:
+        rows = await connection.fetch("select state, count(*) from tenant_readiness group by state")
+    return dict.fromkeys(get_args(ReadinessState), 0) | {row["state"]: row["count"] for row in rows}
 
 
 async def history(services: Services, tenant: Tenant | None, after: str | None, limit: int) -> list[Change]:
