@@ -93,6 +93,10 @@ async def state_of(tenant: TenantApi, connection: dict[str, Any]) -> tuple[str, 
 
 async def test_a_business_connects_the_account_that_it_has(fern: TenantApi, visitor: Visitor) -> None:
     assert (await fern.get(""))["account"] is None
+    waiting = await fern.get("/readiness")
+    assert (waiting["state"], waiting["waits_for"]) == ("onboarding", ["business"])
+    listed = (await fern.api.call("GET", "/v1/tenants?readiness=onboarding")).json()["data"]
+    assert [row["readiness"]["reason"] for row in listed if row["id"] == fern.id] == [waiting["reason"]]
     begun = await start(fern)
     assert await state_of(fern, begun) == ("pending", None, None)
     back = await visitor.consented(begun["url"], business_name="Fern and daughters")

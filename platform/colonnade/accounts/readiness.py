@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, get_args
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -11,7 +12,8 @@ from colonnade.errors import NotFound, StripeRefused
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
 from colonnade_tenants.accounts import apply_account
-from colonnade_tenants.readiness import DISCONNECTED, ReadinessState, Requirement, assess, needed
+from colonnade_tenants.readiness import DISCONNECTED, UNCONNECTED, ReadinessState, Requirement, assess, needed
+from colonnade_tenants.readiness import Readiness as Assessed
 from colonnade_tenants.readiness_words import Party
 
 
@@ -84,6 +86,10 @@ select {COLUMNS}, {_BRIEF} from tenant_readiness r join tenants t on t.id = r.te
 where r.state = any ($3) and ($1::text is null or t.public_id < $1)
 order by t.public_id desc limit $2
 """  # noqa: S608
+_AWAIT = """
+insert into tenant_readiness (tenant_id, state, reason, waits_for, since) values ($1, $2, $3, $4, now())
+on conflict do nothing
+"""
 _HISTORY = """
 select c.public_id as id, t.public_id as tenant, account, previous, state, reason, cause, at, recorded_at
 from readiness_changes c join tenants t on t.id = c.tenant_id
@@ -92,16 +98,23 @@ order by c.public_id desc limit $3
 """
 
 
+async def await_account(connection: asyncpg.Connection, tenant: Tenant) -> None:
+    """Note that the business is to connect an account: until then nothing else says anything of it."""
+    await connection.execute(_AWAIT, tenant.id, UNCONNECTED.state, UNCONNECTED.reason, UNCONNECTED.waits_for)
+
+
 async def readiness(services: Services, tenant: Tenant) -> Readiness:
-    """The account's state as Stripe has it now, which is kept. Raises `Conflict`, Stripe's errors."""
+    """The account's state as Stripe has it now, which is kept. Raises Stripe's errors."""
+    if tenant.stripe_account is None:
+        return _shown({}, tenant, UNCONNECTED)
     client = services.stripe.platform.bound(tenant=tenant.id)
     try:
         account, now = await client.dated(f"/v1/accounts/{account_of(tenant)}")
     except (NotFound, StripeRefused):
-        return _shown({}, tenant, gone=True)
+        return _shown({}, tenant, DISCONNECTED)
     async with services.database.tenant_connection(tenant.id) as connection:
         await apply_account(connection, account, None, as_of=now)
-    found = _shown(account, tenant)
+    found = _shown(account, tenant, assess(account, tenant.charge_type))
     found.events_complete_until = await _complete_until(services, tenant)
     return found
 
@@ -113,8 +126,7 @@ async def _complete_until(services: Services, tenant: Tenant) -> datetime | None
     return at
 
 
-def _shown(account: dict[str, Any], tenant: Tenant, *, gone: bool = False) -> Readiness:
-    found = DISCONNECTED if gone else assess(account, tenant.charge_type)
+def _shown(account: dict[str, Any], tenant: Tenant, found: Assessed) -> Readiness:
     capabilities = account.get("capabilities") or {}
     return Readiness(
         state=found.state,
