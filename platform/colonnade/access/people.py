@@ -4,6 +4,7 @@ The token is a JWT that the provider signed for us: its algorithm is one of `ALG
 and audience are ours, and it has not expired. Which role a person has, a claim says.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,8 +16,10 @@ from colonnade.errors import Forbidden, Unauthenticated
 
 LEEWAY = 30
 """Seconds that the provider's clock may differ from ours."""
-LONGEST = 1000
-"""Letters of a person's name that are kept."""
+LONGEST_LIFE = 86_400
+"""Seconds that a token is good for at most, whatever it says: a person is not revoked here, but at the provider."""
+LONGEST_NAME = 320
+"""Letters of a person's name: of an e-mail address (RFC 5321)."""
 
 
 class Person(NamedTuple):
@@ -47,9 +50,7 @@ class People:
         role = self._role(claims)
         if role is None:
             raise Forbidden("The identity provider gives you no role here.")
-        verified = claims.get("email_verified") is True and isinstance(claims.get("email"), str)
-        name = claims["email"] if verified else claims["sub"]
-        return Person(name[:LONGEST], role, float(claims["exp"]))
+        return Person(_name(claims), role, int(claims["exp"]))
 
     async def _claims(self, token: str) -> dict[str, Any]:
         try:
@@ -69,6 +70,8 @@ class People:
         # PyJWT lets some errors of other kinds through where a token is made to be odd.
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise Unauthenticated("This token is not valid.") from error
+        if int(claims["exp"]) > time.time() + LONGEST_LIFE + LEEWAY:
+            raise Unauthenticated("This token lasts longer than a day.")
         return claims
 
     def _role(self, claims: Mapping[str, Any]) -> Role | None:
@@ -77,6 +80,14 @@ class People:
         values = said if isinstance(said, list) else [said]
         found = {self._roles[value] for value in values if isinstance(value, str) and value in self._roles}
         return next((role for role in Role if role in found), None)
+
+
+def _name(claims: Mapping[str, Any]) -> str:
+    mail = claims.get("email")
+    name: str = mail if isinstance(mail, str) and claims.get("email_verified") is True else claims["sub"]
+    if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+        raise Unauthenticated("This token is not valid.")
+    return name
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
