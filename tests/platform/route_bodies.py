@@ -13,6 +13,8 @@ BODIES: dict[str, Any] = {
     "create_tenant": {"name": "Fern"},
     "change_tenant": {"name": "Fern"},
     "create_onboarding_link": {"return_url": "https://shop.example/account"},
+    "create_account_session": {"components": ["account_onboarding"]},
+    "create_account_connection": {"return_url": "https://shop.example/account"},
     "put_branding": {"name": "Fern"},
     "post_portal_preview": {"configuration": SETTINGS},
     "put_portal_configuration": SETTINGS,

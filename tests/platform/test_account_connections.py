@@ -155,6 +155,9 @@ async def test_a_state_of_another_request_or_nobodys_is_refused(fern: TenantApi,
     swapped = theirs.replace(parse_qs(urlsplit(theirs).query)["code"][0], "ac_made_up")
     assert result_of(await visitor.open(swapped))["result"] == "failed"
     assert (await other.get(""))["account"] is None
+    odd = await visitor.consented((await start(other))["url"])
+    said = f"/connect/callback?state={parse_qs(urlsplit(odd).query)['state'][0]}&error=%00%3Cscript%3E"
+    assert result_of(await visitor.open(said))["result"] == "failed"
 
 
 async def test_who_does_not_agree_may_change_their_mind(fern: TenantApi, visitor: Visitor) -> None:

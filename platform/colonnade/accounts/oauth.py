@@ -7,6 +7,7 @@ answer for an account of their own, and be paid in the victim's place.
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -121,7 +122,8 @@ def _verified(services: Services, text: str) -> _State:
 async def _granted(services: Services, answer: Answer) -> str:
     """The account that the business lets us into. Raises `Invalid`, Stripe's errors."""
     if answer.error or not answer.code:
-        raise Invalid(f"Stripe answered {answer.error or 'without a code'}.", "code")
+        said = answer.error if re.fullmatch(r"[a-z_]{1,40}", answer.error) else "without a code"
+        raise Invalid(f"Stripe answered {said}.", "code")
     reply = await services.stripe.platform.exchange(answer.code)
     granted = msgspec.convert(reply, _Granted)
     if granted.scope != "read_write":
