@@ -9,6 +9,8 @@ import structlog
 from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from colonnade.access.audit import ACTING
+from colonnade.access.gate import HEADERS
 from colonnade.observability import REQUEST_ID, REQUEST_SECONDS, REQUESTS
 from colonnade_tenants.ids import passing_id
 
@@ -38,8 +40,10 @@ class RequestObserver:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = passing_id("req")
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         REQUEST_ID.set(request_id)
+        ACTING.set(None)  # where a server handles the requests of a connection in one context
         started: float = scope.get(BEGAN) or time.perf_counter()  # type: ignore[assignment]
         status = GONE
 
@@ -47,7 +51,12 @@ class RequestObserver:
             if message["type"] == "http.response.start":
                 nonlocal status
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode()), *_HEADERS]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"request-id", request_id.encode()),
+                    *_HEADERS,
+                    *state.get(HEADERS, ()),
+                ]
             return send(message)
 
         try:

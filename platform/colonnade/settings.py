@@ -67,10 +67,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Portal sessions that one customer may have in a minute."""
     portal_visit_retention_days: int = 365
     """For how long it is kept who was let into the portal, and what they changed."""
+    tenant_requests_per_minute: int = 6000
+    """Requests that a tenant's keys may make in a minute of each web process, checks aside; 0: no limit."""
+    tenant_checks_per_minute: int = 0
+    """The same of checks."""
+    wrong_keys_per_minute: int = 20
+    """Wrong keys that one address may send in a minute before no more of them are looked up."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of the proxies before this service, whose `X-Forwarded-For` is believed."""
+    oidc_issuer: str | None = None
+    """The identity provider of the platform team's people; none: keys alone."""
+    oidc_audience: str | None = None
+    """What the provider's tokens must be for."""
+    oidc_role_claim: str = "roles"
+    """The claim that says what a person is; dots lead into it."""
+    oidc_roles: tuple[tuple[str, str], ...] = tuple(
+        (f"colonnade-{role}", role) for role in ("admin", "support", "read")
+    )
+    """Which of that claim's values stand for which role."""
     check_memory_mb: int = 64
     """Answers to checks that each web process keeps, in MiB, about."""
     base_url: str = "http://127.0.0.1:8000"
     """Where browsers and Stripe reach this service: scheme and host, no slash at the end."""
+    platform_origins: tuple[str, ...] = ()
+    """Of the platform's own pages: a business may be sent back there, as to its tenant's `return_origins`."""
+    stripe_client_id: str | None = None
+    """`ca_…` of the platform's Connect settings; none: existing accounts cannot be connected by OAuth."""
     secret_key: str | None = None
     """Signs the tokens; none: see `ensure_secret_key`."""
     host: str = "127.0.0.1"
@@ -107,6 +129,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def livemode(self) -> bool:
         """Which of Stripe's two modes this deployment serves."""
         return self.stripe_api_key is not None and "_live_" in self.stripe_api_key[:8]
+
+    @property
+    def stripe_connect_base(self) -> str:
+        """Where businesses consent to connect, and the code that this gives is exchanged."""
+        stripes_own = self.stripe_api_base == "https://api.stripe.com"
+        return "https://connect.stripe.com" if stripes_own else self.stripe_api_base
 
     def __repr__(self) -> str:
         shown = (f"{field}={_shown(field, getattr(self, field))}" for field in self.__struct_fields__)
@@ -158,6 +186,8 @@ def _contradictions(settings: Settings, given: Collection[str]) -> Iterator[str]
         yield f"{variable('secret_key')} is required when {variable('database_url')} is set"
     if "migration_database_url" in given and "database_url" not in given:
         yield f"{variable('migration_database_url')} needs {variable('database_url')} beside it"
+    if ("oidc_issuer" in given) != ("oidc_audience" in given):
+        yield f"{variable('oidc_issuer')} and {variable('oidc_audience')} go together"
     if settings.livemode and settings.notification_loopback:
         off = f"{variable('notification_loopback')} is for development"
         yield f"{off}: it cannot be on with a live {variable('stripe_api_key')}"
@@ -214,11 +244,56 @@ def _origin(text: str) -> str:
     return text
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(_origin(part.strip().lower()) for part in text.split(","))
+
+
+def _client_id(text: str) -> str:
+    if not re.fullmatch(r"ca_[A-Za-z0-9]+", text):
+        raise ValueError("must be the id of a Connect application, ca_…")
+    return text
+
+
 def _stripe_base(text: str) -> str:
     origin = _origin(text)
     if origin.startswith("http://") and not _is_loopback(urlsplit(origin).hostname or ""):
         raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
     return origin
+
+
+def _issuer(text: str) -> str:
+    parts = urlsplit(text)
+    if not re.fullmatch(r"https?://[^\s?#@]+", text):
+        raise ValueError("must be the issuer's URL, as its tokens name it")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
+    return text
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(","))
+    for part in found:
+        try:
+            ipaddress.ip_network(part)
+        except ValueError:
+            raise ValueError(f"must be addresses or networks such as 10.0.0.0/8, not {part!r}") from None
+    return found
+
+
+def _roles(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for part in text.split(","):
+        value, _, role = part.strip().rpartition("=")
+        pairs.append((value, role))
+        if not value or role not in ("admin", "support", "read"):
+            raise ValueError("must be VALUE=ROLE, separated by commas, each ROLE one of admin, support, read")
+    return tuple(pairs)
+
+
+def _word(text: str) -> str:
+    if not text.isprintable() or len(text) > 500:
+        raise ValueError("must be printable, and not so long")
+    return text
 
 
 def _is_loopback(host: str) -> bool:
@@ -289,8 +364,18 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "notification_loopback": _switch,
     "portal_sessions_per_minute": _number(1, 1_000_000),
     "portal_visit_retention_days": _number(7, 3650),
+    "tenant_requests_per_minute": _number(0, 100_000_000),
+    "tenant_checks_per_minute": _number(0, 100_000_000),
+    "wrong_keys_per_minute": _number(1, 1_000_000),
+    "trusted_proxies": _networks,
+    "oidc_issuer": _issuer,
+    "oidc_audience": _word,
+    "oidc_role_claim": _word,
+    "oidc_roles": _roles,
     "check_memory_mb": _number(1, 100_000),
     "base_url": _origin,
+    "platform_origins": _origins,
+    "stripe_client_id": _client_id,
     "secret_key": _secret_key,
     "host": _host,
     "port": _number(1, 65535),

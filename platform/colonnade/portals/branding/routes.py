@@ -7,7 +7,9 @@ from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.params import FromPath, JSONBody
 
+from colonnade.access import audit
 from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import configurations
 from colonnade.portals.branding import service
@@ -16,6 +18,10 @@ from colonnade.portals.branding.images import LARGEST_FILE, Kind
 from colonnade.portals.branding.settings import Branding, BrandingView
 from colonnade.services import Services
 
+_LOGGED = (
+    *("name", "primary_color", "secondary_color"),
+    *("support_email", "support_phone", "support_url", "privacy_policy_url", "terms_of_service_url"),
+)
 _BRANDING = "/tenants/{tenant:str}/branding"
 _IMAGE = f"{_BRANDING}/images/{{kind:str}}"
 _AS_IMAGE = {
@@ -35,19 +41,25 @@ class _TakesPicture(Operation):
         )
 
 
-@get(_BRANDING, summary="A tenant's branding", tags=["Portals"])
+@get(_BRANDING, summary="A tenant's branding", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_branding(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Response[BrandingView]:
     async with services.database.tenant(current.id) as session:
         return tagged(await service.get(session, current))
 
 
-@put(_BRANDING, summary="Set a tenant's branding, here and on its connected account", tags=["Portals"])
+@put(
+    _BRANDING,
+    summary="Set a tenant's branding, here and on its connected account",
+    tags=["Portals"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def put_branding(
     data: JSONBody[Branding],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[BrandingView]:
+    audit.note(after=audit.named(data, *_LOGGED))
     shown = await service.put(services, current, data, if_match)
     await configurations.refresh(services, current)
     return tagged(shown)
@@ -58,6 +70,7 @@ async def put_branding(
     summary="Send the branding to the connected account once more",
     tags=["Portals"],
     status_code=200,
+    opt=allow(Scope.CATALOGUE),
 )
 async def push_branding(
     services: NamedDependency[Services], current: NamedDependency[Tenant]
@@ -71,6 +84,7 @@ async def push_branding(
     tags=["Portals"],
     operation_class=_TakesPicture,
     request_max_body_size=LARGEST_FILE,
+    opt=allow(Scope.CATALOGUE),
 )
 async def put_branding_image(
     kind: FromPath[Kind],
@@ -82,7 +96,13 @@ async def put_branding_image(
     return tagged(await service.put_image(services, current, kind, await request.body(), if_match))
 
 
-@get(_IMAGE, summary="The icon or logo, as the PNG that was made of it", tags=["Portals"], media_type="image/png")
+@get(
+    _IMAGE,
+    summary="The icon or logo, as the PNG that was made of it",
+    tags=["Portals"],
+    media_type="image/png",
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def get_branding_image(
     kind: FromPath[Kind], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[bytes]:
@@ -92,7 +112,7 @@ async def get_branding_image(
     return Response(content, media_type="image/png", headers=_AS_IMAGE | named)
 
 
-@delete(_IMAGE, summary="Forget the icon or logo here", tags=["Portals"], status_code=200)
+@delete(_IMAGE, summary="Forget the icon or logo here", tags=["Portals"], status_code=200, opt=allow(Scope.CATALOGUE))
 async def delete_branding_image(
     kind: FromPath[Kind],
     services: NamedDependency[Services],
@@ -106,6 +126,7 @@ async def delete_branding_image(
     f"{_BRANDING}/consistency",
     summary="The branding here, on the account and in the portal, field by field",
     tags=["Portals"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
 )
 async def get_branding_consistency(
     services: NamedDependency[Services], current: NamedDependency[Tenant]
