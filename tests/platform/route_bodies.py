@@ -3,6 +3,7 @@
 from typing import Any
 
 SESSION: dict[str, Any] = {"return_url": "https://shop.example/account"}
+REASON: dict[str, Any] = {"reason": "Chargebacks"}
 SETTINGS: dict[str, Any] = {"features": {"subscription_cancel": {"enabled": True}}}
 
 BODIES: dict[str, Any] = {
@@ -15,7 +16,10 @@ BODIES: dict[str, Any] = {
     "create_onboarding_link": {"return_url": "https://shop.example/account"},
     "create_account_session": {"components": ["account_onboarding"]},
     "create_account_connection": {"return_url": "https://shop.example/account"},
-    **{f"{step}_tenant": {"reason": "Chargebacks"} for step in ("suspend", "resume", "archive", "restore")},
+    "suspend_tenant": REASON,
+    "resume_tenant": REASON,
+    "archive_tenant": REASON,
+    "restore_tenant": REASON,
     "reconnect_tenant": {"reason": "It is back"},
     "put_closed_checks": {"closed_checks": "keep"},
     "put_branding": {"name": "Fern"},
