@@ -32,6 +32,9 @@ from colonnade import reference
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
 from colonnade.checks.front import Front
+from colonnade.conventions.headers import Shield
+from colonnade.conventions.origins import TenantOrigins
+from colonnade.conventions.strict import StrictRequest
 from colonnade.database.connections import Database
 from colonnade.middleware import RequestObserver
 from colonnade.notifications.feed import Feed
@@ -124,10 +127,13 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         },
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],
+        request_class=StrictRequest,
         openapi_config=reference.config(),
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )
     app.state.checks, app.state.known_keys = checks, checks.keys
-    app.asgi_handler = RequestObserver(Deliveries(Front(app.asgi_handler, checks)))
+    inner = Deliveries(Front(app.asgi_handler, checks))
+    origins = TenantOrigins(inner, lambda: app.state.services.database.platform_pool)
+    app.asgi_handler = RequestObserver(origins, Shield(settings.base_url))
     return app

@@ -9,6 +9,7 @@ import structlog
 from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from colonnade.conventions.headers import Shield, given_id
 from colonnade.observability import REQUEST_ID, REQUEST_SECONDS, REQUESTS
 from colonnade_tenants.ids import passing_id
 
@@ -18,21 +19,22 @@ UNLOGGED = re.compile(r"/webhooks/stripe/.*|.*/entitlements(/\{feature[^/]*\})?|
 """Routes whose requests are not logged when they succeed: deliveries, each of which is a row of the inbox, and checks.
 The line would cost as much as all the rest of it (measured)."""
 _QUIET = frozenset({200, 304})
-_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _METHODS = frozenset(method.value for method in HttpMethod)
 
 
 class RequestObserver:
-    """Gives each request an id, answers it as `Request-Id`, and writes one log line when it is done.
+    """Gives each request an id unless it came with one, answers it as `Request-Id`, and writes one log line at the end.
+
+    Every answer gets the headers of *shield*.
 
     It stands around the whole application: Litestar's own middleware is left out where no route matches.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, shield: Shield) -> None:
+        self._app, self._shield = app, shield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = passing_id("req")
+        request_id = given_id(scope.get("headers", ())) or passing_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
         REQUEST_ID.set(request_id)
         started = time.perf_counter()
@@ -42,7 +44,8 @@ class RequestObserver:
             if message["type"] == "http.response.start":
                 nonlocal status
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode()), *_HEADERS]
+                headers = [*message.get("headers", ()), (b"request-id", request_id.encode())]
+                message["headers"] = self._shield.around(headers, scope.get("route_handler"))
             return send(message)
 
         try:

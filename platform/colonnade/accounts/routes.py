@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from litestar import get, patch, post
+from litestar import Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import Redirect
@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts import onboarding, service
 from colonnade.accounts.readiness import Readiness, readiness
+from colonnade.etags import IfMatch, require_match, tagged
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 
@@ -82,8 +83,8 @@ async def list_tenants(services: NamedDependency[Services], limit: Limit = 20, a
 
 
 @get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"])
-async def get_tenant(current: NamedDependency[Tenant]) -> TenantView:
-    return _view(current)
+async def get_tenant(current: NamedDependency[Tenant]) -> Response[TenantView]:
+    return tagged(_view(current))
 
 
 @patch("/tenants/{tenant:str}", summary="Change a tenant", tags=["Tenants"])
@@ -92,8 +93,12 @@ async def change_tenant(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     principal: NamedDependency[Principal],
-) -> TenantView:
-    return _view(await service.change(services, current, data, principal))
+    if_match: IfMatch = None,
+) -> Response[TenantView]:
+    def check(tenant: Tenant) -> None:
+        require_match(if_match, _view(tenant))
+
+    return tagged(_view(await service.change(services, current, data, principal, check)))
 
 
 @post("/tenants/{tenant:str}/onboarding-links", summary="A link to Stripe's onboarding", tags=["Tenants"])

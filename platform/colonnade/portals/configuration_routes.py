@@ -188,9 +188,10 @@ async def put_portal_policy(
     data: JSONBody[PutPortalPolicy],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
-        return tagged(await policy.put(session, data.drift, principal.key))
+        return tagged(await policy.put(session, data.drift, principal.key, if_match))
 
 
 ROUTES = (
