@@ -128,7 +128,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],
         request_class=StrictRequest,
-        openapi_config=reference.config(),
+        openapi_config=reference.config((*GUARDED, *PUBLIC)),
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )

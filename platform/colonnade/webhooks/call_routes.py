@@ -21,7 +21,7 @@ ExtensionFilter = Annotated[str | None, QueryParameter(description="Only calls o
 CallTenantFilter = Annotated[str | None, QueryParameter(description="Only calls for this tenant (`ten_…`).")]
 
 
-@get("/extension-calls", summary="Calls of your own handlers that failed, newest first")
+@get("/extension-calls", summary="Calls of your own handlers that failed, newest first", tags=["Events"])
 async def list_calls(
     services: NamedDependency[Services],
     limit: Limit = 20,
@@ -36,14 +36,14 @@ async def list_calls(
     return await calls.page(services.database, wanted, after, limit)
 
 
-@post("/extension-calls/{call:str}/replay", summary="Make a failed call once more", status_code=202)
+@post("/extension-calls/{call:str}/replay", summary="Make a failed call once more", tags=["Events"], status_code=202)
 async def replay_call(
     call: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallView:
     return await calls.replay(services.database, call, principal.key)
 
 
-@post("/extension-calls/replay", summary="Make many failed calls once more", status_code=202)
+@post("/extension-calls/replay", summary="Make many failed calls once more", tags=["Events"], status_code=202)
 async def replay_calls(
     data: JSONBody[CallFilter], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallsReplayed:

@@ -81,7 +81,7 @@ def _filter(
     )
 
 
-@get("/events", summary="List received events of all tenants, newest first")
+@get("/events", summary="List received events of all tenants, newest first", tags=["Events"])
 async def list_events(
     services: NamedDependency[Services],
     limit: Limit = 20,
@@ -96,7 +96,7 @@ async def list_events(
     return await events.page(services.database, wanted, after, limit)
 
 
-@get("/tenants/{tenant:str}/events", summary="List the tenant's events, newest first")
+@get("/tenants/{tenant:str}/events", summary="List the tenant's events, newest first", tags=["Events"])
 async def list_tenant_events(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
@@ -111,40 +111,46 @@ async def list_tenant_events(
     return await events.tenant_page(services.database, current.id, wanted, after, limit)
 
 
-@get("/events/{event:str}", summary="Show an event with its payload and journey")
+@get("/events/{event:str}", summary="Show an event with its payload and journey", tags=["Events"])
 async def show_event(event: FromPath[str], services: NamedDependency[Services]) -> EventDetail:
     return await journey.show(services.database, event)
 
 
-@get("/tenants/{tenant:str}/events/{event:str}", summary="Show one of the tenant's events with its payload and journey")
+@get(
+    "/tenants/{tenant:str}/events/{event:str}",
+    summary="Show one of the tenant's events with its payload and journey",
+    tags=["Events"],
+)
 async def show_tenant_event(
     event: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> EventDetail:
     return await journey.show_to_tenant(services.database, current.id, event)
 
 
-@post("/events/{event:str}/replay", summary="Attribute and handle an event anew", status_code=202)
+@post("/events/{event:str}/replay", summary="Attribute and handle an event anew", tags=["Events"], status_code=202)
 async def replay_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
     return await actions.replay(services.database, event, principal.key)
 
 
-@post("/events/{event:str}/release", summary="Attribute a quarantined event anew", status_code=202)
+@post("/events/{event:str}/release", summary="Attribute a quarantined event anew", tags=["Events"], status_code=202)
 async def release_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
     return await actions.release(services.database, event, principal.key)
 
 
-@post("/events/{event:str}/ignore", summary="Take an event out for good", status_code=200)
+@post("/events/{event:str}/ignore", summary="Take an event out for good", tags=["Events"], status_code=200)
 async def ignore_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
     return await actions.ignore(services.database, event, principal.key)
 
 
-@post("/events/replay", summary="Attribute and handle many events anew, or count them", status_code=202)
+@post(
+    "/events/replay", summary="Attribute and handle many events anew, or count them", tags=["Events"], status_code=202
+)
 async def replay_events(
     data: JSONBody[ReplayRequest], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> Replayed:
@@ -158,7 +164,11 @@ async def replay_events(
     return await actions.replay_many(services.database, wanted, principal.key, dry_run=data.dry_run)
 
 
-@get("/webhooks/failures", summary="Why deliveries were refused for their signature, the latest cause first")
+@get(
+    "/webhooks/failures",
+    summary="Why deliveries were refused for their signature, the latest cause first",
+    tags=["Events"],
+)
 async def list_failures(services: NamedDependency[Services]) -> Page[FailureView]:
     return Page(await refusals.recent(services.database))
 
