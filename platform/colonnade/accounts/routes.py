@@ -62,7 +62,8 @@ def _fields(tenant: Tenant) -> dict[str, object]:
     }
 
 
-def _view(tenant: Tenant) -> TenantView:
+def view(tenant: Tenant) -> TenantView:
+    """The tenant, as the API shows it."""
     return TenantView(**_fields(tenant))  # type: ignore[arg-type]
 
 
@@ -79,12 +80,12 @@ async def create_tenant(
 @get("/tenants", summary="List tenants, newest first", tags=["Tenants"])
 async def list_tenants(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[TenantView]:
     tenants = await service.page(services, from_cursor(after), limit)
-    return page_of(tenants, limit, lambda each: each.public_id, _view)
+    return page_of(tenants, limit, lambda each: each.public_id, view)
 
 
 @get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"])
 async def get_tenant(current: NamedDependency[Tenant]) -> Response[TenantView]:
-    return tagged(_view(current))
+    return tagged(view(current))
 
 
 @patch("/tenants/{tenant:str}", summary="Change a tenant", tags=["Tenants"])
@@ -96,9 +97,9 @@ async def change_tenant(
     if_match: IfMatch = None,
 ) -> Response[TenantView]:
     def check(tenant: Tenant) -> None:
-        require_match(if_match, _view(tenant))
+        require_match(if_match, view(tenant))
 
-    return tagged(_view(await service.change(services, current, data, principal, check)))
+    return tagged(view(await service.change(services, current, data, principal, check)))
 
 
 @post("/tenants/{tenant:str}/onboarding-links", summary="A link to Stripe's onboarding", tags=["Tenants"])

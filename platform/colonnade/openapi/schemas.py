@@ -19,9 +19,7 @@ def components(types: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, An
     wanted = list(types)
     schemas, named = msgspec.json.schema_components(wanted, ref_template="#/components/schemas/{name}")
     _mark_times(named.values(), wanted)
-    for schema in named.values():
-        if "description" in schema:
-            schema["description"] = cleandoc(schema["description"])
+    _polish(named)
     names = _names(named)
     text = msgspec.json.encode([list(schemas), named]).decode()
     for old, new in names.items():
@@ -60,6 +58,17 @@ def _mark_times(schemas: Iterable[dict[str, Any]], types: list[Any]) -> None:
             for each in properties[name].get("anyOf", [properties[name]]):
                 if each.get("type") == "string":
                     each["format"] = "date-time"
+
+
+def _polish(part: Any) -> None:
+    """Docstrings without their indentation, and the only word that there may be as a constant."""
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _polish(each)
+    if isinstance(part, dict):
+        if isinstance(part.get("description"), str):
+            part["description"] = cleandoc(part["description"])
+        if isinstance(part.get("enum"), list) and len(part["enum"]) == 1:
+            part["const"] = part.pop("enum")[0]
 
 
 def _structs(types: list[Any]) -> Iterator[tuple[type, list[str], list[str]]]:

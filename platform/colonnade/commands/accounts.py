@@ -1,0 +1,156 @@
+"""`colonnade tenants list|create|show|onboard`: tenants and their connected accounts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from colonnade.commands.common import as_json_option, note, say_json, serving
+from colonnade.commands.tenants import tenants
+
+if TYPE_CHECKING:
+    from colonnade.accounts.routes import TenantView
+    from colonnade.services import Services
+
+T = TypeVar("T")
+
+
+@tenants.command("list")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Tenants, at most.")
+@as_json_option
+def list_tenants(limit: int, as_json: bool) -> None:
+    """List tenants, newest first."""
+    from colonnade.accounts import service
+    from colonnade.accounts.routes import view
+
+    async def read(services: "Services") -> tuple[list["TenantView"], bool]:
+        found = await service.page(services, None, limit)
+        return [view(each) for each in found[:limit]], len(found) > limit
+
+    found, more = _run(read)
+    if as_json:
+        say_json(found)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Tenant", "Name", "Charges", "Account", "Created", box=None)
+    for each in found:
+        table.add_row(each.id, each.name, each.charge_type, each.account or "", f"{each.created_at:%Y-%m-%d %H:%M}")
+    Console().print(table)
+    if more:
+        note("There are more: raise --limit.")
+
+
+@tenants.command("create")
+@click.argument("name")
+@click.option("--charge-type", default="destination", show_default=True, help="destination, separate or direct.")
+@click.option("--account", help="Adopt this connected account (`acct_…`); default: one is made.")
+@click.option("--country", help="Of the account that is made: two letters.")
+@click.option("--email", help="Of the business.")
+@click.option("--fee", "application_fee_percent", type=float, help="The platform's fee, in percent.")
+@click.option("--origin", "return_origins", multiple=True, help="Where its pages are (`https://…`); may be repeated.")
+@click.option("--idempotency-key", help="Repeating the command with the same key makes the tenant once.")
+@as_json_option
+def create_tenant(as_json: bool, idempotency_key: str | None, **fields: Any) -> None:
+    """Create the tenant NAME with a connected account, and print its first key, this once."""
+    import msgspec
+
+    from colonnade.accounts import service
+    from colonnade.accounts.routes import view
+
+    async def make(services: "Services") -> tuple["TenantView", str]:
+        given = {name: value for name, value in fields.items() if value not in (None, ())}
+        new = _converted(given, service.NewTenant)
+        tenant, key = await service.create(services, new, idempotency_key)
+        return view(tenant), key
+
+    made, key = _run(make, "stripe_api_key")
+    if as_json:
+        say_json({**msgspec.structs.asdict(made), "key": key})
+        return
+    note(f"{made.id} ({made.name}) has the account {made.account}. Its first key, shown this once:")
+    click.echo(key)
+
+
+@tenants.command("show")
+@click.argument("tenant")
+@as_json_option
+def show_tenant(tenant: str, as_json: bool) -> None:
+    """Show TENANT (`ten_…`), what its account may do, and what is still due."""
+    import msgspec
+
+    from colonnade.accounts import readiness, service
+    from colonnade.accounts.routes import view
+
+    async def read(services: "Services") -> tuple["TenantView", readiness.Readiness]:
+        found = await service.tenant_by_id(services, tenant)
+        return view(found), await readiness.readiness(services, found)
+
+    found, ready = _run(read, "stripe_api_key")
+    if as_json:
+        say_json({**msgspec.structs.asdict(found), "readiness": ready})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for name, value in msgspec.to_builtins({**msgspec.structs.asdict(found), "readiness": ready.state}).items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        table.add_row(name, "" if shown is None else str(shown))
+    for each in ready.requirements:
+        table.add_row(f"  {each.due}", each.words)
+    Console().print(table)
+
+
+@tenants.command("onboard")
+@click.argument("tenant")
+@click.option("--return-url", required=True, help="Where the business returns to from Stripe.")
+@as_json_option
+def onboard_tenant(tenant: str, return_url: str, as_json: bool) -> None:
+    """Print a link of ours to Stripe's onboarding for TENANT (`ten_…`); it may be e-mailed."""
+    from colonnade.accounts import onboarding, service
+
+    async def make(services: "Services") -> tuple[str, int]:
+        return onboarding.link(services, await service.tenant_by_id(services, tenant), return_url)
+
+    url, expires = _run(make, "stripe_api_key")
+    until = datetime.fromtimestamp(expires, UTC)
+    if as_json:
+        say_json({"url": url, "expires_at": until})
+        return
+    click.echo(url)
+    note(f"It is good until {until:%Y-%m-%d %H:%M} UTC.")
+
+
+def _converted(given: dict[str, Any], kind: type[T]) -> T:
+    """The options as what the route takes. Raises `Invalid` with what is wrong."""
+    import msgspec
+
+    from colonnade.errors import Invalid
+
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error).replace(" - at `$.", " - in `")) from error
+
+
+def _run(work: Callable[["Services"], Awaitable[T]], *needs: str) -> T:
+    from colonnade.database.connections import Database
+    from colonnade.services import Services
+    from colonnade.settings import Settings, ensure_secret_key
+    from colonnade.stripe_api.client import StripeGateway
+
+    async def run(settings: Settings, database_url: str) -> T:
+        gateway = StripeGateway(settings)
+        try:
+            async with Database(database_url) as database:
+                return await work(Services(settings, ensure_secret_key(settings), database, gateway))
+        finally:
+            await gateway.close()
+
+    with serving(*needs) as (settings, database_url):
+        return asyncio.run(run(settings, database_url))
+    raise AssertionError("`serving` ends the program where it fails")
