@@ -13,6 +13,7 @@ from colonnade import __version__
 from colonnade.commands import accounts as _accounts  # noqa: F401 - its commands are of the group `tenants`
 from colonnade.commands.common import load, note, sentences, serving
 from colonnade.commands.completion import completion
+from colonnade.commands.doctor import doctor
 from colonnade.commands.events import events
 from colonnade.commands.keys import keys
 from colonnade.commands.portals import portals
@@ -96,6 +97,7 @@ def sandbox(arguments: tuple[str, ...]) -> None:
 
 
 main.add_command(completion)
+main.add_command(doctor)
 main.add_command(keys)
 main.add_command(sweep)
 main.add_command(events)
