@@ -7,7 +7,10 @@ from typing import Any
 from litestar import Litestar, Request, Router
 from litestar.di import Provide
 
+import colonnade.access.audit_routes
 import colonnade.access.routes
+import colonnade.accounts.export_routes
+import colonnade.accounts.lifecycle_routes
 import colonnade.accounts.routes
 import colonnade.catalogue.routes
 import colonnade.checks.routes
@@ -29,6 +32,8 @@ import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
+from colonnade.access import audit
+from colonnade.access.gate import Gate
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
 from colonnade.checks.front import Front
@@ -48,7 +53,10 @@ from colonnade.webhooks.writer import InboxWriter
 
 GUARDED = (
     *colonnade.access.routes.ROUTES,
+    *colonnade.access.audit_routes.ROUTES,
     *colonnade.accounts.routes.ROUTES,
+    *colonnade.accounts.lifecycle_routes.ROUTES,
+    *colonnade.accounts.export_routes.ROUTES,
     *colonnade.portals.branding.routes.ROUTES,
     *colonnade.portals.preview.routes.ROUTES,
     *colonnade.portals.configuration_routes.ROUTES,
@@ -95,18 +103,21 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
     """
 
     checks = Checks(database_url, settings.check_memory_mb * 1024 * 1024)
+    gate = Gate(settings, database_url, checks.keys)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         gateway = StripeGateway(settings, "web")
         try:
             async with (
-                Database(database_url) as database,
+                Database(database_url, audit.before_commit) as database,
                 InboxWriter(database.ingest_pool) as writer,
                 Refusals(keyring(settings), database.platform_pool) as refusals,
                 Feed(database) as feed,
                 checks,
+                gate,
             ):
+                gateway.gate.use(database.platform_pool)
                 app.state.receiver = Receiver(settings, writer, refusals)
                 app.state.feed = feed
                 app.state.services = Services(settings, secret_key, database, gateway)
@@ -119,7 +130,11 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         return found
 
     app = Litestar(
-        route_handlers=[Router("/v1", route_handlers=GUARDED, guards=[guard]), *PUBLIC, reference.assets()],
+        route_handlers=[
+            Router("/v1", route_handlers=GUARDED, guards=[guard], after_request=audit.after_request),
+            *PUBLIC,
+            reference.assets(),
+        ],
         dependencies={
             "services": Provide(services, sync_to_thread=False),
             "current": Provide(_current, sync_to_thread=False),
@@ -132,8 +147,8 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )
-    app.state.checks, app.state.known_keys = checks, checks.keys
-    inner = Deliveries(Front(app.asgi_handler, checks))
+    app.state.checks, app.state.gate = checks, gate
+    inner = Deliveries(Front(app.asgi_handler, checks, gate))
     origins = TenantOrigins(inner, lambda: app.state.services.database.platform_pool)
     app.asgi_handler = RequestObserver(origins, Shield(settings.base_url))
     return app

@@ -11,6 +11,7 @@ import uvloop
 
 from colonnade import __version__
 from colonnade.commands import accounts as _accounts  # noqa: F401 - its commands are of the group `tenants`
+from colonnade.commands import lifecycle as _lifecycle  # noqa: F401 - so are its
 from colonnade.commands.common import load, note, sentences, serving
 from colonnade.commands.completion import completion
 from colonnade.commands.doctor import doctor

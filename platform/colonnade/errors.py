@@ -5,6 +5,7 @@ DomainError (colonnade_tenants.errors)
 ├── Forbidden            a valid key that may not do this
 ├── PreconditionFailed   it changed since the caller read it
 ├── StripeRefused        Stripe answered that the request is wrong
+├── Closed (Conflict)    the tenant is suspended, disconnected, archived or deleted
 ├── DeadEnd (Conflict)   the portal could not do what the customer is sent there for
 └── Unavailable          Stripe or the database cannot be asked now; trying later may help
     ├── StripeUnavailable
@@ -14,6 +15,7 @@ DomainError (colonnade_tenants.errors)
 from colonnade_tenants.errors import Conflict, DomainError, Invalid, NotFound
 
 __all__ = [
+    "Closed",
     "Conflict",
     "DeadEnd",
     "DomainError",
@@ -47,6 +49,14 @@ class StripeRefused(DomainError):
     def __init__(self, message: str, *, status: int, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message, param)
         self.status = status
+        self.code = code
+
+
+class Closed(Conflict):
+    """The tenant is in a state that does not allow it; *code* is that state, for programs."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message, "tenant")
         self.code = code
 
 

@@ -9,6 +9,8 @@ import structlog
 from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from colonnade.access.audit import ACTING
+from colonnade.access.gate import HEADERS
 from colonnade.conventions.headers import Shield, given_id
 from colonnade.observability import REQUEST_ID, REQUEST_SECONDS, REQUESTS
 from colonnade_tenants.ids import passing_id
@@ -35,8 +37,10 @@ class RequestObserver:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = given_id(scope.get("headers", ())) or passing_id("req")
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         REQUEST_ID.set(request_id)
+        ACTING.set(None)  # where a server handles the requests of a connection in one context
         started = time.perf_counter()
         status = 499  # what is logged for a client that went away before its answer
 
@@ -44,8 +48,8 @@ class RequestObserver:
             if message["type"] == "http.response.start":
                 nonlocal status
                 status = message["status"]
-                headers = [*message.get("headers", ()), (b"request-id", request_id.encode())]
-                message["headers"] = self._shield.around(headers, scope.get("route_handler"))
+                given = (*message.get("headers", ()), (b"request-id", request_id.encode()), *state.get(HEADERS, ()))
+                message["headers"] = self._shield.around(given, scope.get("route_handler"))
             return send(message)
 
         try:

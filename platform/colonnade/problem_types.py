@@ -50,6 +50,12 @@ PROBLEMS = {
         "This Idempotency-Key came with another request before.",
         "Idempotency-Key",
     ),
+    "tenant-closed": ProblemType(
+        409,
+        "The tenant is suspended, disconnected or archived, and this waits until it is back; `code` says which.",
+        "This tenant is suspended: it can be read, and not changed.",
+        "tenant",
+    ),
     "dead-end": ProblemType(
         409,
         "The portal could not do what the customer is sent there for; `code` says why.",

@@ -28,7 +28,7 @@ class Problem(Struct, omit_defaults=True):
     request_id: str | None = None
     param: str | None = None
     code: str | UnsetType = UNSET
-    """Stripe's error code, where Stripe refused; of a dead end, the reason's."""
+    """Stripe's error code, where Stripe refused; of a dead end, the reason's; of a closed tenant, its state."""
 
 
 _KINDS: dict[type[errors.DomainError], tuple[int, str]] = {
@@ -39,6 +39,7 @@ _KINDS: dict[type[errors.DomainError], tuple[int, str]] = {
     errors.Forbidden: (403, "forbidden"),
     errors.PreconditionFailed: (412, "precondition-failed"),
     errors.StripeRefused: (422, "stripe-refused"),
+    errors.Closed: (409, "tenant-closed"),
     errors.DeadEnd: (409, "dead-end"),
     errors.StripeUnavailable: (503, "stripe-unavailable"),
     errors.TooMany: (429, "too-many-requests"),
@@ -76,7 +77,7 @@ def _domain(request: Request[Any, Any, Any], error: errors.DomainError) -> Respo
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(error.retry_after)
-    code = (error.code or UNSET) if isinstance(error, errors.StripeRefused | errors.DeadEnd) else UNSET
+    code = (error.code or UNSET) if isinstance(error, errors.StripeRefused | errors.DeadEnd | errors.Closed) else UNSET
     return _answer(request, status, kind, error.message, param=error.param, code=code, headers=headers)
 
 

@@ -43,6 +43,7 @@ def run(settings: Settings, database_url: str) -> None:
             workers=settings.web_workers,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # `trusted_proxies` says which are believed
             timeout_graceful_shutdown=STOPPING,
         )
         return

@@ -65,6 +65,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Tenants' notification endpoints may be on this machine, and http there: for development."""
     portal_sessions_per_minute: int = 20
     """Portal sessions that one customer may have in a minute."""
+    tenant_requests_per_minute: int = 6000
+    """Requests that a tenant's keys may make in a minute of each web process, checks aside; 0: no limit."""
+    tenant_checks_per_minute: int = 0
+    """The same of checks."""
+    wrong_keys_per_minute: int = 20
+    """Wrong keys that one address may send in a minute before no more of them are looked up."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of the proxies before this service, whose `X-Forwarded-For` is believed."""
+    oidc_issuer: str | None = None
+    """The identity provider of the platform team's people; none: keys alone."""
+    oidc_audience: str | None = None
+    """What the provider's tokens must be for."""
+    oidc_role_claim: str = "roles"
+    """The claim that says what a person is; dots lead into it."""
+    oidc_roles: tuple[tuple[str, str], ...] = tuple(
+        (f"colonnade-{role}", role) for role in ("admin", "support", "read")
+    )
+    """Which of that claim's values stand for which role."""
     check_memory_mb: int = 64
     """Answers to checks that each web process keeps, in MiB, about."""
     base_url: str = "http://127.0.0.1:8000"
@@ -156,6 +174,8 @@ def _contradictions(settings: Settings, given: Collection[str]) -> Iterator[str]
         yield f"{variable('secret_key')} is required when {variable('database_url')} is set"
     if "migration_database_url" in given and "database_url" not in given:
         yield f"{variable('migration_database_url')} needs {variable('database_url')} beside it"
+    if ("oidc_issuer" in given) != ("oidc_audience" in given):
+        yield f"{variable('oidc_issuer')} and {variable('oidc_audience')} go together"
     if settings.livemode and settings.notification_loopback:
         off = f"{variable('notification_loopback')} is for development"
         yield f"{off}: it cannot be on with a live {variable('stripe_api_key')}"
@@ -217,6 +237,41 @@ def _stripe_base(text: str) -> str:
     if origin.startswith("http://") and not _is_loopback(urlsplit(origin).hostname or ""):
         raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
     return origin
+
+
+def _issuer(text: str) -> str:
+    parts = urlsplit(text)
+    if not re.fullmatch(r"https?://[^\s?#@]+", text):
+        raise ValueError("must be the issuer's URL, as its tokens name it")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
+    return text
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(","))
+    for part in found:
+        try:
+            ipaddress.ip_network(part)
+        except ValueError:
+            raise ValueError(f"must be addresses or networks such as 10.0.0.0/8, not {part!r}") from None
+    return found
+
+
+def _roles(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for part in text.split(","):
+        value, _, role = part.strip().rpartition("=")
+        pairs.append((value, role))
+        if not value or role not in ("admin", "support", "read"):
+            raise ValueError("must be VALUE=ROLE, separated by commas, each ROLE one of admin, support, read")
+    return tuple(pairs)
+
+
+def _word(text: str) -> str:
+    if not text.isprintable() or len(text) > 500:
+        raise ValueError("must be printable, and not so long")
+    return text
 
 
 def _is_loopback(host: str) -> bool:
@@ -286,6 +341,14 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "worker_metrics_port": _number(1, 65535),
     "notification_loopback": _switch,
     "portal_sessions_per_minute": _number(1, 1_000_000),
+    "tenant_requests_per_minute": _number(0, 100_000_000),
+    "tenant_checks_per_minute": _number(0, 100_000_000),
+    "wrong_keys_per_minute": _number(1, 1_000_000),
+    "trusted_proxies": _networks,
+    "oidc_issuer": _issuer,
+    "oidc_audience": _word,
+    "oidc_role_claim": _word,
+    "oidc_roles": _roles,
     "check_memory_mb": _number(1, 100_000),
     "base_url": _origin,
     "secret_key": _secret_key,

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -67,6 +68,18 @@ def number_from_cursor(text: str | None) -> int | None:
     if value is not None and not (value.isascii() and value.isdigit() and len(value) < 19):
         raise Invalid("This is not the `next` of a page.", "after")
     return None if value is None else int(value)
+
+
+def parse_time(text: str | None, param: str) -> datetime | None:
+    """A time with its zone. Raises `Invalid`."""
+    try:
+        # In a query a plus sign is a space.
+        found = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError as error:
+        raise Invalid("Give a time such as 2026-12-01T00:00:00Z.", param) from error
+    if found is not None and found.tzinfo is None:
+        raise Invalid("Give the time's zone; Z for UTC.", param)
+    return found
 
 
 def stripe_key(*parts: str, given: str | None) -> str:

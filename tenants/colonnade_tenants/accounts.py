@@ -137,6 +137,12 @@ async def authorize(tenant: TenantConnection, account: str, event: Event) -> Non
     await _save(tenant, msgspec.structs.replace(old, access=access), old, event)
 
 
+async def regain(tenant: TenantConnection, account: str, at: datetime) -> None:
+    """Note that Stripe let us read the account at this time of its own, so that we have access."""
+    old = await _locked(tenant, account)
+    await _save(tenant, msgspec.structs.replace(old, access=Access(None, max(old.access.authorized_at or at, at))), old)
+
+
 async def _locked(tenant: TenantConnection, account: str) -> ConnectedAccount:
     """The account's row, made if need be, locked until the transaction ends."""
     await tenant.execute(_RESERVE, stripe_account=account)

@@ -144,6 +144,8 @@ class TenantConnection:
         """Locks that the transaction has; to take one again would cost a round trip."""
         self.made = False
         """Whether reading made rows: those of a failed event must go with it."""
+        self.deferred = False
+        """Whether entitlements are left as they are, because all are to be computed later, once."""
 
     @classmethod
     async def bind(cls, connection: asyncpg.Connection, tenant_id: int) -> "TenantConnection":
@@ -152,6 +154,11 @@ class TenantConnection:
             raise RuntimeError("a tenant is bound for a transaction, and none is open")
         await connection.execute(_SET_TENANT, str(tenant_id))
         return cls(connection, tenant_id)
+
+    @property
+    def driver(self) -> asyncpg.Connection:
+        """What it is bound to, for statements on tables that are not the tenant's own."""
+        return self._connection
 
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
         """All rows of *statement* with `TENANT` filled in."""

@@ -29,8 +29,11 @@ PLATFORM_TABLES = {
     "tenants": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT),
-        Duty.WORKER: Access(SELECT, across="SELECT"),
+        Duty.WORKER: Access(SELECT | {"UPDATE"}, across="SELECT"),
     },
+    "tenant_states": {Duty.PLATFORM: EVERYTHING, Duty.WORKER: Access(SELECT | INSERT)},
+    "former_accounts": {Duty.PLATFORM: EVERYTHING, Duty.WORKER: Access(SELECT, across="SELECT")},
+    "removed_objects": {Duty.PLATFORM: EVERYTHING, Duty.WORKER: Access(SELECT, across="SELECT")},
     "branding": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(CRUD),
@@ -54,6 +57,11 @@ PLATFORM_TABLES = {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(SELECT | INSERT),
         Duty.WORKER: Access(SELECT | INSERT, across="SELECT"),
+    },
+    "audit_log": {
+        Duty.PLATFORM: Access(SELECT | INSERT, across="ALL"),
+        Duty.APP: Access(SELECT | INSERT),
+        Duty.WORKER: Access(SELECT | INSERT),
     },
     "api_keys": {Duty.PLATFORM: EVERYTHING},
     "plan_objects": {

@@ -32,7 +32,12 @@ async def test_every_table_is_probed(shared_database: ScratchDatabase, rows: Row
         for command in ("SELECT", "INSERT", "UPDATE", "DELETE"):
             probed = {p.table.name for p in probes(rows) if p.target == target and p.command == command}
             assert probed == found
-    assert {probe.table.name for probe in probes(rows) if probe.target is None} == {"api_keys", "inbox", "sweeps"}
+    assert {probe.table.name for probe in probes(rows) if probe.target is None} == {
+        "api_keys",
+        "audit_log",
+        "inbox",
+        "sweeps",
+    }
 
 
 async def test_a_new_tenant_table_is_probed_without_a_new_test(database: ScratchDatabase) -> None:

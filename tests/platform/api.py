@@ -157,13 +157,15 @@ class TenantApi:
 
 
 @asynccontextmanager
-async def running_api(database: ScratchDatabase, sandbox: Sandbox, stripe: str | None = None) -> AsyncIterator[Api]:
-    """The application, with Stripe at *stripe* instead of the sandbox if that is given."""
+async def running_api(
+    database: ScratchDatabase, sandbox: Sandbox, stripe: str | None = None, **more: Any
+) -> AsyncIterator[Api]:
+    """The application, with Stripe at *stripe* instead of the sandbox if that is given, and *more* settings."""
     settings = Settings(
         stripe_api_key=sandbox.key,
         stripe_api_base=stripe or sandbox.url,
-        stripe_budget_percent=PLENTY,
         base_url=BASE_URL,
+        **{"stripe_budget_percent": PLENTY, "wrong_keys_per_minute": PLENTY, **more},
     )
     app = create_app(settings, database_url=database.service_url, secret_key=SECRET_KEY)
     key = await create_platform_key(database.service_url, "tests")

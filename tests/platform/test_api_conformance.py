@@ -41,7 +41,7 @@ def strays(document: dict[str, Any], operation: Operation, answer: httpx.Respons
     contents = {name.partition(";")[0]: content for name, content in said.get("content", {}).items()}
     if (kind or answer.content) and kind not in contents and not answer.is_redirect:
         return f"{operation}: {answer.status_code} with {kind!r}"
-    if kind.endswith("json"):
+    if kind.endswith(("/json", "+json")):
         schema = contents[kind]["schema"] | {"components": document["components"]}
         found = [error.message for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(answer.json())]
         return f"{operation}: {answer.status_code} {found}" if found else None

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.webhooks import attribute as ladder
-from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, clues, decide, evidence
+from colonnade.webhooks.attribute import (
+    Attribution,
+    Former,
+    Known,
+    Nobodys,
+    Quarantine,
+    Removed,
+    Waiting,
+    clues,
+    decide,
+    evidence,
+)
 from colonnade.webhooks.delivery import read
 from colonnade.webhooks.inbox import Claimed
 
@@ -25,7 +36,7 @@ KNOWN = Known(
     names={ANNA: "ten_anna", BERT: "ten_bert"},
 )
 
-Outcome = Attribution | Waiting | Nobodys | Quarantine
+Outcome = Attribution | Waiting | Nobodys | Former | Removed | Quarantine
 
 
 def attribute(

@@ -1,12 +1,15 @@
 """`colonnade tenants` and `keys` at the command line: tables, JSON, sentences, exit codes, completion."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -81,7 +84,9 @@ def test_an_onboarding_link_is_printed(cli: Cli) -> None:
         (("tenants", "create", "Fern", "--country", "Germany"), "country"),
         (("tenants", "create", "Fern", "--origin", "ftp://x"), "https"),
         (("keys", "revoke", "key_nobody"), "There is no key 'key_nobody'."),
-        (("keys", "list", "--tenant", "ten_nobody"), "There is no tenant 'ten_nobody'."),
+        (("keys", "list", "--tenant", "ten_nobody"), "This tenant is gone."),
+        (("tenants", "suspend", "ten_nobody", "--reason", "x"), "This tenant is gone."),
+        (("tenants", "export", "ten_nobody"), "This tenant is gone."),
         (("keys", "create", "--name", ""), "name"),
     ],
 )
@@ -104,10 +109,66 @@ def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
     listed = said(cli("keys", "list", "--tenant", tenant, "--json"))
     assert [each["name"] for each in listed] == ["first key", "shop"]
     assert not [each for each in listed if "key" in each]
-    assert said(cli("keys", "revoke", made["id"], "--json"))["revoked_at"] is not None
+    followed = said(cli("keys", "rotate", made["id"], "--overlap", "0", "--json"))
+    assert (followed["scopes"], followed["key"] == made["key"]) == (["check"], False)
+    assert said(cli("keys", "revoke", followed["id"], "--json"))["revoked"]
     assert [each["name"] for each in said(cli("keys", "list", "--tenant", tenant, "--json"))] == ["first key"]
-    assert len(said(cli("keys", "list", "--tenant", tenant, "--all", "--json"))) == 2
+    assert len(said(cli("keys", "list", "--tenant", tenant, "--all", "--json"))) == 3
     assert made["id"] in cli("keys", "list", "--tenant", tenant, "--all").stdout
+
+
+def test_a_key_of_the_platform_team_has_a_role(cli: Cli) -> None:
+    made = said(cli("keys", "create", "--name", "desk", "--role", "support", "--json"))
+    assert made["key"].startswith("col_platform_")
+    assert made["scopes"] == ["support"]
+    assert made["id"] in [each["id"] for each in said(cli("keys", "list", "--json"))]
+    assert "--role" in cli("keys", "create", "--scope", "check", code=2).output
+
+
+def test_a_tenant_is_suspended_resumed_exported_and_deleted(
+    cli: Cli, tmp_path: Path, shared_database: ScratchDatabase
+) -> None:
+    tenant = said(cli("tenants", "create", "Rue", "--country", "DE", "--json"))["id"]
+    assert said(cli("tenants", "suspend", tenant, "--reason", "unpaid", "--json"))["state"] == "suspended"
+    assert "suspended" in cli("tenants", "list").stdout
+    assert "is onboarding" in cli("tenants", "resume", tenant, "--reason", "paid").stderr
+    assert "param" not in cli("tenants", "resume", tenant, "--reason", "again", code=1).stderr
+    file = tmp_path / "rue.ndjson"
+    cli("tenants", "export", tenant, "--file", str(file))
+    whole = file.read_bytes().splitlines()
+    assert json.loads(whole[-1])["end"] is True
+    assert len(whole) == sum(json.loads(whole[0])["counts"].values()) + 2
+    file.write_bytes(b"\n".join(whole[:2]) + b'\n{"table": "cut')
+    cli("tenants", "export", tenant, "--file", str(file), "--resume")
+    rows = [line for line in file.read_bytes().splitlines() if b'"cursor"' in line]
+    assert rows == [line for line in whole if b'"cursor"' in line], "every row once"
+    cli("tenants", "delete", tenant, "--reason", "gone", "--yes", code=1)
+    cli("tenants", "archive", tenant, "--reason", "gone")
+    assert said(cli("tenants", "delete", tenant, "--reason", "gone", "--dry-run", "--json"))["total"] > 0
+    assert "Aborted" in cli("tenants", "delete", tenant, "--reason", "gone", code=1).output
+    assert said(cli("tenants", "delete", tenant, "--reason", "gone", "--yes", "--json"))["state"] == "deleting"
+    assert told(shared_database, tenant) == [
+        "tenant.created", "tenant.suspended", "tenant.resumed", "tenant.archived", "tenant.deleted"
+    ]  # fmt: skip
+
+
+def told(database: ScratchDatabase, tenant: str) -> list[str]:
+    """What the audit log has of *tenant*, all by the command line."""
+
+    async def read() -> list[str]:
+        connection = await asyncpg.connect(database.admin_url)
+        try:
+            query = """
+            select a.action, a.by_id from audit_log a join tenants t on t.id = a.tenant_id where t.public_id = $1
+            order by a.id
+            """
+            rows = await connection.fetch(query, tenant)
+        finally:
+            await connection.close()
+        assert {row["by_id"] for row in rows} == {"command line"}
+        return [row["action"] for row in rows]
+
+    return asyncio.run(read())
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
@@ -126,6 +187,7 @@ def test_every_command_that_tells_something_can_tell_it_as_json() -> None:
         ("sandbox",),
         ("completion",),
         ("portals", "export"),  # a file for people and for `apply`
+        ("tenants", "export"),  # lines of JSON, always
     }
     without = {path for path, command in commands(main) if not any("--json" in each.opts for each in command.params)}
     assert without == silent

@@ -2,18 +2,24 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
 
+from colonnade.access.scopes import Role
 from colonnade.database.connections import connect
 from colonnade.database.roles import Duty
 from colonnade_tenants.ids import new_id
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
 _LENGTH = 32  # letters of 54: 184 bits
+
+
+_SHOWN = re.compile(r"col_(?:platform|tenant)_[0-9A-Za-z]{4}")
 
 
 class NewKey(NamedTuple):
@@ -36,6 +42,12 @@ def _encode(number: int) -> str:
     return "".join(letters)
 
 
+def prefix_of(key: str) -> str:
+    """What may be shown of a key, so that people know it again: `col_tenant_AbCd`; empty for what is no key."""
+    match = _SHOWN.match(key)
+    return match[0] if match else ""
+
+
 def random_key(kind: str) -> str:
     """A fresh key of *kind* (`platform` or `tenant`)."""
     return f"col_{kind}_{_encode(secrets.randbits(192))}"
@@ -48,25 +60,33 @@ def derived_key(kind: str, secret_key: str, purpose: str) -> str:
 
 
 async def store(
-    connection: asyncpg.Connection, key: str, name: str, tenant_id: int | None, scopes: Sequence[str] = ("admin",)
+    connection: asyncpg.Connection,
+    key: str,
+    name: str,
+    tenant_id: int | None,
+    scopes: Sequence[str] = ("admin",),
+    expires_at: datetime | None = None,
 ) -> NewKey:
     """Keep *key*'s digest; storing the same key again is harmless."""
     public_id = await connection.fetchval(
-        "insert into api_keys (public_id, tenant_id, name, digest, scopes) values ($1, $2, $3, $4, $5) "
+        "insert into api_keys (public_id, tenant_id, name, digest, scopes, prefix, expires_at) "
+        "values ($1, $2, $3, $4, $5, $6, $7) "
         "on conflict (digest) do update set digest = excluded.digest returning public_id",
         new_id("key"),
         tenant_id,
         name,
         digest(key),
         scopes,
+        prefix_of(key),
+        expires_at,
     )
     return NewKey(public_id, key)
 
 
-async def create_platform_key(database_url: str, name: str) -> str:
+async def create_platform_key(database_url: str, name: str, role: Role = Role.ADMIN) -> str:
     """Make and keep a key of the platform team; the key."""
     connection = await connect(database_url, Duty.PLATFORM)
     try:
-        return (await store(connection, random_key("platform"), name, None)).secret
+        return (await store(connection, random_key("platform"), name, None, [role])).secret
     finally:
         await connection.close()

@@ -24,22 +24,23 @@ class KnownKeys(Generic[C]):
 
     def __init__(self, current: Callable[[float], bool]) -> None:
         self._current = current
-        self._callers: OrderedDict[tuple[bytes, str], C] = OrderedDict()
+        self._callers: OrderedDict[tuple[bytes, str], tuple[C, float]] = OrderedDict()
         self.generation = 0
         """Counts up whenever they are forgotten. What a look-up finds counts for the generation that it began in."""
 
     def get(self, digest: bytes, tenant: str) -> C | None:
         """Who that is, if it is known and may be trusted."""
-        caller = self._callers.get((digest, tenant))
-        if caller is None or not self._current(time.monotonic()):
+        found = self._callers.get((digest, tenant))
+        now = time.monotonic()
+        if found is None or now >= found[1] or not self._current(now):
             return None
         self._callers.move_to_end((digest, tenant))
-        return caller
+        return found[0]
 
-    def keep(self, digest: bytes, tenant: str, caller: C, generation: int) -> None:
-        """Keep what a look-up that began in *generation* found."""
+    def keep(self, digest: bytes, tenant: str, caller: C, generation: int, until: float = float("inf")) -> None:
+        """Keep what a look-up that began in *generation* found, until the key expires (monotonic time)."""
         if generation == self.generation:
-            self._callers[digest, tenant] = caller
+            self._callers[digest, tenant] = caller, until
             if len(self._callers) > MOST:
                 self._callers.popitem(last=False)
 

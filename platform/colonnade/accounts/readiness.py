@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from colonnade.access.guard import Tenant
-from colonnade.errors import NotFound, StripeRefused
+from colonnade.errors import Closed, NotFound, StripeRefused
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
 from colonnade_tenants.readiness import ReadinessState, Requirement, requirements_of, state_of
@@ -36,7 +36,7 @@ async def readiness(services: Services, tenant: Tenant) -> Readiness:
     """The account's state as Stripe has it now. Raises Stripe's errors."""
     try:
         account = await services.stripe.platform.bound(tenant=tenant.id).get(f"/v1/accounts/{account_of(tenant)}")
-    except (NotFound, StripeRefused):
+    except (NotFound, StripeRefused, Closed):
         return Readiness("disconnected", False, False, False, None, [])
     found = assess(account)
     found.events_complete_until = await _complete_until(services, tenant)

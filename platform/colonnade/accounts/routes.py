@@ -10,15 +10,20 @@ from litestar.response import Redirect
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Role, Scope, allow
 from colonnade.accounts import onboarding, service
 from colonnade.accounts.readiness import Readiness, readiness
+from colonnade.accounts.states import State
 from colonnade.etags import IfMatch, require_match, tagged
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 
 
 class TenantView(Struct):
-    """A tenant, as the API shows it. *event_weight*: how many of its events are handled for one of another tenant."""
+    """A tenant, as the API shows it. *event_weight*: how many of its events are handled for one of another tenant.
+
+    *state_reason*: in the platform team's words, where it was theirs.
+    """
 
     id: str
     name: str
@@ -27,6 +32,8 @@ class TenantView(Struct):
     application_fee_percent: float | None
     return_origins: list[str]
     event_weight: int
+    state: State
+    state_reason: str | None
     created_at: datetime
 
 
@@ -58,6 +65,8 @@ def _fields(tenant: Tenant) -> dict[str, object]:
         "application_fee_percent": tenant.application_fee_percent,
         "return_origins": tenant.return_origins,
         "event_weight": tenant.event_weight,
+        "state": tenant.state,
+        "state_reason": tenant.state_reason,
         "created_at": tenant.created_at,
     }
 
@@ -77,13 +86,13 @@ async def create_tenant(
     return CreatedTenant(**_fields(tenant), key=key)  # type: ignore[arg-type]
 
 
-@get("/tenants", summary="List tenants, newest first", tags=["Tenants"])
+@get("/tenants", summary="List tenants, newest first", tags=["Tenants"], opt=allow(Scope.READ))
 async def list_tenants(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[TenantView]:
     tenants = await service.page(services, from_cursor(after), limit)
     return page_of(tenants, limit, lambda each: each.public_id, view)
 
 
-@get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"])
+@get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"], opt=allow(Scope.READ))
 async def get_tenant(current: NamedDependency[Tenant]) -> Response[TenantView]:
     return tagged(view(current))
 
@@ -102,7 +111,12 @@ async def change_tenant(
     return tagged(view(await service.change(services, current, data, principal, check)))
 
 
-@post("/tenants/{tenant:str}/onboarding-links", summary="A link to Stripe's onboarding", tags=["Tenants"])
+@post(
+    "/tenants/{tenant:str}/onboarding-links",
+    summary="A link to Stripe's onboarding",
+    tags=["Tenants"],
+    opt=allow(Role.SUPPORT),
+)
 async def create_onboarding_link(
     data: JSONBody[OnboardingRequest],
     services: NamedDependency[Services],
@@ -112,7 +126,12 @@ async def create_onboarding_link(
     return OnboardingLink(url, datetime.fromtimestamp(expires, UTC))
 
 
-@get("/tenants/{tenant:str}/readiness", summary="What the account may do, and what is still due", tags=["Tenants"])
+@get(
+    "/tenants/{tenant:str}/readiness",
+    summary="What the account may do, and what is still due",
+    tags=["Tenants"],
+    opt=allow(Scope.READ),
+)
 async def get_readiness(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Readiness:
     return await readiness(services, current)
 

@@ -8,8 +8,9 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from colonnade.access import keys
+from colonnade.access import audit, keys
 from colonnade.access.guard import COLUMNS, Principal, Tenant
+from colonnade.accounts.following import ABLE
 from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, StripeUnavailable
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
@@ -18,6 +19,7 @@ from colonnade_tenants import values
 from colonnade_tenants.accounts import apply_account
 from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import TenantConnection
+from colonnade_tenants.readiness import state_of
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 
@@ -152,17 +154,29 @@ async def _finish(
     else:
         key = keys.derived_key("tenant", services.secret_key, f"{tenant.public_id}\0{idempotency_key}")
     try:
-        async with services.database.platform_pool.acquire() as connection, connection.transaction():
+        async with services.database.platform_connection() as connection:
             row = await connection.fetchrow(
-                f"update tenants t set stripe_account = $2, updated_at = now() where id = $1 returning {COLUMNS}",  # noqa: S608
+                f"""
+                update tenants t set stripe_account = $2, updated_at = now(),
+                    live_at = case when $3 then coalesce(live_at, now()) else live_at end
+                where id = $1 returning {COLUMNS}
+                """,  # noqa: S608
                 tenant.id,
                 account["id"],
+                state_of(account) in ABLE,
             )
             await keys.store(connection, key, "first key", tenant.id)
             await apply_account(await TenantConnection.bind(connection, tenant.id), account, None)
+            made = msgspec.convert(dict(row), Tenant)
+            audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=_logged(made))
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{account['id']} belongs to a tenant already.", "account") from error
-    return msgspec.convert(dict(row), Tenant), key
+    return made, key
+
+
+def _logged(tenant: Tenant) -> dict[str, Any]:
+    names = ("name", "charge_type", "stripe_account", "application_fee_percent", "return_origins", "event_weight")
+    return audit.named(tenant, *names)
 
 
 async def tenant_by_id(services: Services, public_id: str) -> Tenant:
@@ -178,8 +192,8 @@ async def page(services: Services, after: str | None, limit: int) -> list[Tenant
     """Tenants by time of creation, newest first; one more than *limit* where there is a next page."""
     async with services.database.platform_pool.acquire() as connection:
         rows = await connection.fetch(
-            f"select {COLUMNS} from tenants t where $1::text is null or public_id < $1 "  # noqa: S608
-            "order by public_id desc limit $2",
+            f"select {COLUMNS} from tenants t "  # noqa: S608
+            "where state <> 'deleted' and ($1::text is null or public_id < $1) order by public_id desc limit $2",
             after,
             limit + 1,
         )
@@ -199,7 +213,7 @@ async def change(
     values.text(given.get("name"), "name", 100)
     origins = _origins(given.get("return_origins", []))
     fee = _fee(given.get("application_fee_percent"))
-    async with services.database.platform_pool.acquire() as connection, connection.transaction():
+    async with services.database.platform_connection() as connection:
         now = await connection.fetchrow(f"select {COLUMNS} from tenants t where id = $1 for no key update", tenant.id)  # noqa: S608
         if now is None:
             raise NotFound("This tenant is gone.", "tenant")
@@ -217,4 +231,6 @@ async def change(
             origins if "return_origins" in given else tenant.return_origins,
             given.get("event_weight", tenant.event_weight),
         )
-    return msgspec.convert(dict(row), Tenant)
+        changed = msgspec.convert(dict(row), Tenant)
+        audit.note(before=_logged(tenant), after=_logged(changed))
+    return changed

@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.catalogue import recomputations
 from colonnade.catalogue.changing import changed, unchanged_since
 from colonnade.catalogue.recomputations import Recomputation
@@ -36,19 +37,29 @@ class PutPolicy(Struct, forbid_unknown_fields=True):
     effective_from: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-@get(_POLICY, summary="A tenant's policy, as put last", tags=["Catalogue"])
+@get(_POLICY, summary="A tenant's policy, as put last", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_policy(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Response[Policy]:
     async with services.database.tenant(current.id) as session:
         return tagged(await catalogue.get_policy(session))
 
 
-@get(_POLICY + "/versions", summary="All versions of a tenant's policy, the newest first", tags=["Catalogue"])
+@get(
+    _POLICY + "/versions",
+    summary="All versions of a tenant's policy, the newest first",
+    tags=["Catalogue"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def list_policy_versions(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Page[Policy]:
     async with services.database.tenant(current.id) as session:
         return Page(await catalogue.list_policies(session))
 
 
-@put(_POLICY, summary="Change a tenant's policy from now, or from a later moment", tags=["Catalogue"])
+@put(
+    _POLICY,
+    summary="Change a tenant's policy from now, or from a later moment",
+    tags=["Catalogue"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def put_policy(
     principal: NamedDependency[Principal],
     data: JSONBody[PutPolicy],
@@ -59,11 +70,16 @@ async def put_policy(
     policy = Policy(data.grace, data.trials, data.pause_collection, effective_from=data.effective_from)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_policy(session))
-        put = await catalogue.put_policy(session, policy, principal.key)
+        put = await catalogue.put_policy(session, policy, principal.id)
         return changed(put.policy, await recomputations.schedule(session, put.rest))
 
 
-@get(_RECOMPUTATIONS, summary="Changes on their way through a tenant's customers, newest first", tags=["Catalogue"])
+@get(
+    _RECOMPUTATIONS,
+    summary="Changes on their way through a tenant's customers, newest first",
+    tags=["Catalogue"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def list_recomputations(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[Recomputation]:
@@ -72,7 +88,12 @@ async def list_recomputations(
     return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
-@get(_RECOMPUTATIONS + "/{recomputation:str}", summary="How far a change has come", tags=["Catalogue"])
+@get(
+    _RECOMPUTATIONS + "/{recomputation:str}",
+    summary="How far a change has come",
+    tags=["Catalogue"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def get_recomputation(
     recomputation: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Recomputation:

@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.catalogue import policy_routes, recomputations
 from colonnade.catalogue.changing import changed, left, unchanged_since
 from colonnade.catalogue.selling import note_sold
@@ -50,7 +51,7 @@ class PutPlan(Struct, forbid_unknown_fields=True):
     effective_from: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-@get(_FEATURES, summary="A tenant's features, by key", tags=["Catalogue"])
+@get(_FEATURES, summary="A tenant's features, by key", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def list_features(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[Feature]:
@@ -59,7 +60,7 @@ async def list_features(
     return page_of(found, limit, lambda each: each.key, as_it_is)
 
 
-@get(_FEATURES + "/{key:str}", summary="A feature", tags=["Catalogue"])
+@get(_FEATURES + "/{key:str}", summary="A feature", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_feature(
     key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[Feature]:
@@ -67,7 +68,7 @@ async def get_feature(
         return tagged(await catalogue.get_feature(session, key))
 
 
-@put(_FEATURES + "/{key:str}", summary="Create or change a feature", tags=["Catalogue"])
+@put(_FEATURES + "/{key:str}", summary="Create or change a feature", tags=["Catalogue"], opt=allow(Scope.CATALOGUE))
 async def put_feature(
     principal: NamedDependency[Principal],
     key: FromPath[str],
@@ -79,12 +80,17 @@ async def put_feature(
     feature = Feature(key, data.kind, data.name, data.unit, data.description, data.combine, data.fallback)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_feature(session, key))
-        done = await catalogue.put_feature(session, feature, principal.key)
+        done = await catalogue.put_feature(session, feature, principal.id)
         left_over = await recomputations.schedule(session, done.rest)
         return changed(await catalogue.get_feature(session, key), left_over)
 
 
-@delete(_FEATURES + "/{key:str}", summary="Delete a feature that no plan grants", tags=["Catalogue"])
+@delete(
+    _FEATURES + "/{key:str}",
+    summary="Delete a feature that no plan grants",
+    tags=["Catalogue"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def delete_feature(
     key: FromPath[str],
     services: NamedDependency[Services],
@@ -96,7 +102,7 @@ async def delete_feature(
         await catalogue.delete_feature(session, key)
 
 
-@get(_PLANS, summary="A tenant's plans, by key", tags=["Catalogue"])
+@get(_PLANS, summary="A tenant's plans, by key", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def list_plans(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[Plan]:
@@ -105,7 +111,7 @@ async def list_plans(
     return page_of(found, limit, lambda each: each.key, as_it_is)
 
 
-@get(_PLANS + "/{key:str}", summary="A plan", tags=["Catalogue"])
+@get(_PLANS + "/{key:str}", summary="A plan", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_plan(
     key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[Plan]:
@@ -113,7 +119,12 @@ async def get_plan(
         return tagged(await catalogue.get_plan(session, key))
 
 
-@get(_PLANS + "/{key:str}/versions", summary="All versions of a plan, the newest first", tags=["Catalogue"])
+@get(
+    _PLANS + "/{key:str}/versions",
+    summary="All versions of a plan, the newest first",
+    tags=["Catalogue"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def list_plan_versions(
     key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Page[PlanVersion]:
@@ -121,7 +132,12 @@ async def list_plan_versions(
         return Page(await catalogue.list_plan_versions(session, key))
 
 
-@put(_PLANS + "/{key:str}", summary="Create or change a plan, and what those who have it may use", tags=["Catalogue"])
+@put(
+    _PLANS + "/{key:str}",
+    summary="Create or change a plan, and what those who have it may use",
+    tags=["Catalogue"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def put_plan(
     principal: NamedDependency[Principal],
     key: FromPath[str],
@@ -133,13 +149,18 @@ async def put_plan(
     plan = Plan(key, data.name, data.price, data.product, data.grants)
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_plan(session, key))
-        done = await catalogue.put_plan(session, plan, effective_from=data.effective_from, author=principal.key)
+        done = await catalogue.put_plan(session, plan, effective_from=data.effective_from, author=principal.id)
         await note_sold(session, current)
         left_over = await recomputations.schedule(session, done.rest)
         return changed(await catalogue.get_plan(session, key), left_over)
 
 
-@delete(_PLANS + "/{key:str}", summary="Delete a plan, and take what it granted", tags=["Catalogue"])
+@delete(
+    _PLANS + "/{key:str}",
+    summary="Delete a plan, and take what it granted",
+    tags=["Catalogue"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def delete_plan(
     principal: NamedDependency[Principal],
     key: FromPath[str],
@@ -149,7 +170,7 @@ async def delete_plan(
 ) -> Response[None]:
     async with services.database.tenant(current.id) as session:
         await unchanged_since(session, if_match, lambda: catalogue.get_plan(session, key))
-        rest = await catalogue.delete_plan(session, key, principal.key)
+        rest = await catalogue.delete_plan(session, key, principal.id)
         await note_sold(session, current)
         return Response(None, headers=left(await recomputations.schedule(session, rest)))
 

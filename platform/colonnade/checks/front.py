@@ -9,11 +9,13 @@ import re
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from colonnade.access.gate import Gate
 from colonnade.access.guard import Caller, bearer
-from colonnade.access.guard import Scope as Allowance
 from colonnade.access.keys import digest
+from colonnade.access.scopes import may
 from colonnade.checks.checks import Checks
 from colonnade.checks.reply import Reply, reply
+from colonnade.checks.routes import ENOUGH
 from colonnade.errors import Unauthenticated
 
 LIST = "/v1/tenants/{tenant}/customers/{reference}/entitlements"
@@ -24,9 +26,10 @@ _PATH = re.compile(r"/v1/tenants/([^/]+)/customers/([^/]+)/entitlements(?:/([^/]
 class Front:
     """*app*, with checks answered from memory before it."""
 
-    def __init__(self, app: ASGIApp, checks: Checks) -> None:
+    def __init__(self, app: ASGIApp, checks: Checks, gate: Gate) -> None:
         self._app = app
         self._checks = checks
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._answer(scope) if scope["type"] == ScopeType.HTTP else None
@@ -45,13 +48,15 @@ class Front:
         tenant, reference, feature = found.groups()
         headers = dict(scope["headers"])
         caller = self._caller(headers, tenant)
-        if caller is None or caller.tenant is None or not caller.may(Allowance.CHECK):
+        if caller is None or caller.tenant is None or not may(caller.grants, ENOUGH):
             return None
         known = self._checks.remembered(caller.tenant.id, reference)
         if known is None:
             return None
         answer = reply(self._checks, known, feature, headers.get(b"if-none-match", b"").decode("latin-1"))
         if answer is not None:
+            if self._gate.spend(scope["state"], caller.principal, check=True) is not None:
+                return None  # too many: the guard says so
             scope["path_template"] = SINGLE if feature else LIST  # what the request is counted under
         return answer
 
@@ -60,4 +65,4 @@ class Front:
             key = bearer(headers.get(b"authorization", b"").decode("latin-1"))
         except Unauthenticated:
             return None
-        return self._checks.keys.get(digest(key), tenant)
+        return self._gate.known.get(digest(key), tenant)

@@ -9,7 +9,8 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
-from colonnade.access.guard import SCOPE, Scope, Tenant
+from colonnade.access.guard import WHILE_FROZEN, Tenant
+from colonnade.access.scopes import ALLOWED, Scope, allow
 from colonnade.checks.answers import CheckRequest, EntitlementCheck, EntitlementChecks, Entitlements
 from colonnade.checks.checks import Checks, Known
 from colonnade.checks.reply import reply
@@ -18,7 +19,9 @@ from colonnade.services import Services
 
 _TAGS = ["Entitlements"]
 _LIST = "/tenants/{tenant:str}/customers/{reference:str}/entitlements"
-_OPEN: dict[str, Any] = {SCOPE: Scope.CHECK}
+_OPEN = allow(Scope.CHECK, Scope.READ) | {WHILE_FROZEN: True}
+ENOUGH: frozenset[str] = _OPEN[ALLOWED]
+"""What is enough for a check."""
 _HEADERS = [
     ResponseHeader(name="ETag", value="", description="Of the answer without `as_of`.", documentation_only=True),
     ResponseHeader(name="Cache-Control", value="private, no-cache", documentation_only=True),

@@ -1,13 +1,12 @@
 """`colonnade tenants list|create|show|onboard`: tenants and their connected accounts."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from colonnade.commands.common import as_json_option, note, say_json, serving
+from colonnade.commands.common import as_json_option, note, say_json
+from colonnade.commands.services import acting, run
 from colonnade.commands.tenants import tenants
 
 if TYPE_CHECKING:
@@ -29,16 +28,17 @@ def list_tenants(limit: int, as_json: bool) -> None:
         found = await service.page(services, None, limit)
         return [view(each) for each in found[:limit]], len(found) > limit
 
-    found, more = _run(read)
+    found, more = run(read)
     if as_json:
         say_json(found)
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("Tenant", "Name", "Charges", "Account", "Created", box=None)
+    table = Table("Tenant", "Name", "State", "Charges", "Account", "Created", box=None)
     for each in found:
-        table.add_row(each.id, each.name, each.charge_type, each.account or "", f"{each.created_at:%Y-%m-%d %H:%M}")
+        created = f"{each.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(each.id, each.name, each.state, each.charge_type, each.account or "", created)
     Console().print(table)
     if more:
         note("There are more: raise --limit.")
@@ -64,10 +64,11 @@ def create_tenant(as_json: bool, idempotency_key: str | None, **fields: Any) -> 
     async def make(services: "Services") -> tuple["TenantView", str]:
         given = {name: value for name, value in fields.items() if value not in (None, ())}
         new = _converted(given, service.NewTenant)
+        acting(services, "tenant.created", "tenants")
         tenant, key = await service.create(services, new, idempotency_key)
         return view(tenant), key
 
-    made, key = _run(make, "stripe_api_key")
+    made, key = run(make, "stripe_api_key")
     if as_json:
         say_json({**msgspec.structs.asdict(made), "key": key})
         return
@@ -89,7 +90,7 @@ def show_tenant(tenant: str, as_json: bool) -> None:
         found = await service.tenant_by_id(services, tenant)
         return view(found), await readiness.readiness(services, found)
 
-    found, ready = _run(read, "stripe_api_key")
+    found, ready = run(read, "stripe_api_key")
     if as_json:
         say_json({**msgspec.structs.asdict(found), "readiness": ready})
         return
@@ -111,12 +112,19 @@ def show_tenant(tenant: str, as_json: bool) -> None:
 @as_json_option
 def onboard_tenant(tenant: str, return_url: str, as_json: bool) -> None:
     """Print a link of ours to Stripe's onboarding for TENANT (`ten_…`); it may be e-mailed."""
+    from colonnade.access import audit
+    from colonnade.access.principals import COMMAND_LINE
     from colonnade.accounts import onboarding, service
 
     async def make(services: "Services") -> tuple[str, int]:
-        return onboarding.link(services, await service.tenant_by_id(services, tenant), return_url)
+        found = await service.tenant_by_id(services, tenant)
+        link = onboarding.link(services, found, return_url)
+        async with services.database.platform_connection() as connection:
+            action, target = "onboarding_link.created", f"tenants/{tenant}/onboarding-links"
+            await audit.record(connection, COMMAND_LINE, action, tenant_id=found.id, target=target)
+        return link
 
-    url, expires = _run(make, "stripe_api_key")
+    url, expires = run(make, "stripe_api_key")
     until = datetime.fromtimestamp(expires, UTC)
     if as_json:
         say_json({"url": url, "expires_at": until})
@@ -135,22 +143,3 @@ def _converted(given: dict[str, Any], kind: type[T]) -> T:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise Invalid(str(error).replace(" - at `$.", " - in `")) from error
-
-
-def _run(work: Callable[["Services"], Awaitable[T]], *needs: str) -> T:
-    from colonnade.database.connections import Database
-    from colonnade.services import Services
-    from colonnade.settings import Settings, ensure_secret_key
-    from colonnade.stripe_api.client import StripeGateway
-
-    async def run(settings: Settings, database_url: str) -> T:
-        gateway = StripeGateway(settings)
-        try:
-            async with Database(database_url) as database:
-                return await work(Services(settings, ensure_secret_key(settings), database, gateway))
-        finally:
-            await gateway.close()
-
-    with serving(*needs) as (settings, database_url):
-        return asyncio.run(run(settings, database_url))
-    raise AssertionError("`serving` ends the program where it fails")

@@ -1,46 +1,25 @@
 """`colonnade keys`: API keys of the platform team and of tenants."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import asyncpg
 import msgspec
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from colonnade.access.keys import random_key, store
-from colonnade.commands.common import as_json_option, note, say_json, serving
-from colonnade.database.connections import connect
-from colonnade.database.roles import Duty
-from colonnade.errors import NotFound
-from colonnade_tenants import values
+from colonnade.access.scopes import Role, Scope
+from colonnade.commands.common import as_json_option, note, say_json
+from colonnade.commands.services import acting, run
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from colonnade.access.guard import Tenant
+    from colonnade.access.owned_keys import KeyRow, Made
+    from colonnade.services import Services
 
-_COLUMNS = """
-k.public_id as id, t.public_id as tenant, k.name, k.scopes, k.created_at, k.revoked_at
-from api_keys k left join tenants t on t.id = k.tenant_id
-"""
-_LIST = f"""
-select {_COLUMNS} where ($1::text is null or t.public_id = $1) and ($2 or k.revoked_at is null) order by k.public_id
-"""
-_ONE = f"select {_COLUMNS} where k.public_id = $1"
-_REVOKE = "update api_keys set revoked_at = coalesce(revoked_at, now()) where public_id = $1 returning public_id"
-
-
-class KeyRow(msgspec.Struct, omit_defaults=True):
-    """A key as the command line shows it; *tenant* is null for the platform team's, *key* is shown once."""
-
-    id: str
-    tenant: str | None
-    name: str
-    scopes: list[str]
-    created_at: datetime
-    revoked_at: datetime | None
-    key: str | None = None
+PAGE = 1000
+_OWNER = "select t.public_id from api_keys k left join tenants t on t.id = k.tenant_id where k.public_id = $1"
+_DATES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
 
 
 @click.group()
@@ -49,81 +28,116 @@ def keys() -> None:
 
 
 @keys.command("list")
-@click.option("--tenant", help="Only this tenant's (`ten_…`).")
-@click.option("--all", "revoked", is_flag=True, help="Revoked ones too.")
+@click.option("--tenant", help="This tenant's (`ten_…`); default: the platform team's.")
+@click.option("--all", "over", is_flag=True, help="Revoked and expired ones too.")
 @as_json_option
-def list_keys(tenant: str | None, revoked: bool, as_json: bool) -> None:
+def list_keys(tenant: str | None, over: bool, as_json: bool) -> None:
     """List API keys, oldest first; never the keys themselves."""
+    from colonnade.access import owned_keys
 
-    async def read(connection: asyncpg.Connection) -> list[KeyRow]:
-        if tenant is not None:
-            await _tenant_id(connection, tenant)
-        return [msgspec.convert(dict(row), KeyRow) for row in await connection.fetch(_LIST, tenant, revoked)]
+    async def read(services: "Services") -> list["KeyRow"]:
+        owner = owned_keys.Owner.of(await _tenant(services, tenant))
+        return await owned_keys.page(services, owner, None, PAGE)
 
-    found = _run(read)
+    found = [each for each in run(read) if over or not _is_over(each)]
     if as_json:
         say_json(found)
         return
-    table = Table("Key", "Of", "Name", "Scopes", "Created", "Revoked", box=None)
+    table = Table("Key", "Name", "May", "Created", "Last used", "Expires", "Revoked", box=None)
     for each in found:
-        dates = [f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (each.created_at, each.revoked_at)]
-        table.add_row(each.id, each.tenant or "platform", each.name, ", ".join(each.scopes), *dates)
+        dates = (each.created_at, each.last_used_at, each.expires_at, each.revoked_at)
+        table.add_row(
+            each.id, each.name, ", ".join(each.scopes), *(f"{at:%Y-%m-%d %H:%M}" if at else "" for at in dates)
+        )
     Console().print(table)
 
 
 @keys.command("create")
 @click.option("--name", default="platform", show_default=True, help="What the key is for.")
 @click.option("--tenant", help="A key of this tenant (`ten_…`); default: of the platform team.")
-@click.option("--scope", "scopes", multiple=True, default=["admin"], show_default=True, help="May be repeated.")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice([*map(str, Scope)]), help="Of a tenant's key; default admin."
+)
+@click.option("--role", type=click.Choice([*map(str, Role)]), help="Of the platform team's key; default admin.")
+@click.option("--expires", type=_DATES, help="When it stops working, UTC.")
 @as_json_option
-def create_key(name: str, tenant: str | None, scopes: tuple[str, ...], as_json: bool) -> None:
+def create_key(
+    name: str, tenant: str | None, scopes: tuple[str, ...], role: str | None, expires: datetime | None, as_json: bool
+) -> None:
     """Make a key and print it, this once."""
+    if (scopes and tenant is None) or (role and tenant is not None):
+        raise click.UsageError("--scope is for a tenant's key, --role for one of the platform team.")
 
-    async def make(connection: asyncpg.Connection) -> KeyRow:
-        values.text(name, "name", 100)
-        owner = None if tenant is None else await _tenant_id(connection, tenant)
-        kind = "platform" if owner is None else "tenant"
-        made = await store(connection, random_key(kind), name, owner, sorted(set(scopes)))
-        row = msgspec.convert(dict(await connection.fetchrow(_ONE, made.id)), KeyRow)
-        row.key = made.secret
-        return row
+    async def make(services: "Services") -> "Made":
+        from colonnade.access import owned_keys
 
-    made = _run(make)
-    if as_json:
-        say_json(made)
-        return
-    click.echo(made.key)
+        found = await _tenant(services, tenant)
+        owner = owned_keys.Owner.of(found)
+        acting(services, "key.created", owner.path, found)
+        may = sorted(set(scopes or [role or "admin"]))
+        return await owned_keys.create(services, owner, name, may, _utc(expires), None)
+
+    _print(run(make), as_json)
+
+
+@keys.command("rotate")
+@click.argument("key")
+@click.option("--overlap", default=86_400, show_default=True, type=click.IntRange(0), help="Seconds for the old one.")
+@as_json_option
+def rotate_key(key: str, overlap: int, as_json: bool) -> None:
+    """Make the key that follows KEY (`key_…`), and print it, this once; the old one goes on for a while."""
+
+    async def make(services: "Services") -> "Made":
+        from colonnade.access import owned_keys
+
+        found = await _owner(services, key)
+        owner = owned_keys.Owner.of(found)
+        acting(services, "key.rotated", f"{owner.path}/{key}", found)
+        return await owned_keys.rotate(services, owner, key, overlap, None, None)
+
+    _print(run(make), as_json)
 
 
 @keys.command("revoke")
 @click.argument("key")
 @as_json_option
 def revoke_key(key: str, as_json: bool) -> None:
-    """Revoke KEY, named by its id (`key_…`), everywhere within a second."""
+    """Revoke KEY (`key_…`), everywhere within a second."""
 
-    async def revoke(connection: asyncpg.Connection) -> KeyRow:
-        if await connection.fetchval(_REVOKE, key) is None:
-            raise NotFound(f"There is no key {key!r}.", "key")
-        return msgspec.convert(dict(await connection.fetchrow(_ONE, key)), KeyRow)
+    async def revoke(services: "Services") -> None:
+        from colonnade.access import owned_keys
 
-    revoked = _run(revoke)
-    say_json(revoked) if as_json else note(f"{revoked.id} ({revoked.name}) is revoked.")
+        found = await _owner(services, key)
+        owner = owned_keys.Owner.of(found)
+        acting(services, "key.revoked", f"{owner.path}/{key}", found)
+        await owned_keys.revoke(services, owner, key)
 
-
-async def _tenant_id(connection: asyncpg.Connection, tenant: str) -> int:
-    found: int | None = await connection.fetchval("select id from tenants where public_id = $1", tenant)
-    if found is None:
-        raise NotFound(f"There is no tenant {tenant!r}.", "tenant")
-    return found
+    run(revoke)
+    say_json({"id": key, "revoked": True}) if as_json else note(f"{key} is revoked.")
 
 
-def _run(work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-    async def run(database_url: str) -> T:
-        connection = await connect(database_url, Duty.PLATFORM)
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
+def _print(made: "Made", as_json: bool) -> None:
+    if as_json:
+        say_json({**msgspec.structs.asdict(made.row), "key": made.secret})
+        return
+    note(f"{made.row.id}, shown this once:")
+    click.echo(made.secret)
 
-    with serving() as (_settings, database_url):
-        return asyncio.run(run(database_url))
+
+def _is_over(key: "KeyRow") -> bool:
+    return key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= datetime.now(UTC))
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return at and at.replace(tzinfo=UTC)
+
+
+async def _tenant(services: "Services", tenant: str | None) -> "Tenant | None":
+    from colonnade.accounts.service import tenant_by_id
+
+    return None if tenant is None else await tenant_by_id(services, tenant)
+
+
+async def _owner(services: "Services", key: str) -> "Tenant | None":
+    """Whose key it is; the platform team's is nobody's, and so is one that does not exist."""
+    return await _tenant(services, await services.database.platform_pool.fetchval(_OWNER, key))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, to_builtins
 
 from colonnade.access.guard import Tenant
+from colonnade.accounts.states import check_open
 from colonnade.customers.service import bound
 from colonnade.customers.subscriptions import Price, Quantity
 from colonnade.services import Services
@@ -45,7 +46,8 @@ class Checkout(Struct, frozen=True):
 async def create(
     services: Services, tenant: Tenant, reference: str, new: NewCheckout, idempotency_key: str | None
 ) -> Checkout:
-    """A page on which the customer subscribes. Raises `Invalid`, `NotFound`, `Conflict`, Stripe's errors."""
+    """A page on which the customer subscribes. Raises `Closed`, `Invalid`, `NotFound`, `Conflict`, Stripe's errors."""
+    check_open(tenant)
     for name in ("success_url", "cancel_url"):
         if (url := getattr(new, name)) is not None:
             allowed_url(url, tenant.return_origins, name)

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from colonnade.access.guard import Tenant
 from colonnade.accounts.ownership import own
+from colonnade.accounts.states import check_open
 from colonnade.customers.service import bound
 from colonnade.errors import Invalid, NotFound, StripeRefused
 from colonnade.services import Services
@@ -87,8 +88,9 @@ async def create(
 ) -> SubscriptionView:
     """Start a subscription. Its mirror follows with Stripe's event.
 
-    Raises `Invalid`, `NotFound`, `Conflict`, Stripe's errors.
+    Raises `Closed`, `Invalid`, `NotFound`, `Conflict`, Stripe's errors.
     """
+    check_open(tenant)
     items = _items(new)
     customer, stripe_customer = await bound(services, tenant, reference)
     client = client_for(services.stripe, tenant)

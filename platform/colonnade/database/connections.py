@@ -1,8 +1,8 @@
 """Connections by duty: an asyncpg pool for hot paths, a SQLAlchemy engine for the rest."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import asyncpg
 import msgspec
@@ -59,18 +59,38 @@ def create_engine(url: str, duty: Duty, *, size: int) -> AsyncEngine:
     )
 
 
+Transaction: TypeAlias = asyncpg.Connection | TenantConnection | TenantSession | AsyncConnection
+"""A transaction that is open, however it was begun."""
+
+
+async def driver(transaction: Transaction) -> asyncpg.Connection:
+    """The asyncpg connection that the transaction is open on."""
+    if isinstance(transaction, TenantConnection):
+        return transaction.driver
+    if isinstance(transaction, TenantSession):
+        return (await transaction.twin()).driver
+    if isinstance(transaction, AsyncConnection):
+        return (await transaction.get_raw_connection()).driver_connection
+    return transaction
+
+
+async def _nothing(_: Transaction) -> None:
+    """For who has nothing to do before a commit."""
+
+
 class Database:
     """The web process's connections. Use as an asynchronous context manager; entering checks the login.
 
-    Raises `UnsafeLogin` on entering.
+    *before_commit* is awaited at the end of every transaction, while it is still open. Entering raises `UnsafeLogin`.
     """
 
     app_pool: asyncpg.Pool
     ingest_pool: asyncpg.Pool
     platform_pool: asyncpg.Pool
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, before_commit: Callable[[Transaction], Awaitable[None]] = _nothing) -> None:
         self.url = url
+        self._before_commit = before_commit
         self._app = create_engine(url, Duty.APP, size=8)
         self._platform = create_engine(url, Duty.PLATFORM, size=4)
         self._stack = AsyncExitStack()
@@ -94,18 +114,28 @@ class Database:
         """One transaction as one tenant, through SQLAlchemy."""
         async with tenant_session(self._app, tenant_id) as session:
             yield session
+            await self._before_commit(session)
 
     @asynccontextmanager
     async def tenant_connection(self, tenant_id: int) -> AsyncIterator[TenantConnection]:
         """One transaction as one tenant, on asyncpg."""
         async with tenant_connection(self.app_pool, tenant_id) as connection:
             yield connection
+            await self._before_commit(connection)
 
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction on the platform tables, across tenants."""
+        """One transaction on the platform tables, across tenants, through SQLAlchemy."""
         async with self._platform.begin() as connection:
             yield connection
+            await self._before_commit(connection)
+
+    @asynccontextmanager
+    async def platform_connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """The same on asyncpg."""
+        async with self.platform_pool.acquire() as connection, connection.transaction():
+            yield connection
+            await self._before_commit(connection)
 
 
 async def verify(url: str) -> None:

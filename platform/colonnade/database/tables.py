@@ -56,8 +56,78 @@ tenants = Table(
     ),
     now_column("created_at"),
     now_column("updated_at"),
+    Column("state", Text, nullable=False, server_default="invited", comment="derived by a trigger from what follows"),
+    now_column("state_since"),
+    Column("state_by", Text, comment="key_…, evt_…, colonnade"),
+    Column("state_reason", Text, comment="in the platform team's words"),
+    Column("live_at", Timestamp, comment="when the account was first able to take payments"),
+    Column("suspended_at", Timestamp),
+    Column("disconnected_at", Timestamp),
+    Column("archived_at", Timestamp),
+    Column("removal", Text, comment="deleting, deleted"),
+    Column(
+        "coming_back",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="held events are being applied; entitlements are computed once, at the end",
+    ),
+    Column(
+        "closed_checks",
+        Text,
+        nullable=False,
+        server_default="keep",
+        comment="what checks say while it is closed: keep, deny",
+    ),
     CheckConstraint("charge_type in ('direct', 'destination', 'separate')", name="charge_type"),
     CheckConstraint("event_weight between 1 and 100", name="event_weight"),
+    CheckConstraint(
+        "state in ('invited', 'onboarding', 'live', 'suspended', 'disconnected', 'archived', 'deleting', 'deleted')",
+        name="state",
+    ),
+    CheckConstraint("removal in ('deleting', 'deleted')", name="removal"),
+    CheckConstraint("closed_checks in ('keep', 'deny')", name="closed_checks"),
+    Index("ix_tenants_unfinished", "id", postgresql_where=text("coming_back or removal = 'deleting'")),
+)
+
+
+def _of_tenant() -> Column[int]:
+    """Whose it is, and gone with it: a tenant that was never made, and those of tests."""
+    return Column("tenant_id", BigInteger, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False)
+
+
+tenant_states = Table(
+    "tenant_states",
+    metadata,
+    _id(),
+    _of_tenant(),
+    Column("previous", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("by", Text, comment="key_…, evt_…, colonnade"),
+    Column("reason", Text),
+    now_column("at"),
+    Index(None, "tenant_id", "id"),
+    comment="each tenant's states, one after the other",
+)
+
+former_accounts = Table(
+    "former_accounts",
+    metadata,
+    Column("account", Text, primary_key=True, comment="acct_…"),
+    _of_tenant(),
+    now_column("left_at"),
+    Index(None, "tenant_id"),
+    comment="accounts that tenants had before the one they have: their events are nobody's any more",
+)
+
+removed_objects = Table(
+    "removed_objects",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the Stripe object's id"),
+    _of_tenant(),
+    now_column("removed_at"),
+    Index(None, "tenant_id"),
+    comment="tombstones: events that name one of these are reduced to a stub",
 )
 
 branding = Table(
@@ -175,7 +245,7 @@ stripe_objects = Table(
     Column("id", Text, primary_key=True, comment="cus_…, sub_…, bpc_…"),
     _tenant(nullable=False),
     now_column("created_at"),
-    Index(None, "tenant_id"),
+    Index(None, "tenant_id", "id"),
     comment="which tenant a Stripe object belongs to, for events that do not say so themselves",
 )
 
@@ -192,11 +262,18 @@ api_keys = Table(
         ARRAY(Text),
         nullable=False,
         server_default="{admin}",
-        comment="what it may do: admin, everything; check, ask for entitlements",
+        comment="what it may do; of the platform team, its role",
     ),
+    Column("prefix", Text, comment="its first letters, to be shown"),
     now_column("created_at"),
+    Column("expires_at", Timestamp),
     Column("revoked_at", Timestamp),
-    CheckConstraint("scopes <@ '{admin,check}' and cardinality(scopes) > 0", name="scopes"),
+    Column("last_used_at", Timestamp, comment="to the minute"),
+    CheckConstraint(
+        "case when tenant_id is null then scopes in ('{admin}', '{support}', '{read}') "
+        "else scopes <@ '{read,check,customers,portals,catalogue,admin}' and cardinality(scopes) > 0 end",
+        name="scopes",
+    ),
     Index(None, "tenant_id"),
 )
 
@@ -239,12 +316,17 @@ inbox = Table(
     Column("swept", Boolean, nullable=False, server_default="false", comment="found by a sweep, never delivered"),
     Column("error", Text, comment="traceback of the last failure"),
     CheckConstraint("endpoint in ('platform', 'connect')", name="endpoint"),
-    CheckConstraint("state in ('pending', 'done', 'ignored', 'quarantined', 'dead')", name="state"),
+    CheckConstraint("state in ('pending', 'done', 'ignored', 'quarantined', 'dead', 'held')", name="state"),
     Index("ix_inbox_pending", "id", postgresql_where=text("state = 'pending'")),
     Index("ix_inbox_pending_object", "object_id", "id", postgresql_where=text("state = 'pending'")),
     Index("ix_inbox_lane", "lane", "not_before", "id", postgresql_where=text("state = 'pending'")),
     Index("ix_inbox_tenant", "tenant_id", "id"),
     Index("ix_inbox_held", "id", postgresql_where=text("state in ('quarantined', 'dead')")),
+    Index(
+        "ix_inbox_tenant_waiting",
+        *("tenant_id", "state", "not_before"),
+        postgresql_where=text("state in ('pending', 'held') and tenant_id is not null"),
+    ),
     Index("ix_inbox_settled", "received_at", postgresql_where=text("state in ('done', 'ignored')")),
 )
 
@@ -412,4 +494,26 @@ imports = Table(
     CheckConstraint("step in ('customers', 'subscriptions')", name="step"),
     Index("uq_imports_running", "tenant_id", unique=True, postgresql_where=text("state = 'running'")),
     Index(None, "tenant_id", "public_id"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _id(),
+    Column("public_id", Text, nullable=False, unique=True, comment="aud_…"),
+    Column(
+        "tenant_id", BigInteger, comment="whom it is about; null: nobody alone. No reference: the log outlives tenants"
+    ),
+    now_column("at"),
+    Column("by_kind", Text, nullable=False),
+    Column("by_id", Text, nullable=False, comment="key_…, a person, or what of the program it was"),
+    Column("action", Text, nullable=False, comment="a thing and what became of it: tenant.suspended"),
+    Column("target", Text, nullable=False, comment="the thing's path below /v1/"),
+    Column("before", JSONB, comment="named fields alone, so that no secret gets here"),
+    Column("after", JSONB),
+    Column("request_id", Text, comment="req_…"),
+    CheckConstraint("by_kind in ('platform_key', 'tenant_key', 'person', 'system')", name="by_kind"),
+    Index(None, "tenant_id", "id"),
+    Index(None, "by_id", "id"),
+    Index(None, "request_id"),
 )

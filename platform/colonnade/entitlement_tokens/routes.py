@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.cipher import Cipher
 from colonnade.entitlement_tokens import keys
 from colonnade.entitlement_tokens.issuing import IssuedToken, NewToken, issue
@@ -37,6 +38,7 @@ class KeySet(Struct):
     "/tenants/{tenant:str}/customers/{reference:str}/entitlement-tokens",
     summary="What a customer may use now, signed for a few minutes",
     tags=_TAGS,
+    opt=allow(Scope.CUSTOMERS),
 )
 async def create_entitlement_token(
     reference: FromPath[str],
@@ -48,7 +50,7 @@ async def create_entitlement_token(
     return Response(issued, status_code=201, headers={"Cache-Control": "no-store"})
 
 
-@get(_KEYS, summary="The keys that verify a tenant's tokens, newest first", tags=_TAGS)
+@get(_KEYS, summary="The keys that verify a tenant's tokens, newest first", tags=_TAGS, opt=allow(Scope.READ))
 async def list_signing_keys(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Page[SigningKey]:
     async with services.database.tenant(current.id) as session:
         return Page(await keys.published(session))

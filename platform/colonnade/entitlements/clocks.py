@@ -22,7 +22,8 @@ TENANTS = 50
 
 _NEW = """
 insert into entitlement_clocks (tenant_id, noted_until)
-select id, now() from tenants t where not exists (select from entitlement_clocks where tenant_id = t.id)
+select id, now() from tenants t
+where removal is null and not exists (select from entitlement_clocks where tenant_id = t.id)
 on conflict do nothing
 """
 _BEHIND = """

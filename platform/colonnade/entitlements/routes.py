@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.entitlements.explaining import Explanation, explain_customer
 from colonnade.errors import Invalid
 from colonnade.services import Services
@@ -27,7 +28,12 @@ At = Annotated[
 ]
 
 
-@get(_OVERRIDES, summary="What was decided for a customer by hand, the oldest first", tags=["Entitlements"])
+@get(
+    _OVERRIDES,
+    summary="What was decided for a customer by hand, the oldest first",
+    tags=["Entitlements"],
+    opt=allow(Scope.READ, Scope.CUSTOMERS),
+)
 async def list_overrides(
     reference: FromPath[str],
     services: NamedDependency[Services],
@@ -41,7 +47,12 @@ async def list_overrides(
     return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
-@post(_OVERRIDES, summary="Grant, set or deny a feature for one customer", tags=["Entitlements"])
+@post(
+    _OVERRIDES,
+    summary="Grant, set or deny a feature for one customer",
+    tags=["Entitlements"],
+    opt=allow(Scope.CUSTOMERS),
+)
 async def create_override(
     principal: NamedDependency[Principal],
     reference: FromPath[str],
@@ -52,12 +63,12 @@ async def create_override(
 ) -> Override:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        return await overrides.add(
-            session, customer.id, data, author_key=principal.key, idempotency_key=idempotency_key
-        )
+        return await overrides.add(session, customer.id, data, author_key=principal.id, idempotency_key=idempotency_key)
 
 
-@get(_OVERRIDES + "/{override:str}", summary="An override", tags=["Entitlements"])
+@get(
+    _OVERRIDES + "/{override:str}", summary="An override", tags=["Entitlements"], opt=allow(Scope.READ, Scope.CUSTOMERS)
+)
 async def get_override(
     reference: FromPath[str],
     override: FromPath[str],
@@ -69,7 +80,9 @@ async def get_override(
         return await overrides.get(session, customer.id, override)
 
 
-@delete(_OVERRIDES + "/{override:str}", summary="End an override now", tags=["Entitlements"])
+@delete(
+    _OVERRIDES + "/{override:str}", summary="End an override now", tags=["Entitlements"], opt=allow(Scope.CUSTOMERS)
+)
 async def revoke_override(
     principal: NamedDependency[Principal],
     reference: FromPath[str],
@@ -79,10 +92,15 @@ async def revoke_override(
 ) -> None:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        await overrides.revoke(session, customer.id, override, principal.key)
+        await overrides.revoke(session, customer.id, override, principal.id)
 
 
-@get(f"{_ENTITLEMENTS}/changes", summary="How a customer's entitlements changed, newest first", tags=["Entitlements"])
+@get(
+    f"{_ENTITLEMENTS}/changes",
+    summary="How a customer's entitlements changed, newest first",
+    tags=["Entitlements"],
+    opt=allow(Scope.READ, Scope.CUSTOMERS),
+)
 async def list_entitlement_changes(
     reference: FromPath[str],
     services: NamedDependency[Services],
@@ -97,7 +115,12 @@ async def list_entitlement_changes(
     return page_of(found, limit, lambda each: each.sequence, as_it_is)
 
 
-@get(f"{_ENTITLEMENTS}/explain", summary="Why a customer may, or may not", tags=["Entitlements"])
+@get(
+    f"{_ENTITLEMENTS}/explain",
+    summary="Why a customer may, or may not",
+    tags=["Entitlements"],
+    opt=allow(Scope.READ, Scope.CUSTOMERS),
+)
 async def explain_entitlements(
     reference: FromPath[str],
     services: NamedDependency[Services],

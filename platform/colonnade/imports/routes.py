@@ -6,6 +6,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Forbidden
 from colonnade.imports import store
 from colonnade.imports.store import Import, Owner
@@ -40,10 +41,11 @@ async def create_import(
     values.text(data.reference_key, "reference_key", 40)
     account_of(current)
     owner = Owner(current.id, current.public_id, current.charge_type, current.stripe_account)
-    return await store.start(services.database.platform_pool, owner, data.reference_key)
+    async with services.database.platform_connection() as connection:
+        return await store.start(connection, owner, data.reference_key)
 
 
-@get(_IMPORTS, summary="A tenant's imports, newest first", tags=_TAGS)
+@get(_IMPORTS, summary="A tenant's imports, newest first", tags=_TAGS, opt=allow(Scope.READ))
 async def list_imports(
     principal: NamedDependency[Principal],
     services: NamedDependency[Services],
@@ -57,7 +59,12 @@ async def list_imports(
     return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
-@get(_IMPORTS + "/{import_id:str}", summary="An import: how far it is, and what it found", tags=_TAGS)
+@get(
+    _IMPORTS + "/{import_id:str}",
+    summary="An import: how far it is, and what it found",
+    tags=_TAGS,
+    opt=allow(Scope.READ),
+)
 async def get_import(
     principal: NamedDependency[Principal],
     import_id: FromPath[str],

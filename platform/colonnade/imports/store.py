@@ -98,7 +98,7 @@ async def owner(pool: asyncpg.Pool, tenant: str) -> Owner:
     return msgspec.convert(dict(row), Owner)
 
 
-async def start(pool: asyncpg.Pool, tenant: Owner, reference_key: str | None) -> Import:
+async def start(pool: asyncpg.Pool | asyncpg.Connection, tenant: Owner, reference_key: str | None) -> Import:
     """A new import, or the one that is running. Raises `Conflict` if that has another *reference_key*."""
     # What is on the platform's own account is a tenant's by its subscriptions alone: customers name none.
     step: Step = "customers" if tenant.charge_type is ChargeType.DIRECT else "subscriptions"

@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Role, Scope, allow
 from colonnade.errors import Conflict, Invalid
 from colonnade.notifications import endpoints
 from colonnade.notifications.endpoints import Stored, check_types
@@ -56,7 +57,12 @@ def _require_enabled(endpoint: Stored) -> None:
         raise Conflict("The endpoint is disabled: enable it first.", "endpoint")
 
 
-@get(_NOTIFICATIONS, summary="What the tenant was told in the last 30 days, newest first", tags=TAGS)
+@get(
+    _NOTIFICATIONS,
+    summary="What the tenant was told in the last 30 days, newest first",
+    tags=TAGS,
+    opt=allow(Scope.READ),
+)
 async def list_notifications(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[Body]:
@@ -65,7 +71,7 @@ async def list_notifications(
     return page_of(found, limit, lambda each: each[0], lambda each: each[1])
 
 
-@get(_NOTIFICATIONS + "/{notification:str}", summary="One notification", tags=TAGS)
+@get(_NOTIFICATIONS + "/{notification:str}", summary="One notification", tags=TAGS, opt=allow(Scope.READ))
 async def get_notification(
     notification: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Body:
@@ -73,7 +79,7 @@ async def get_notification(
         return await log.body(session, notification)
 
 
-@get(ONE + "/deliveries", summary="Deliveries to an endpoint, newest first", tags=TAGS)
+@get(ONE + "/deliveries", summary="Deliveries to an endpoint, newest first", tags=TAGS, opt=allow(Scope.READ))
 async def list_deliveries(
     endpoint: FromPath[str],
     services: NamedDependency[Services],
@@ -91,7 +97,7 @@ async def list_deliveries(
     return page_of(found, limit, lambda each: each[0], lambda each: each[1])
 
 
-@get(ONE + "/deliveries/{notification:str}", summary="A delivery and its tries", tags=TAGS)
+@get(ONE + "/deliveries/{notification:str}", summary="A delivery and its tries", tags=TAGS, opt=allow(Scope.READ))
 async def get_delivery(
     endpoint: FromPath[str],
     notification: FromPath[str],
@@ -113,7 +119,13 @@ async def ping_endpoint(
     return Pinged(sent)
 
 
-@post(ONE + "/replay", summary="Send notifications again: some, or all since a time", tags=TAGS, status_code=202)
+@post(
+    ONE + "/replay",
+    summary="Send notifications again: some, or all since a time",
+    tags=TAGS,
+    status_code=202,
+    opt=allow(Role.SUPPORT),
+)
 async def replay_notifications(
     endpoint: FromPath[str],
     data: JSONBody[Replay],

@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.etags import IfMatch, require_match, tagged
 from colonnade.notifications import endpoints
 from colonnade.notifications.endpoints import Endpoint, check_types, check_url
@@ -82,7 +83,7 @@ async def create_endpoint(
     return CreatedEndpoint(**msgspec.structs.asdict(made), secret=secret)
 
 
-@get(PATH, summary="The tenant's endpoints, oldest first", tags=TAGS)
+@get(PATH, summary="The tenant's endpoints, oldest first", tags=TAGS, opt=allow(Scope.READ))
 async def list_endpoints(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[Endpoint]:
@@ -91,7 +92,7 @@ async def list_endpoints(
     return page_of(found, limit, lambda each: each.id, as_it_is)
 
 
-@get(ONE, summary="An endpoint, and how it does", tags=TAGS)
+@get(ONE, summary="An endpoint, and how it does", tags=TAGS, opt=allow(Scope.READ))
 async def get_endpoint(
     endpoint: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[Endpoint]:

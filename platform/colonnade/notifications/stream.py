@@ -15,9 +15,12 @@ from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter
-from litestar.types import Receive, Scope, Send
+from litestar.types import Receive, Send
+from litestar.types import Scope as AsgiScope
 
-from colonnade.access.guard import Principal, Tenant
+from colonnade.access.guard import Caller, Tenant
+from colonnade.access.principals import Kind
+from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Invalid
 from colonnade.notifications.feed import Feed
 from colonnade.notifications.routes import TAGS
@@ -34,7 +37,11 @@ SEND_TIMEOUT = 20.0
 PART = 65536
 """Bytes after which a part of what there is is sent."""
 
-_KEY = "select exists (select from api_keys where public_id = $1 and revoked_at is null)"
+_KEY = """
+select exists (
+    select from api_keys where public_id = $1 and revoked_at is null and (expires_at is null or expires_at > now())
+)
+"""
 _HEARTBEAT = b": heartbeat\n\n"
 
 LastEventId = Annotated[
@@ -58,7 +65,7 @@ class EventStream(Response[bytes]):
         """What Litestar calls with the ASGI scope."""
         return self._answer
 
-    async def _answer(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, _scope: AsgiScope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send(send))
         gone = asyncio.create_task(_disconnected(receive))
         try:
@@ -99,18 +106,18 @@ async def _disconnected(receive: Receive) -> None:
         )
     },
     response_headers=[ResponseHeader(name="Cache-Control", value="no-store", documentation_only=True)],
+    opt=allow(Scope.READ),
 )
 async def follow(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
-    principal: NamedDependency[Principal],
     request: Request[Any, Any, Any],
     last_event_id: LastEventId = None,
 ) -> Response[bytes]:
     after = _place(last_event_id)
     feed: Feed = request.app.state.feed
     feed.require_room(current.id)
-    return EventStream(_chunks(services, feed, current.id, principal.key, after))
+    return EventStream(_chunks(services, feed, current.id, request.state.caller, after))
 
 
 def _place(last_event_id: str | None) -> int | None:
@@ -119,7 +126,9 @@ def _place(last_event_id: str | None) -> int | None:
     raise Invalid("This is not the id of an event.", "Last-Event-ID")
 
 
-async def _chunks(services: Services, feed: Feed, tenant_id: int, key: str, after: int | None) -> AsyncGenerator[bytes]:
+async def _chunks(
+    services: Services, feed: Feed, tenant_id: int, caller: Caller, after: int | None
+) -> AsyncGenerator[bytes]:
     """What is sent, until the key is revoked."""
     async with feed.channel(tenant_id) as channel:
         async with services.database.tenant_connection(tenant_id) as tenant:
@@ -132,7 +141,7 @@ async def _chunks(services: Services, feed: Feed, tenant_id: int, key: str, afte
         beat = time.monotonic() + HEARTBEAT
         while True:
             if time.monotonic() >= beat:
-                if not await _valid(services, key):
+                if not await _valid(services, caller):
                     return
                 yield _HEARTBEAT
                 beat = time.monotonic() + HEARTBEAT
@@ -150,9 +159,11 @@ async def _chunks(services: Services, feed: Feed, tenant_id: int, key: str, afte
                         await news.wait()
 
 
-async def _valid(services: Services, key: str) -> bool:
+async def _valid(services: Services, caller: Caller) -> bool:
+    if caller.principal.kind is Kind.PERSON:
+        return caller.expires is None or time.time() < caller.expires
     async with services.database.platform_pool.acquire() as connection:
-        valid: bool = await connection.fetchval(_KEY, key)
+        valid: bool = await connection.fetchval(_KEY, caller.principal.id)
     return valid
 
 

@@ -53,13 +53,11 @@ class DocumentConfig(OpenAPIConfig):
 def finished(document: dict[str, Any], routes: dict[str, Types]) -> dict[str, Any]:
     """*document* with the schemas of *routes*, error answers and examples."""
     operations = list(_operations(document))
-    wanted = [each for operation in operations for each in routes[operation.name][:2] if each is not None]
+    wanted = [each for operation in operations for each in _wanted(operation, routes[operation.name])]
     shown, named = components([*wanted, Problem])
     schemas = iter(shown)
     for operation in operations:
-        types = routes[operation.name]
-        body = None if types.body is None else next(schemas)
-        _describe(operation, types, body, None if types.answer is None else next(schemas))
+        _describe(operation, routes[operation.name], schemas)
     document["components"]["schemas"] |= named
     document["components"]["responses"] = described_errors()
     _prune(document)
@@ -75,15 +73,30 @@ def _operations(document: dict[str, Any]) -> Iterator[Operation]:
             yield Operation(method, path, said)
 
 
-def _describe(operation: Operation, types: Types, body: Any, answer: Any) -> None:
+def _wanted(operation: Operation, types: Types) -> Iterator[Any]:
+    """The types that `_describe` takes the schemas of, in its order."""
+    if types.body is not None:
+        yield types.body
+    for status, _ in _good(operation):
+        yield from types.answer(status)
+
+
+def _good(operation: Operation) -> list[tuple[str, dict[str, Any]]]:
+    """The answers of JSON that are no errors of ours."""
+    said = operation.said["responses"].items()
+    return [(status, each) for status, each in said if status != "400" and JSON in each.get("content", ())]
+
+
+def _describe(operation: Operation, types: Types, schemas: Iterator[Any]) -> None:
     said = operation.said
-    if body is not None:
-        content = said["requestBody"]["content"]
+    if types.body is not None:
+        content, body = said["requestBody"]["content"], next(schemas)
         for kind in [*content, *([MERGE_PATCH] if operation.method == "patch" else [])]:
             content[kind] = {"schema": body}
-    for status, response in said["responses"].items():
-        if answer is not None and status < "300" and JSON in response.get("content", ()):
-            response["content"][JSON] = {"schema": answer}
+    for status, response in _good(operation):
+        choices = [next(schemas) for _ in types.answer(status)]
+        if choices:
+            response["content"][JSON] = {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}
     for parameter in said.get("parameters", ()):
         _tidy(parameter)
     said["deprecated"] = bool(said.get("deprecated")) or OPT in types.opt

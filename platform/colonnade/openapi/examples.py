@@ -45,6 +45,8 @@ class Examples:
             return "event: settled\ndata: {…}\n\n" if page else "id: 7\nevent: entitlements.changed\ndata: {…}\n\n"
         if kind.startswith("text/html"):
             return "<!doctype html>…"
+        if kind.endswith("ndjson"):
+            return '{"table": "customers", …}\n'
         if kind.startswith("image/"):
             return "the picture's bytes"
         return self.of(schema)
@@ -65,7 +67,7 @@ class Examples:
 
     def _named(self, component: str, name: str, required: bool, depth: int) -> Any:
         made = self.of(self._schemas[component], name, required=required, depth=depth + 1)
-        if isinstance(made, dict) and "id" in made:
+        if isinstance(made, dict) and isinstance(made.get("id"), str):
             made["id"] = IDS.get(component, _ID)
         if component in KEYS:
             made["key"] = KEYS[component]

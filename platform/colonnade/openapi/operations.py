@@ -3,17 +3,25 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
+import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
-from litestar.response import Redirect
+from litestar.response import Redirect, Stream
 
 
 class Types(NamedTuple):
-    """*body* and *answer* are what msgspec decodes and encodes; None: no JSON. *opt* is the route's."""
+    """What msgspec decodes and encodes: *body* (None: no JSON), and by status *answers*, each one of several types.
+
+    The status "" stands for those that are not named. *opt* is the route's.
+    """
 
     body: Any
-    answer: Any
+    answers: dict[str, tuple[Any, ...]]
     opt: dict[str, Any]
+
+    def answer(self, status: str) -> tuple[Any, ...]:
+        """The types of the answer with that status; none: no JSON."""
+        return self.answers.get(status, self.answers[""])
 
 
 def camel(name: str) -> str:
@@ -32,7 +40,10 @@ def described(routes: Iterable[Any]) -> dict[str, Types]:
         if name in found:
             raise ValueError(f"two operations are called {name}")
         hints = get_type_hints(route.fn, include_extras=True)
-        found[name] = Types(_plain(hints.get("data")), _answer(route, hints.get("return")), route.opt)
+        answers = {"": _choices(hints.get("return"))}
+        for status, spec in (route.responses or {}).items():
+            answers[str(status)] = _choices(spec.data_container)
+        found[name] = Types(_plain(hints.get("data")), answers, route.opt)
     return found
 
 
@@ -40,10 +51,13 @@ def _plain(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _answer(route: HTTPRouteHandler, hint: Any) -> Any:
-    """What is said of a response's content (`responses={200: …}`) goes before the function's own type."""
-    said = [spec.data_container for status, spec in (route.responses or {}).items() if 200 <= status < 300]
-    found = said[0] if said else hint
-    if get_origin(found) is Response:
-        found = get_args(found)[0]
-    return None if found in (bytes, str, Any, type(None), Redirect, None) else found
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """The types that *hint* may be; structs that nothing on the wire tells apart are several."""
+    found = get_args(hint)[0] if get_origin(hint) is Response else hint
+    if found in (bytes, str, Any, type(None), Redirect, Stream, None):
+        return ()
+    try:
+        msgspec.json.Decoder(found)
+    except TypeError:
+        return tuple(get_args(found))
+    return (found,)

@@ -18,7 +18,7 @@ from colonnade.access import portal_tokens
 from colonnade.access.guard import Tenant
 from colonnade.access.portal_tokens import PortalToken
 from colonnade.accounts.service import tenant_by_id
-from colonnade.errors import DomainError, Forbidden
+from colonnade.errors import Closed, DomainError, Forbidden
 from colonnade.portals import pages
 from colonnade.portals.requests import SessionRequest
 from colonnade.portals.sessions import Opener, open_session, prepare
@@ -30,6 +30,7 @@ _WORDS = {
     409: ("This is not possible right now", "Go back to the page you came from; its support can help."),
     429: ("That was a little too often", "Wait a minute, go back to the page you came from and open it again."),
 }
+_CLOSED = ("Billing is closed for now", "It can not be changed here at present. The shop's support can tell you more.")
 _LATER = ("Billing is not available right now", "Go back and try again in a moment.")
 _BROKEN = ("This link does not work", "Go back to the page you came from; if it happens again, contact its support.")
 
@@ -45,7 +46,8 @@ def page_of_error(request: Request[Any, Any, Any], error: Exception) -> Response
     handler = next(EXCEPTION_HANDLERS[base] for base in type(error).__mro__ if base in EXCEPTION_HANDLERS)
     problem = handler(request, error)
     status = problem.status_code or 500
-    title, advice = _WORDS.get(status) or (_LATER if status >= 500 else _BROKEN)
+    words = _CLOSED if isinstance(error, Closed) else _WORDS.get(status)
+    title, advice = words or (_LATER if status >= 500 else _BROKEN)
     headers = {name: value for name, value in problem.headers.items() if name.lower() in {"retry-after", "allow"}}
     return pages.message(title, advice, status, headers)
 

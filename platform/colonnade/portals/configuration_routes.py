@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import configurations, planning, policy, store, versions
@@ -39,7 +40,12 @@ def answer(row: store.Row, warnings: list[Any] | None = None) -> Response[Portal
     return Response(configurations.shown(row, warnings or ()), headers={"ETag": configurations.tag(row)})
 
 
-@get(CONFIGURATIONS, summary="A tenant's portal configurations, by name", tags=["Portals"])
+@get(
+    CONFIGURATIONS,
+    summary="A tenant's portal configurations, by name",
+    tags=["Portals"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def list_portal_configurations(
     services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
 ) -> Page[PortalConfiguration]:
@@ -48,7 +54,7 @@ async def list_portal_configurations(
     return page_of(rows, limit, lambda each: each.name, configurations.shown)
 
 
-@get(ONE, summary="A portal configuration", tags=["Portals"])
+@get(ONE, summary="A portal configuration", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_portal_configuration(
     name: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[PortalConfiguration]:
@@ -56,7 +62,7 @@ async def get_portal_configuration(
         return answer(await store.get(session, name))
 
 
-@put(ONE, summary="Create or change a portal configuration", tags=["Portals"])
+@put(ONE, summary="Create or change a portal configuration", tags=["Portals"], opt=allow(Scope.CATALOGUE))
 async def put_portal_configuration(
     principal: NamedDependency[Principal],
     name: FromPath[str],
@@ -66,12 +72,18 @@ async def put_portal_configuration(
     if_match: IfMatch = None,
     strict: Strict = False,
 ) -> Response[PortalConfiguration]:
-    by = By("put", principal.key)
+    by = By("put", principal.id)
     row, warnings = await configurations.put(services, current, name, data, if_match, by, strict=strict)
     return answer(row, warnings)
 
 
-@post(ONE + "/plan", summary="What a PUT of this would change at Stripe", tags=["Portals"], status_code=200)
+@post(
+    ONE + "/plan",
+    summary="What a PUT of this would change at Stripe",
+    tags=["Portals"],
+    status_code=200,
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def plan_portal_configuration(
     name: FromPath[str],
     data: JSONBody[PutConfiguration],
@@ -81,7 +93,12 @@ async def plan_portal_configuration(
     return await planning.plan(services, current, name, data)
 
 
-@get(ONE + "/versions", summary="Versions of a portal configuration, the newest first", tags=["Portals"])
+@get(
+    ONE + "/versions",
+    summary="Versions of a portal configuration, the newest first",
+    tags=["Portals"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def list_portal_configuration_versions(
     name: FromPath[str],
     services: NamedDependency[Services],
@@ -101,7 +118,9 @@ def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-@get(ONE + "/diff", summary="What differs between two versions", tags=["Portals"])
+@get(
+    ONE + "/diff", summary="What differs between two versions", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE)
+)
 async def diff_portal_configuration(
     name: FromPath[str],
     services: NamedDependency[Services],
@@ -112,17 +131,29 @@ async def diff_portal_configuration(
     return await planning.diff(services, current, name, before, after)
 
 
-@post(ONE + "/apply", summary="Give Stripe what it does not have yet", tags=["Portals"], status_code=200)
+@post(
+    ONE + "/apply",
+    summary="Give Stripe what it does not have yet",
+    tags=["Portals"],
+    status_code=200,
+    opt=allow(Scope.CATALOGUE),
+)
 async def apply_portal_configuration(
     principal: NamedDependency[Principal],
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.apply(services, current, name, principal.key))
+    return answer(await configurations.apply(services, current, name, principal.id))
 
 
-@post(ONE + "/rollback", summary="Let an earlier version hold again", tags=["Portals"], status_code=200)
+@post(
+    ONE + "/rollback",
+    summary="Let an earlier version hold again",
+    tags=["Portals"],
+    status_code=200,
+    opt=allow(Scope.CATALOGUE),
+)
 async def roll_back_portal_configuration(
     principal: NamedDependency[Principal],
     name: FromPath[str],
@@ -131,10 +162,16 @@ async def roll_back_portal_configuration(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.key))
+    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.id))
 
 
-@post(ONE + "/deactivate", summary="Let no session use it any more", tags=["Portals"], status_code=200)
+@post(
+    ONE + "/deactivate",
+    summary="Let no session use it any more",
+    tags=["Portals"],
+    status_code=200,
+    opt=allow(Scope.CATALOGUE),
+)
 async def deactivate_portal_configuration(
     principal: NamedDependency[Principal],
     name: FromPath[str],
@@ -142,17 +179,29 @@ async def deactivate_portal_configuration(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.deactivate(services, current, name, if_match, principal.key))
+    return answer(await configurations.deactivate(services, current, name, if_match, principal.id))
 
 
-@post(ONE + "/check", summary="Compare with what Stripe has, now", tags=["Portals"], status_code=200)
+@post(
+    ONE + "/check",
+    summary="Compare with what Stripe has, now",
+    tags=["Portals"],
+    status_code=200,
+    opt=allow(Scope.CATALOGUE),
+)
 async def check_portal_configuration(
     name: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[PortalConfiguration]:
     return answer(await configurations.check(services, current, name))
 
 
-@post(ONE + "/adopt", summary="Make what Stripe has the newest version", tags=["Portals"], status_code=200)
+@post(
+    ONE + "/adopt",
+    summary="Make what Stripe has the newest version",
+    tags=["Portals"],
+    status_code=200,
+    opt=allow(Scope.CATALOGUE),
+)
 async def adopt_portal_configuration(
     principal: NamedDependency[Principal],
     name: FromPath[str],
@@ -160,10 +209,16 @@ async def adopt_portal_configuration(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.adopt(services, current, name, if_match, principal.key))
+    return answer(await configurations.adopt(services, current, name, if_match, principal.id))
 
 
-@post(ONE + "/revert", summary="Undo what others changed at Stripe", tags=["Portals"], status_code=200)
+@post(
+    ONE + "/revert",
+    summary="Undo what others changed at Stripe",
+    tags=["Portals"],
+    status_code=200,
+    opt=allow(Scope.CATALOGUE),
+)
 async def revert_portal_configuration(
     principal: NamedDependency[Principal],
     name: FromPath[str],
@@ -171,10 +226,10 @@ async def revert_portal_configuration(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.revert(services, current, name, if_match, principal.key))
+    return answer(await configurations.revert(services, current, name, if_match, principal.id))
 
 
-@get(_POLICY, summary="What is done about edits at Stripe", tags=["Portals"])
+@get(_POLICY, summary="What is done about edits at Stripe", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_portal_policy(
     services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[PortalPolicy]:
@@ -182,7 +237,7 @@ async def get_portal_policy(
         return tagged(await policy.get(session))
 
 
-@put(_POLICY, summary="Say what is done about edits at Stripe", tags=["Portals"])
+@put(_POLICY, summary="Say what is done about edits at Stripe", tags=["Portals"], opt=allow(Scope.CATALOGUE))
 async def put_portal_policy(
     principal: NamedDependency[Principal],
     data: JSONBody[PutPortalPolicy],
@@ -191,7 +246,7 @@ async def put_portal_policy(
     if_match: IfMatch = None,
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
-        return tagged(await policy.put(session, data.drift, principal.key, if_match))
+        return tagged(await policy.put(session, data.drift, principal.id, if_match))
 
 
 ROUTES = (

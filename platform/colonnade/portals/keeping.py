@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import func
 
 from colonnade.accounts.service import tenant_by_id
+from colonnade.accounts.states import FROZEN, literal
 from colonnade.database.connections import Database
 from colonnade.errors import DomainError, Unavailable
 from colonnade.portals import drift, store
@@ -27,11 +28,12 @@ AT_ONCE = 8
 """Configurations looked at together, at most; calls to Stripe keep to its limits besides."""
 LONGEST_PAUSE = 3600
 """Seconds until the next try of what keeps failing, at most."""
-_DUE = """
-select w.name, t.public_id as tenant from portal_work w join tenants t on t.id = w.tenant_id
+_DUE = f"""
+select w.name, t.public_id as tenant
+from portal_work w join tenants t on t.id = w.tenant_id and t.state not in {literal(FROZEN)}
 where w.due_at <= clock_timestamp() and (w.lease_until is null or w.lease_until < clock_timestamp())
 order by w.due_at limit $1
-"""
+"""  # noqa: S608 - only our own names are put in
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 

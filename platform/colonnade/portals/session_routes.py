@@ -10,6 +10,7 @@ from msgspec import Struct, to_builtins
 
 from colonnade.access import portal_tokens
 from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Conflict, Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import choosing, judging
@@ -64,7 +65,7 @@ class VisitView(Struct):
     outcome: Outcome | None
 
 
-@post(f"{_CUSTOMER}/portal-sessions", summary="Open a portal session", tags=_TAGS)
+@post(f"{_CUSTOMER}/portal-sessions", summary="Open a portal session", tags=_TAGS, opt=allow(Scope.PORTALS))
 async def create_portal_session(
     reference: FromPath[str],
     data: JSONBody[SessionRequest],
@@ -74,7 +75,7 @@ async def create_portal_session(
     idempotency_key: IdempotencyKey = None,
 ) -> Response[PortalSession]:
     opening = await prepare(services, current, reference, data)
-    opener = Opener(request.state.principal.key, once=idempotency_key)
+    opener = Opener(request.state.principal.id, once=idempotency_key)
     return Response(await open_session(services, current, opening, opener), headers=_PRIVATE)
 
 
@@ -83,6 +84,7 @@ async def create_portal_session(
     summary="What a portal session would lead to: nothing is opened",
     tags=_TAGS,
     status_code=200,
+    opt=allow(Scope.READ, Scope.PORTALS),
 )
 async def preview_portal_session(
     reference: FromPath[str],
@@ -98,7 +100,12 @@ async def preview_portal_session(
     return await judging.preview(services, current, customer, chosen, data.flow)
 
 
-@get(f"{_CUSTOMER}/portal-sessions", summary="A customer's portal sessions, newest first", tags=_TAGS)
+@get(
+    f"{_CUSTOMER}/portal-sessions",
+    summary="A customer's portal sessions, newest first",
+    tags=_TAGS,
+    opt=allow(Scope.READ, Scope.PORTALS),
+)
 async def list_portal_sessions(
     reference: FromPath[str],
     services: NamedDependency[Services],
@@ -114,7 +121,12 @@ async def list_portal_sessions(
     return Page([_shown(visit) for visit in found[:limit]], cursor(following.isoformat()) if following else None)
 
 
-@post(f"{_CUSTOMER}/portal-tokens", summary="A token that opens the portal from a form, once", tags=_TAGS)
+@post(
+    f"{_CUSTOMER}/portal-tokens",
+    summary="A token that opens the portal from a form, once",
+    tags=_TAGS,
+    opt=allow(Scope.PORTALS),
+)
 async def create_portal_token(
     reference: FromPath[str],
     data: JSONBody[TokenRequest],
@@ -131,7 +143,12 @@ async def create_portal_token(
     return Response(IssuedToken(text, datetime.fromtimestamp(expires, UTC)), headers=_PRIVATE)
 
 
-@get(_RULES, summary="The rules that choose a customer's portal configuration", tags=_TAGS)
+@get(
+    _RULES,
+    summary="The rules that choose a customer's portal configuration",
+    tags=_TAGS,
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def get_portal_rules(
     services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[RulesView]:
@@ -139,7 +156,12 @@ async def get_portal_rules(
         return tagged(await choosing.get(session))
 
 
-@put(_RULES, summary="Set the rules that choose a customer's portal configuration", tags=_TAGS)
+@put(
+    _RULES,
+    summary="Set the rules that choose a customer's portal configuration",
+    tags=_TAGS,
+    opt=allow(Scope.CATALOGUE),
+)
 async def put_portal_rules(
     data: JSONBody[Rules],
     services: NamedDependency[Services],

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from colonnade.access.guard import Tenant
+from colonnade.accounts.states import check_open
 from colonnade.errors import Conflict, DeadEnd, NotFound, StripeRefused, StripeUnavailable, TooMany, Unauthenticated
 from colonnade.portals import judging
 from colonnade.portals.choosing import Chosen, Customer, Rule, choose
@@ -80,7 +81,8 @@ class Opener(Struct, frozen=True):
 
 
 async def prepare(services: Services, tenant: Tenant, reference: str, wanted: SessionRequest) -> Opening:
-    """Check what is *wanted*. Raises `Invalid`, `NotFound`, `Conflict`, `DeadEnd`, `StripeUnavailable`."""
+    """Check what is *wanted*. Raises `Closed`, `Invalid`, `NotFound`, `Conflict`, `DeadEnd`, …"""
+    check_open(tenant)
     async with services.database.tenant_connection(tenant.id) as connection:
         customer, chosen = await choose(connection, reference, wanted.configuration)
     if customer.stripe_customer is None:

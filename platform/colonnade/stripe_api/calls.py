@@ -33,7 +33,10 @@ class Upload(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """*account*: the connected account that it works on, None for the platform's own; *tenant*: whose turn it takes."""
+    """*account*: the connected account that it works on, None for the platform's own; *tenant*: whose turn it takes.
+
+    *reconnecting*: it asks whether an account that had disconnected lets us act for it again.
+    """
 
     method: str
     path: str
@@ -43,3 +46,4 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority = Priority.REQUEST
     idempotency_key: str | None = None
     upload: Upload | None = None
+    reconnecting: bool = False

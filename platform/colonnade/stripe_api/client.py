@@ -10,6 +10,7 @@ from colonnade.settings import Settings
 from colonnade.stripe_api.breaker import Breaker
 from colonnade.stripe_api.budget import Budget
 from colonnade.stripe_api.calls import Call, Priority, Upload
+from colonnade.stripe_api.gate import Gate
 from colonnade.stripe_api.limits import Limits, Process
 from colonnade.stripe_api.sender import LONGEST_TRY, Reply, Sender
 
@@ -19,9 +20,9 @@ class StripeClient:
 
     They take the turn of one tenant, None being the platform team, and have one priority.
 
-    Every method raises `NotFound` for an object that Stripe does not have, `StripeRefused` for a request that Stripe
-    finds wrong, `Conflict` for an idempotency key that came with another request, and `StripeUnavailable` when asking
-    again later may help.
+    Every method raises `Closed` where the tenant is frozen, `NotFound` for an object that Stripe does not have,
+    `StripeRefused` for a request that Stripe finds wrong, `Conflict` for an idempotency key that came with another
+    request, and `StripeUnavailable` when asking again later may help.
     """
 
     def __init__(
@@ -30,8 +31,10 @@ class StripeClient:
         account: str | None,
         tenant: int | None = None,
         priority: Priority = Priority.REQUEST,
+        reconnecting: bool = False,
     ) -> None:
         self._sender = sender
+        self._reconnecting = reconnecting
         self.account = account
         self._tenant = tenant
         self._priority = priority
@@ -40,6 +43,10 @@ class StripeClient:
         """The same account, with another tenant's turn or another priority."""
         chosen = self._priority if priority is None else priority
         return StripeClient(self._sender, self.account, self._tenant if tenant is None else tenant, chosen)
+
+    def reconnecting(self) -> "StripeClient":
+        """The same account, to ask about one that had disconnected."""
+        return StripeClient(self._sender, self.account, self._tenant, self._priority, True)
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The reply to `GET path`, decoded."""
@@ -84,6 +91,7 @@ class StripeClient:
             tenant=self._tenant,
             priority=self._priority,
             idempotency_key=idempotency_key,
+            reconnecting=self._reconnecting,
         )
         return await self._sender.send(call)
 
@@ -106,7 +114,8 @@ class StripeGateway:
             max_network_retries=0,
             base_addresses={"api": base, "files": base, "connect": base} if "stripe.com" not in base else {},
         )
-        self._sender = Sender(sdk, Budget(Limits(settings, process)), Breaker())
+        self.gate = Gate()
+        self._sender = Sender(sdk, Budget(Limits(settings, process)), Breaker(), self.gate)
 
     @property
     def platform(self) -> StripeClient:

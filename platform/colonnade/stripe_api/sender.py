@@ -18,6 +18,7 @@ from colonnade.stripe_api.breaker import Breaker
 from colonnade.stripe_api.budget import Budget
 from colonnade.stripe_api.calls import Call, Priority
 from colonnade.stripe_api.failures import LOST, Failure, code_of, pause, translated, understand
+from colonnade.stripe_api.gate import Gate
 from colonnade.stripe_api.limits import kind
 from colonnade.stripe_api.merging import Merging, Sent
 
@@ -51,8 +52,8 @@ class Reply(NamedTuple):
 class Sender:
     """The process's calls, whoever makes them. Raises what `StripeClient` promises."""
 
-    def __init__(self, sdk: stripe.StripeClient, budget: Budget, breaker: Breaker) -> None:
-        self._sdk, self._budget, self._breaker = sdk, budget, breaker
+    def __init__(self, sdk: stripe.StripeClient, budget: Budget, breaker: Breaker, gate: Gate) -> None:
+        self._sdk, self._budget, self._breaker, self._gate = sdk, budget, breaker, gate
         self._reads: Merging[Reply] = Merging()
         self._clock = asyncio.get_running_loop().time
 
@@ -90,6 +91,7 @@ class Sender:
         except StripeUnavailable:
             self._count(call, "not_sent")
             raise
+        await self._gate.check(call)  # before the breaker: its only probe must not be one that is not sent
         if (left := self._breaker.admit(self._clock())) > 0:
             self._count(call, "not_sent")
             self._check(left)

@@ -6,7 +6,9 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.services import Services
 from colonnade.stripe_entitlements import service
 from colonnade.stripe_entitlements.comparing import Comparison, compare, compare_customer
@@ -27,6 +29,7 @@ Prefix = Annotated[
     _TENANT + "/customers/{reference:str}/stripe-entitlements",
     summary="Where Stripe's active entitlements of a customer and ours differ",
     tags=_TAGS,
+    opt=allow(Scope.READ, Scope.CUSTOMERS),
 )
 async def compare_entitlements(
     reference: FromPath[str],
@@ -43,6 +46,7 @@ async def compare_entitlements(
     summary="Customers for whom Stripe's last summary and ours differ, the oldest first",
     description="Each page looks at *limit* customers, and has those that differ: go on until *next* is null.",
     tags=_TAGS,
+    opt=allow(Scope.READ, Scope.CATALOGUE),
 )
 async def list_differences(
     services: NamedDependency[Services],
@@ -63,6 +67,7 @@ async def list_differences(
     summary="Take over features of products at Stripe as flags and plans; by default only say what that would do",
     tags=_TAGS,
     status_code=200,
+    opt=allow(Scope.CATALOGUE),
 )
 async def take_over_features(
     principal: NamedDependency[Principal],
@@ -71,7 +76,9 @@ async def take_over_features(
     current: NamedDependency[Tenant],
 ) -> Report:
     by_tenant = principal.tenant_id is not None
-    return await service.take_over(services, current, data, author=principal.key, by_tenant=by_tenant)
+    if data.dry_run:
+        audit.nothing_done()
+    return await service.take_over(services, current, data, author=principal.id, by_tenant=by_tenant)
 
 
 ROUTES = (compare_entitlements, list_differences, take_over_features)

@@ -12,6 +12,7 @@ from colonnade.database.tables import inbox, tenants
 from colonnade.errors import Conflict, Invalid, NotFound
 from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.events import EVENTS, EventView, Filter, check_tenant, fields
+from colonnade.webhooks.inbox import REMOVED
 from colonnade.webhooks.writer import CHANNEL
 
 BATCH = 1000
@@ -28,10 +29,11 @@ _QUEUED = {
     "tenant_id": None,
     "rung": None,
 }
-# An event of Stripe's other mode is never applied. One that waits for its next try may be tried now.
+# An event of Stripe's other mode is never applied, of a stub nothing is left. One that waits for its next try may be
+# tried now.
 _REPLAYABLE = and_(
     or_(inbox.c.state != "pending", inbox.c.not_before > func.now()),
-    or_(inbox.c.state != "ignored", inbox.c.reason != "livemode"),
+    or_(inbox.c.state != "ignored", inbox.c.reason.not_in(("livemode", REMOVED))),
 )
 # Nothing tried these: `receive` could not read them.
 _UNREADABLE = and_(inbox.c.state == "dead", inbox.c.attempts == 0)

@@ -76,6 +76,10 @@ class Known(Struct):
     """Whether a tenant is just being created, so that an account may be known in a moment."""
     plan: dict[str, set[int]] = {}
     names: dict[int, str] = {}
+    former: dict[str, int] = {}
+    """Accounts that a tenant had before the one it has."""
+    removed: dict[str, int] = {}
+    """Accounts and objects of whom nothing is kept, by the tenant that they were of."""
 
     def named_by(self, clue: Clue) -> int | None:
         """The tenant that *clue* names; several that sell the same are none."""
@@ -84,6 +88,19 @@ class Known(Struct):
             return min(sellers) if len(sellers) == 1 else None
         tenants: dict[str, int] = getattr(self, clue.kind)
         return tenants.get(clue.key)
+
+    def gone(self, clue: Clue, owner: int | None) -> bool:
+        """Whether *clue* names what was removed. *owner*: the tenant that has the account now.
+
+        Who takes an account over after a removal begins anew there: what was removed on it by another is not gone.
+        """
+        tenant = self.removed.get(clue.key)
+        return tenant is not None and (owner is None or owner == tenant or is_on_platform(clue))
+
+
+def is_on_platform(clue: Clue) -> bool:
+    """Whether it names an object on the platform's own account."""
+    return clue.kind == "object" and "/" not in clue.key
 
 
 class Attribution(NamedTuple):
@@ -103,6 +120,17 @@ class Nobodys(NamedTuple):
     """The event is about the platform's catalogue, and not about one tenant's part of it."""
 
     reason: str
+
+
+class Former(NamedTuple):
+    """The event is of an account that this tenant has left."""
+
+    tenant_id: int
+    account: str
+
+
+class Removed(NamedTuple):
+    """The event is about somebody who was removed: nothing of it is to be kept."""
 
 
 class Quarantine(NamedTuple):
@@ -180,8 +208,13 @@ def _id(value: Any) -> str | None:
 
 def decide(
     endpoint: str, account: str | None, found: Iterable[Clue], known: Known
-) -> Attribution | Waiting | Nobodys | Quarantine:
+) -> Attribution | Waiting | Nobodys | Former | Removed | Quarantine:
     """The tenant that all rungs agree on."""
+    found = list(found)
+    accounts = [clue for clue in found if clue.kind == "account"]
+    owner = next((tenant for clue in accounts if (tenant := known.named_by(clue)) is not None), None)
+    if any(known.gone(clue, owner) for clue in found):
+        return Removed()
     if endpoint == "platform" and account:
         return Quarantine(f"{account} is a connected account, and the event came to the platform endpoint")
     if endpoint == "connect" and not account:
@@ -189,6 +222,8 @@ def decide(
     tenants = [(clue, known.named_by(clue)) for clue in found]
     unknown = [clue for clue, tenant in tenants if clue.kind == "account" and tenant is None]
     named = [(clue, tenant) for clue, tenant in tenants if tenant is not None]
+    if left := [clue for clue in unknown if clue.key in known.former]:
+        return Former(known.former[left[0].key], left[0].key)
     if unknown:
         reason = f"{unknown[0].rung} names {unknown[0].key}, which is no tenant's account"
         return Waiting(reason) if known.creating and not named else Quarantine(reason)

@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from colonnade.access.guard import Principal
+from colonnade.access.scopes import Role, Scope, allow
 from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page
@@ -21,7 +22,12 @@ ExtensionFilter = Annotated[str | None, QueryParameter(description="Only calls o
 CallTenantFilter = Annotated[str | None, QueryParameter(description="Only calls for this tenant (`ten_…`).")]
 
 
-@get("/extension-calls", summary="Calls of your own handlers that failed, newest first", tags=["Events"])
+@get(
+    "/extension-calls",
+    summary="Calls of your own handlers that failed, newest first",
+    tags=["Events"],
+    opt=allow(Scope.READ),
+)
 async def list_calls(
     services: NamedDependency[Services],
     limit: Limit = 20,
@@ -36,18 +42,30 @@ async def list_calls(
     return await calls.page(services.database, wanted, after, limit)
 
 
-@post("/extension-calls/{call:str}/replay", summary="Make a failed call once more", tags=["Events"], status_code=202)
+@post(
+    "/extension-calls/{call:str}/replay",
+    summary="Make a failed call once more",
+    tags=["Events"],
+    status_code=202,
+    opt=allow(Role.SUPPORT),
+)
 async def replay_call(
     call: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallView:
-    return await calls.replay(services.database, call, principal.key)
+    return await calls.replay(services.database, call, principal.id)
 
 
-@post("/extension-calls/replay", summary="Make many failed calls once more", tags=["Events"], status_code=202)
+@post(
+    "/extension-calls/replay",
+    summary="Make many failed calls once more",
+    tags=["Events"],
+    status_code=202,
+    opt=allow(Role.SUPPORT),
+)
 async def replay_calls(
     data: JSONBody[CallFilter], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallsReplayed:
-    return await calls.replay_many(services.database, data, principal.key)
+    return await calls.replay_many(services.database, data, principal.id)
 
 
 ROUTES = (list_calls, replay_calls, replay_call)

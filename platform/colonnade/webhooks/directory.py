@@ -1,5 +1,6 @@
 """What the platform knows of accounts and Stripe objects, for `attribute`, and how it learns more."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
@@ -22,7 +23,11 @@ with found as (
     union all
     select 'plan', id, tenant_id from plan_objects where id = any($4)
     union all
-    select 'creating', null, min(id) from tenants where stripe_account is null having count(*) > 0
+    select 'creating', null, min(id) from tenants where stripe_account is null and removal is null having count(*) > 0
+    union all
+    select 'former', account, tenant_id from former_accounts where account = any($1)
+    union all
+    select 'removed', encode(digest, 'hex'), tenant_id from removed_objects where digest = any($5)
 )
 select kind, key, tenant_id, public_id from found join tenants on id = tenant_id
 """
@@ -36,13 +41,22 @@ _REGISTER = Statement(
 )
 
 
+def digest(key: str) -> bytes:
+    """What a removed object is known by: enough to know it again, and no more."""
+    return hashlib.sha256(key.encode()).digest()
+
+
 async def look_up(connection: asyncpg.Connection, clues: Iterable[Clue]) -> Known:
     """What is known of *clues* now."""
     keys: dict[str, set[str]] = {"account": set(), "object": set(), "tenant": set(), "plan": set()}
     for clue in clues:
         keys[clue.kind].add(clue.key)
+    digests = {digest(key): key for kind in ("account", "object") for key in keys[kind]}
     known = Known({}, {}, {})
-    for kind, key, tenant_id, name in await connection.fetch(_LOOK_UP, *map(list, keys.values())):
+    for kind, key, tenant_id, name in await connection.fetch(_LOOK_UP, *map(list, keys.values()), list(digests)):
+        if kind == "removed":
+            known.removed[digests[bytes.fromhex(key)]] = tenant_id
+            continue
         known.names[tenant_id] = name
         if kind == "creating":
             known.creating = True

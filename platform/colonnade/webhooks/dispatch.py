@@ -16,12 +16,23 @@ from colonnade.observability import LAG, PROCESSED
 from colonnade.portals.noticing import notice
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import directory, inbox
-from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, decide, evidence
+from colonnade.webhooks.attribute import (
+    Attribution,
+    Former,
+    Known,
+    Nobodys,
+    Quarantine,
+    Removed,
+    Waiting,
+    decide,
+    evidence,
+)
 from colonnade.webhooks.delivery import Delivery, read
 from colonnade.webhooks.extensions import Extensions
-from colonnade.webhooks.inbox import Claimed, Outcome
+from colonnade.webhooks.inbox import Claimed, Outcome, stub
 from colonnade.webhooks.retries import sentence, trace
-from colonnade.webhooks.runs import NO_HANDLER, UNREADABLE, Attributed, Runner, failed
+from colonnade.webhooks.runs import NO_HANDLER, UNREADABLE, Runner, failed
+from colonnade.webhooks.standing import Attributed, first
 from colonnade.webhooks.thin import ThinReader
 from colonnade_tenants.handlers import Handler
 from colonnade_tenants.unit import Units
@@ -73,7 +84,7 @@ class Dispatcher:
         known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
         runs, settled = self._attribute(deliveries, known)
         await notice(connection, deliveries)
-        ordered = {tenant_id: _in_order(run) for tenant_id, run in runs.items()}
+        ordered = {tenant_id: _in_order(first(run)) for tenant_id, run in runs.items()}
         handled = await self._runner.run(Units(connection), ordered, deadline) if runs else []
         return [*settled, *(each for each in found if isinstance(each, Outcome)), *handled]
 
@@ -99,7 +110,7 @@ class Dispatcher:
                 runs[found.tenant_id].append(Attributed(delivery, found, said, names - registered))
                 known.object.update(dict.fromkeys(names - known.object.keys(), found.tenant_id))
             elif outcome:
-                outcomes.append(outcome._replace(evidence=said))
+                outcomes.append(outcome if isinstance(found, Removed) else outcome._replace(evidence=said))
         return runs, outcomes
 
     def _count(self, outcome: Outcome) -> None:
@@ -113,9 +124,14 @@ class Dispatcher:
     def _handled(self, event_type: str) -> bool:
         return event_type in self._handlers or event_type in self._extensions
 
-    def _unattributed(self, delivery: Delivery, why: Waiting | Nobodys | Quarantine) -> Outcome:
+    def _unattributed(self, delivery: Delivery, why: Waiting | Nobodys | Former | Removed | Quarantine) -> Outcome:
         row = delivery.row
         match why:
+            case Removed():
+                return stub(row)
+            case Former(tenant_id, account):
+                by = Attribution(tenant_id, "former account")
+                return Outcome(row, "ignored", f"{account} is an account that its tenant has left", by)
             case Nobodys(reason):
                 return Outcome(row, "ignored", reason)
             case Waiting(reason) if not self._handled(delivery.event.type):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
+from colonnade.accounts.states import FROZEN, literal
 from colonnade.errors import DomainError, Unavailable
 from colonnade.settings import SettingsError
 from colonnade.stripe_api.client import StripeGateway
@@ -45,6 +46,7 @@ _CLAIM = f"""
 select c.id, c.extension, c.tenant_id, c.attempts, {", ".join(f"i.{name}" for name in Claimed.__struct_fields__)}
 from extension_calls c join inbox i on i.id = c.inbox_id
 where c.state = 'pending' and c.not_before <= now()
+    and not exists (select from tenants t where t.id = c.tenant_id and t.state in {literal(FROZEN)})
 order by c.not_before limit {BATCH} for update of c skip locked
 """  # noqa: S608 - only our own names are put in
 _SETTLE = """

@@ -18,7 +18,8 @@ import msgspec
 
 from colonnade.webhooks.attribute import Attribution
 
-State = Literal["pending", "done", "ignored", "quarantined", "dead"]
+State = Literal["pending", "done", "ignored", "quarantined", "dead", "held"]
+"""`held`: its tenant is frozen; it is not due, and no backlog, until the tenant comes back."""
 
 LANES = 5
 """Accounts that take their turn in one batch."""
@@ -73,7 +74,7 @@ _SETTLE = """
 update inbox i set
     state = s.state, reason = s.reason, error = s.error, tenant_id = s.tenant_id, rung = s.rung,
     evidence = s.evidence::jsonb, attempts = i.attempts + s.attempt,
-    done_at = case when s.state = 'pending' then i.done_at else clock_timestamp() end,
+    done_at = case when s.state in ('pending', 'held') then i.done_at else clock_timestamp() end,
     not_before = case when s.state = 'pending' then clock_timestamp() + s.pause else i.not_before end
 from unnest(
     $1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::int[], $8::interval[], $9::text[]
@@ -86,6 +87,14 @@ update inbox i set not_before = head.not_before from inbox head
 where head.id = any ($1) and i.object_id = head.object_id and i.state = 'pending'
     and i.id > head.id and i.not_before < head.not_before
 """
+
+# What tells a repetition stays, and when it came; nothing of what it said.
+_REDUCE = """
+update inbox set body = '', object_id = '-', account = null, lane = '-', evidence = null, actions = '[]', error = null
+where id = any ($1)
+"""
+REMOVED = "it is about somebody who was removed"
+"""The reason of a stub, of which nothing but its id, type and times is kept."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -144,3 +153,10 @@ async def settle(connection: asyncpg.Connection, outcomes: Sequence[Outcome]) ->
         await connection.execute(_SETTLE, *map(list, zip(*rows, strict=True)))
     if held := [outcome.event.id for outcome in outcomes if outcome.state == "pending"]:
         await connection.execute(_HOLD, held)
+    if stubs := [outcome.event.id for outcome in outcomes if outcome.reason == REMOVED]:
+        await connection.execute(_REDUCE, stubs)
+
+
+def stub(event: Claimed) -> Outcome:
+    """What becomes of an event about somebody who was removed."""
+    return Outcome(event, "ignored", REMOVED)

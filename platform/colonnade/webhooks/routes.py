@@ -8,10 +8,12 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
+from colonnade.access.scopes import Role, Scope, allow
 from colonnade.errors import Invalid
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page
+from colonnade.web import After, Limit, Page, parse_time
 from colonnade.webhooks import actions, call_routes, events, journey, refusals, sweep_routes
 from colonnade.webhooks.actions import Replayed
 from colonnade.webhooks.events import EventView, Filter
@@ -53,18 +55,6 @@ def parse_state(text: str | None) -> State | None:
     return cast("State | None", text)
 
 
-def parse_time(text: str | None, param: str) -> datetime | None:
-    """A time with its zone. Raises `Invalid`."""
-    try:
-        # In a query a plus sign is a space.
-        found = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError as error:
-        raise Invalid("Give a time such as 2026-12-01T00:00:00Z.", param) from error
-    if found is not None and found.tzinfo is None:
-        raise Invalid("Give the time's zone; Z for UTC.", param)
-    return found
-
-
 def _filter(
     state: str | None,
     event_type: str | None,
@@ -81,7 +71,7 @@ def _filter(
     )
 
 
-@get("/events", summary="List received events of all tenants, newest first", tags=["Events"])
+@get("/events", summary="List received events of all tenants, newest first", tags=["Events"], opt=allow(Scope.READ))
 async def list_events(
     services: NamedDependency[Services],
     limit: Limit = 20,
@@ -96,7 +86,12 @@ async def list_events(
     return await events.page(services.database, wanted, after, limit)
 
 
-@get("/tenants/{tenant:str}/events", summary="List the tenant's events, newest first", tags=["Events"])
+@get(
+    "/tenants/{tenant:str}/events",
+    summary="List the tenant's events, newest first",
+    tags=["Events"],
+    opt=allow(Scope.READ),
+)
 async def list_tenant_events(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
@@ -111,7 +106,9 @@ async def list_tenant_events(
     return await events.tenant_page(services.database, current.id, wanted, after, limit)
 
 
-@get("/events/{event:str}", summary="Show an event with its payload and journey", tags=["Events"])
+@get(
+    "/events/{event:str}", summary="Show an event with its payload and journey", tags=["Events"], opt=allow(Scope.READ)
+)
 async def show_event(event: FromPath[str], services: NamedDependency[Services]) -> EventDetail:
     return await journey.show(services.database, event)
 
@@ -120,6 +117,7 @@ async def show_event(event: FromPath[str], services: NamedDependency[Services]) 
     "/tenants/{tenant:str}/events/{event:str}",
     summary="Show one of the tenant's events with its payload and journey",
     tags=["Events"],
+    opt=allow(Scope.READ),
 )
 async def show_tenant_event(
     event: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
@@ -127,29 +125,51 @@ async def show_tenant_event(
     return await journey.show_to_tenant(services.database, current.id, event)
 
 
-@post("/events/{event:str}/replay", summary="Attribute and handle an event anew", tags=["Events"], status_code=202)
+@post(
+    "/events/{event:str}/replay",
+    summary="Attribute and handle an event anew",
+    tags=["Events"],
+    status_code=202,
+    opt=allow(Role.SUPPORT),
+)
 async def replay_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
-    return await actions.replay(services.database, event, principal.key)
-
-
-@post("/events/{event:str}/release", summary="Attribute a quarantined event anew", tags=["Events"], status_code=202)
-async def release_event(
-    event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
-) -> EventView:
-    return await actions.release(services.database, event, principal.key)
-
-
-@post("/events/{event:str}/ignore", summary="Take an event out for good", tags=["Events"], status_code=200)
-async def ignore_event(
-    event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
-) -> EventView:
-    return await actions.ignore(services.database, event, principal.key)
+    return await actions.replay(services.database, event, principal.id)
 
 
 @post(
-    "/events/replay", summary="Attribute and handle many events anew, or count them", tags=["Events"], status_code=202
+    "/events/{event:str}/release",
+    summary="Attribute a quarantined event anew",
+    tags=["Events"],
+    status_code=202,
+    opt=allow(Role.SUPPORT),
+)
+async def release_event(
+    event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
+) -> EventView:
+    return await actions.release(services.database, event, principal.id)
+
+
+@post(
+    "/events/{event:str}/ignore",
+    summary="Take an event out for good",
+    tags=["Events"],
+    status_code=200,
+    opt=allow(Role.SUPPORT),
+)
+async def ignore_event(
+    event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
+) -> EventView:
+    return await actions.ignore(services.database, event, principal.id)
+
+
+@post(
+    "/events/replay",
+    summary="Attribute and handle many events anew, or count them",
+    tags=["Events"],
+    status_code=202,
+    opt=allow(Role.SUPPORT),
 )
 async def replay_events(
     data: JSONBody[ReplayRequest], services: NamedDependency[Services], principal: NamedDependency[Principal]
@@ -161,13 +181,17 @@ async def replay_events(
         created_from=data.created_from,
         created_to=data.created_to,
     )
-    return await actions.replay_many(services.database, wanted, principal.key, dry_run=data.dry_run)
+    if data.dry_run:
+        audit.nothing_done()
+    audit.note(after=audit.named(data, "type", "tenant", "state", "from", "to"))
+    return await actions.replay_many(services.database, wanted, principal.id, dry_run=data.dry_run)
 
 
 @get(
     "/webhooks/failures",
     summary="Why deliveries were refused for their signature, the latest cause first",
     tags=["Events"],
+    opt=allow(Scope.READ),
 )
 async def list_failures(services: NamedDependency[Services]) -> Page[FailureView]:
     return Page(await refusals.recent(services.database))

@@ -6,21 +6,21 @@ each tenant's run by itself, and that which fails again event by event, so that 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import asyncpg
 import msgspec
 import structlog
 
+from colonnade.accounts import following
 from colonnade.errors import Unavailable
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import directory
 from colonnade.webhooks.attribute import Attribution
-from colonnade.webhooks.delivery import Delivery
 from colonnade.webhooks.event_stripe import EventStripe
 from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.inbox import Claimed, Outcome
 from colonnade.webhooks.retries import outage_pause, pause, sentence, trace
+from colonnade.webhooks.standing import Attributed, admit
 from colonnade_tenants.ahead import Named, read_ahead
 from colonnade_tenants.handlers import Handler
 from colonnade_tenants.unit import CannotUndo, Unit, Units
@@ -34,20 +34,6 @@ ATTEMPTS = 12
 
 NO_HANDLER = "no handler"
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-class Attributed(NamedTuple):
-    """An event whose tenant is known, what said so, and the objects in it that are not registered yet."""
-
-    delivery: Delivery
-    by: Attribution
-    evidence: list[dict[str, str | None]]
-    unregistered: set[str]
-
-    @property
-    def row(self) -> Claimed:
-        """The event as it was claimed."""
-        return self.delivery.row
 
 
 Runs = Mapping[int, Sequence[Attributed]]
@@ -102,9 +88,9 @@ class Runner:
     async def _together(
         self, units: Units, tenant_id: int, run: Sequence[Attributed], deadline: float
     ) -> list[Outcome]:
-        outcomes: list[Outcome] = []
         stuck: set[str] = set()
         async with units.tenant(tenant_id) as tenant:
+            run, outcomes = await admit(units.connection, tenant, run)
             async with asyncio.timeout(EVENT_TIMEOUT):
                 await read_ahead(tenant, map(self._named, run))
             for each in run:
@@ -118,6 +104,7 @@ class Runner:
                     break
             async with asyncio.timeout(EVENT_TIMEOUT):
                 await tenant.flush()
+                await following.follow(tenant, [each.delivery.event for each in run])
         return outcomes
 
     def _named(self, each: Attributed) -> Named:

@@ -55,7 +55,7 @@ _ACCOUNTS = """
 select a.account, a.tenant_id from (
     select '' as account, null::bigint as tenant_id
     union all
-    select stripe_account, id from tenants where stripe_account is not null
+    select stripe_account, id from tenants where stripe_account is not null and state not in ('archived', 'deleting')
 ) a left join sweeps s using (account)
 where s.finished_at is null or s.finished_at <= now() - $1::interval
 order by s.finished_at nulls first, a.account

@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from colonnade.accounts.states import FROZEN, literal
 from colonnade.errors import Invalid
 from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeClient, StripeGateway
@@ -39,7 +40,7 @@ _FROM_BODY_ALONE = frozenset({"account.application.authorized", "account.applica
 """Who has disconnected can no longer be asked."""
 
 _STORED = "select exists (select from inbox where event_id = $1)"
-_TENANT = "select exists (select from tenants where stripe_account = $1)"
+_ASKED = f"select exists (select from tenants where stripe_account = $1 and state not in {literal(FROZEN)})"  # noqa: S608
 
 Failed = Callable[[Claimed, Exception], Outcome]
 
@@ -112,7 +113,8 @@ class ThinReader:
     ) -> list[Delivery | Outcome]:
         """*found* with its thin events read. One that cannot be read is what *failed* makes of it.
 
-        Left as they are: those that nobody handles, and those of an account that is no tenant's (for quarantine).
+        Left as they are: those that nobody handles, and those of an account that is no tenant's (for quarantine), or
+        a frozen tenant's (to be held).
         """
         few, alone = asyncio.Semaphore(AT_ONCE), asyncio.Lock()
 
@@ -141,7 +143,9 @@ class ThinReader:
     async def _complete(self, delivery: Delivery, exists: Callable[[str, str], Awaitable[bool]]) -> Delivery | Outcome:
         row = delivery.row
         wanted = self._wanted(row)
-        if wanted is None or (row.account and not await exists(_TENANT, row.account)):
+        if wanted is None:
+            return delivery
+        if wanted.type not in _FROM_BODY_ALONE and row.account and not await exists(_ASKED, row.account):
             return delivery
         wanted = await self._whole(row, wanted)
         if wanted.snapshot and await exists(_STORED, wanted.snapshot):

@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
+from colonnade.accounts.keeping import keep_periodically as lifecycle_periodically
 from colonnade.catalogue.recomputations import recompute_periodically
 from colonnade.database.connections import connect, create_pool, verify
 from colonnade.database.roles import Duty
@@ -132,12 +133,15 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     beside.append(branding_periodically(database_url, gateway))
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
-    tasks = [asyncio.create_task(each) for each in beside]
-    try:
-        with metrics_server(settings.host, settings.worker_metrics_port):
-            await worker.run()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await gateway.close()
+    beside.append(lifecycle_periodically(database_url))
+    async with await create_pool(database_url, Duty.WORKER, size=2) as pool:
+        gateway.gate.use(pool)
+        tasks = [asyncio.create_task(each) for each in beside]
+        try:
+            with metrics_server(settings.host, settings.worker_metrics_port):
+                await worker.run()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await gateway.close()

@@ -21,13 +21,15 @@ BATCH = 200
 class Scope(msgspec.Struct, frozen=True):
     """Whom a change reaches: who has an item of these prices or products, or a row of these features.
 
-    *standing*: whose access the policy decides, because a subscription is trialing, past due or paused.
+    *standing*: whose access the policy decides, because a subscription is trialing, past due or paused. *everyone*: all
+    customers.
     """
 
     prices: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     standing: bool = False
+    everyone: bool = False
 
 
 class Rest(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ def _arguments(scope: Scope, after: int) -> dict[str, Any]:
         "products": list(scope.products),
         "features": list(scope.features),
         "standing": scope.standing,
+        "everyone": scope.everyone,
         "after": after,
     }
 
@@ -113,7 +116,7 @@ _HOLDING = (
 _REACHED = (
     customers.c.tenant_id == TENANT,
     customers.c.id > bindparam("after", type_=BigInteger),
-    or_(_SUBSCRIBED, _HOLDING),
+    or_(bindparam("everyone", type_=Boolean), _SUBSCRIBED, _HOLDING),
 )
 # A walk along the primary key: one page costs the same wherever it lies.
 _NEXT = Statement(

@@ -18,10 +18,12 @@ async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> l
     """Bring the customer's rows in line with its facts, note what changed, and tell the tenant.
 
     *cause*: `evt_…`, `override:ovr_…`, …
-    Raises `NotFound` for a customer that does not exist.
+    Does nothing where that is `deferred`. Raises `NotFound` for a customer that does not exist.
     """
     await locks.read_catalogue(tenant)
     await customers.lock(tenant, customer_id)
+    if tenant.deferred:
+        return []
     facts = await load(tenant, [customer_id])
     book = await tenant.get(BOOKS, customer_id) or _EMPTY
     changes, new = _next(facts[customer_id], book, cause)

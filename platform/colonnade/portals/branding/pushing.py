@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from colonnade.accounts.states import FROZEN, literal
 from colonnade.database.connections import create_engine
 from colonnade.database.roles import Duty
 from colonnade.errors import DomainError, NotFound, StripeRefused, StripeUnavailable
@@ -36,11 +37,12 @@ POLL = 5.0
 LONGEST_PAUSE = 300
 """Seconds between two tries while Stripe does not answer, at most."""
 
-_DUE = """
+_DUE = f"""
 select b.tenant_id, t.stripe_account from branding b join tenants t on t.id = b.tenant_id
 where b.try_at <= now() and (b.claimed_until is null or b.claimed_until < now()) and t.stripe_account is not null
+    and t.state not in {literal(FROZEN)}
 order by b.try_at limit 20
-"""
+"""  # noqa: S608 - only our own names are put in
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 

@@ -8,6 +8,7 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Sche
 from litestar.params import FromPath, JSONBody
 
 from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import configurations
 from colonnade.portals.branding import service
@@ -35,13 +36,18 @@ class _TakesPicture(Operation):
         )
 
 
-@get(_BRANDING, summary="A tenant's branding", tags=["Portals"])
+@get(_BRANDING, summary="A tenant's branding", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_branding(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Response[BrandingView]:
     async with services.database.tenant(current.id) as session:
         return tagged(await service.get(session, current))
 
 
-@put(_BRANDING, summary="Set a tenant's branding, here and on its connected account", tags=["Portals"])
+@put(
+    _BRANDING,
+    summary="Set a tenant's branding, here and on its connected account",
+    tags=["Portals"],
+    opt=allow(Scope.CATALOGUE),
+)
 async def put_branding(
     data: JSONBody[Branding],
     services: NamedDependency[Services],
@@ -58,6 +64,7 @@ async def put_branding(
     summary="Send the branding to the connected account once more",
     tags=["Portals"],
     status_code=200,
+    opt=allow(Scope.CATALOGUE),
 )
 async def push_branding(
     services: NamedDependency[Services], current: NamedDependency[Tenant]
@@ -71,6 +78,7 @@ async def push_branding(
     tags=["Portals"],
     operation_class=_TakesPicture,
     request_max_body_size=LARGEST_FILE,
+    opt=allow(Scope.CATALOGUE),
 )
 async def put_branding_image(
     kind: FromPath[Kind],
@@ -82,7 +90,13 @@ async def put_branding_image(
     return tagged(await service.put_image(services, current, kind, await request.body(), if_match))
 
 
-@get(_IMAGE, summary="The icon or logo, as the PNG that was made of it", tags=["Portals"], media_type="image/png")
+@get(
+    _IMAGE,
+    summary="The icon or logo, as the PNG that was made of it",
+    tags=["Portals"],
+    media_type="image/png",
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def get_branding_image(
     kind: FromPath[Kind], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> Response[bytes]:
@@ -92,7 +106,7 @@ async def get_branding_image(
     return Response(content, media_type="image/png", headers=_AS_IMAGE | named)
 
 
-@delete(_IMAGE, summary="Forget the icon or logo here", tags=["Portals"], status_code=200)
+@delete(_IMAGE, summary="Forget the icon or logo here", tags=["Portals"], status_code=200, opt=allow(Scope.CATALOGUE))
 async def delete_branding_image(
     kind: FromPath[Kind],
     services: NamedDependency[Services],
@@ -106,6 +120,7 @@ async def delete_branding_image(
     f"{_BRANDING}/consistency",
     summary="The branding here, on the account and in the portal, field by field",
     tags=["Portals"],
+    opt=allow(Scope.READ, Scope.CATALOGUE),
 )
 async def get_branding_consistency(
     services: NamedDependency[Services], current: NamedDependency[Tenant]

@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Scope, allow
 from colonnade.portals.preview.page import Device, Page
 from colonnade.portals.preview.service import Locale, Unsaved, preview
 from colonnade.services import Services
@@ -18,7 +19,13 @@ _Device = Annotated[
 _Locale = Annotated[Locale, QueryParameter(description="The language of the portal's own words.")]
 
 
-@get(_PATH, summary="What the portal looks like, as saved", tags=["Portals"], media_type=MediaType.HTML)
+@get(
+    _PATH,
+    summary="What the portal looks like, as saved",
+    tags=["Portals"],
+    media_type=MediaType.HTML,
+    opt=allow(Scope.READ, Scope.CATALOGUE),
+)
 async def get_portal_preview(
     name: FromPath[str],
     services: NamedDependency[Services],
@@ -35,6 +42,7 @@ async def get_portal_preview(
     tags=["Portals"],
     media_type=MediaType.HTML,
     status_code=200,
+    opt=allow(Scope.READ, Scope.CATALOGUE),
 )
 async def post_portal_preview(
     name: FromPath[str],

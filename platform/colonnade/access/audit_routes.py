@@ -1,0 +1,145 @@
+"""Routes of the audit log: the platform team reads all of it, a tenant what is about itself."""
+
+from typing import Annotated
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
+from litestar.response import Stream
+
+from colonnade.access import audit_reading
+from colonnade.access.audit_reading import AuditEntry, Filter
+from colonnade.access.guard import Tenant
+from colonnade.access.scopes import Scope, allow
+from colonnade.errors import Invalid
+from colonnade.services import Services
+from colonnade.web import After, Limit, Page, number_from_cursor, page_of, parse_time
+
+_TAGS = ["Audit"]
+_OF_TENANT = "/tenants/{tenant:str}/audit"
+_LINES = {200: ResponseSpec(bytes, media_type="application/x-ndjson", generate_examples=False)}
+
+ActionFilter = Annotated[str | None, QueryParameter(description="Only this action, such as `plan.changed`.")]
+ByFilter = Annotated[str | None, QueryParameter(name="by", description="Only what this key or person did.")]
+TargetFilter = Annotated[
+    str | None, QueryParameter(description="Only what was done to this, a path below `/v1/`, or to what is below it.")
+]
+RequestFilter = Annotated[str | None, QueryParameter(description="Only what this request (`req_…`) did.")]
+FromFilter = Annotated[str | None, QueryParameter(name="from", description="Only from then on (ISO 8601).")]
+ToFilter = Annotated[str | None, QueryParameter(name="to", description="Only before then (ISO 8601).")]
+TenantFilter = Annotated[str | None, QueryParameter(description="Only what is about this tenant (`ten_…`).")]
+AfterLine = Annotated[str | None, QueryParameter(description="The last line received (`aud_…`): go on after it.")]
+
+
+def _filter(
+    action: str | None,
+    by: str | None,
+    target: str | None,
+    request_id: str | None,
+    since: str | None,
+    until: str | None,
+    tenant_id: int | None,
+) -> Filter:
+    texts = {"action": action, "by": by, "target": target, "request_id": request_id}
+    for param, text in texts.items():
+        if text is not None and not text.isprintable():
+            raise Invalid("This has characters that nothing here has.", param)
+    return Filter(**texts, since=parse_time(since, "from"), until=parse_time(until, "to"), tenant_id=tenant_id)
+
+
+@get("/audit", summary="Who did what, newest first", tags=_TAGS, opt=allow(Scope.READ))
+async def list_audit(
+    services: NamedDependency[Services],
+    limit: Limit = 20,
+    after: After = None,
+    action: ActionFilter = None,
+    actor: ByFilter = None,
+    target: TargetFilter = None,
+    request_id: RequestFilter = None,
+    since: FromFilter = None,
+    until: ToFilter = None,
+    tenant: TenantFilter = None,
+) -> Page[AuditEntry]:
+    whose = await audit_reading.tenant_id(services.database, tenant)
+    wanted = _filter(action, actor, target, request_id, since, until, whose)
+    return await _page(services, wanted, after, limit, for_tenant=False)
+
+
+@get(
+    "/audit/export",
+    summary="The same as lines of JSON, all of it, oldest first",
+    tags=_TAGS,
+    responses=_LINES,
+    opt=allow(Scope.READ),
+)
+async def export_audit(
+    services: NamedDependency[Services],
+    after: AfterLine = None,
+    action: ActionFilter = None,
+    actor: ByFilter = None,
+    target: TargetFilter = None,
+    request_id: RequestFilter = None,
+    since: FromFilter = None,
+    until: ToFilter = None,
+    tenant: TenantFilter = None,
+) -> Stream:
+    whose = await audit_reading.tenant_id(services.database, tenant)
+    wanted = _filter(action, actor, target, request_id, since, until, whose)
+    return await _export(services, wanted, after, for_tenant=False)
+
+
+@get(_OF_TENANT, summary="Who did what for a tenant, newest first", tags=_TAGS, opt=allow(Scope.READ))
+async def list_tenant_audit(
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    limit: Limit = 20,
+    after: After = None,
+    action: ActionFilter = None,
+    actor: ByFilter = None,
+    target: TargetFilter = None,
+    request_id: RequestFilter = None,
+    since: FromFilter = None,
+    until: ToFilter = None,
+) -> Page[AuditEntry]:
+    wanted = _filter(action, actor, target, request_id, since, until, current.id)
+    return await _page(services, wanted, after, limit, for_tenant=True)
+
+
+@get(
+    _OF_TENANT + "/export",
+    summary="The same as lines of JSON, oldest first",
+    tags=_TAGS,
+    responses=_LINES,
+    opt=allow(Scope.READ),
+)
+async def export_tenant_audit(
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    after: AfterLine = None,
+    action: ActionFilter = None,
+    actor: ByFilter = None,
+    target: TargetFilter = None,
+    request_id: RequestFilter = None,
+    since: FromFilter = None,
+    until: ToFilter = None,
+) -> Stream:
+    wanted = _filter(action, actor, target, request_id, since, until, current.id)
+    return await _export(services, wanted, after, for_tenant=True)
+
+
+async def _page(
+    services: Services, wanted: Filter, after: str | None, limit: int, *, for_tenant: bool
+) -> Page[AuditEntry]:
+    place = number_from_cursor(after)
+    found = await audit_reading.page(services.database, wanted, place, limit + 1, for_tenant=for_tenant)
+    return page_of(found, limit, lambda each: each[0], lambda each: each[1])
+
+
+async def _export(services: Services, wanted: Filter, after: str | None, *, for_tenant: bool) -> Stream:
+    place = await audit_reading.place_of(services.database, wanted, after)
+    lines = audit_reading.export(services.database, wanted, place, for_tenant=for_tenant)
+    return Stream(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+
+
+ROUTES = (list_audit, export_audit, list_tenant_audit, export_tenant_audit)

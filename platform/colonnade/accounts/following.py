@@ -1,0 +1,61 @@
+"""A tenant's state follows the mirror of its account, in the transaction of the events that changed that.
+
+The mirror has sorted out which event is the newest, so that their order does not matter here. An account that the
+tenant has left says nothing any more.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import String, bindparam, func, null, select, text, update
+
+from colonnade.accounts.states import STEPS, State
+from colonnade.database.tables import tenants
+from colonnade_tenants import accounts
+from colonnade_tenants.events import Event
+from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.readiness import ReadinessState, state_of
+
+TYPES = ("account.", "capability.")
+"""Events about the account itself begin so."""
+ABLE: tuple[ReadinessState, ...] = ("ready", "restricted_soon")
+"""The account can take payments."""
+
+_READ = Statement(
+    select(tenants.c.state, tenants.c.stripe_account, tenants.c.live_at, tenants.c.disconnected_at)
+    .where(tenants.c.id == TENANT)
+    .with_for_update(key_share=True)
+)
+
+
+def _statement(step: str) -> Statement:
+    changes: dict[str, Any] = {name: text(value) for name, value in STEPS[step].changes.items()}
+    by = bindparam("by", type_=String)
+    return Statement(
+        update(tenants)
+        .where(tenants.c.id == TENANT)
+        .values(changes | {"state_by": by, "state_reason": null(), "updated_at": func.now()})
+    )
+
+
+_STATEMENTS = {name: _statement(name) for name, step in STEPS.items() if "stripe" in step.by}
+
+
+async def follow(tenant: TenantConnection, events: Sequence[Event]) -> None:
+    """Bring the tenant's state in line after *events*, if any was about the account."""
+    telling = [event for event in events if event.type.startswith(TYPES)]
+    if not telling or (row := await tenant.fetch_one(_READ)) is None or row["stripe_account"] is None:
+        return
+    account = await accounts.read(tenant, row["stripe_account"])
+    if account is None:
+        return
+    gone = account.access.disconnected_at is not None
+    able = state_of(msgspec.structs.asdict(account.facts)) in ABLE
+    for step, due in (
+        ("disconnect", gone and row["disconnected_at"] is None),
+        ("reconnect", not gone and row["disconnected_at"] is not None),
+        ("go_live", able and not gone and row["live_at"] is None),
+    ):
+        if due and State(row["state"]) in STEPS[step].at_rest:
+            await tenant.execute(_STATEMENTS[step], by=telling[-1].id)

@@ -1,0 +1,307 @@
+"""Tenants are suspended, disconnect, are put away and come back; what they may do, and what becomes of their events."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from colonnade.accounts.lifecycle_routes import ROUTES
+from colonnade.accounts.states import CLOSED, FROZEN, STEPS, State, sentence
+from colonnade.errors import Closed
+from colonnade.stripe_api.charges import ChargeType
+from tests.conftest import ScratchDatabase
+from tests.platform.api import Api, Sandbox, TenantApi, problem
+from tests.platform.checking import SEATS, answered, give, heard, seats
+from tests.platform.lifecycles import (
+    BACK,
+    GONE,
+    Worker,
+    about_access,
+    about_payment_method,
+    about_subscription,
+    working,
+)
+
+REASON = {"reason": "Chargebacks"}
+PLAN = {"name": "Basic", "price": "price_basic", "grants": [{"feature": "export", "value": True}]}
+
+
+@pytest.fixture
+async def worker(shared_database: ScratchDatabase, sandbox: Sandbox) -> AsyncIterator[Worker]:
+    async with working(shared_database, sandbox) as worker:
+        yield worker
+
+
+async def step(tenant: TenantApi, name: str, **body: str) -> dict[str, Any]:
+    """What the platform team's successful step answers."""
+    reply = await tenant.call("POST", f"/{name}", REASON | body, key=tenant.api.key)
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+async def selling(tenant: TenantApi) -> str:
+    """Let the tenant sell `export`; its customer Ada's id at Stripe."""
+    await tenant.put("/features/export", {"kind": "flag", "name": "Export"})
+    await tenant.put("/plans/basic", PLAN)
+    customer: str = (await tenant.customer())["stripe_customer"]
+    return customer
+
+
+async def granted(tenant: TenantApi) -> bool:
+    found: bool = (await tenant.get("/customers/ada/entitlements/export"))["granted"]
+    return found
+
+
+async def changes(tenant: TenantApi) -> list[str]:
+    """The causes of Ada's changes, oldest first."""
+    found = (await tenant.get("/customers/ada/entitlements/changes"))["data"]
+    return [each["cause"] for each in reversed(found)]
+
+
+def test_every_step_of_the_platform_team_has_a_route_and_every_state_a_way_out() -> None:
+    paths = {path.rpartition("/")[2] for route in ROUTES for path in route.paths}
+    assert {name for name, each in STEPS.items() if "platform" in each.by} - {"remove"} <= paths
+    left = set().union(*(each.at_rest for each in STEPS.values()))
+    assert left == set(State) - {State.DELETED}
+    assert FROZEN < CLOSED
+    assert all(sentence(state).startswith("This tenant ") for state in CLOSED)
+
+
+async def test_a_suspended_tenants_portals_refuse_in_words_and_its_checks_go_on(fern: TenantApi) -> None:
+    await fern.put("/features/seats", SEATS)
+    await fern.customer()
+    await fern.configuration()
+    await give(fern, 3)
+    token = (await fern.call("POST", "/customers/ada/portal-tokens", {})).json()["token"]
+    assert (await step(fern, "suspend"))["state"] == "suspended"
+    for path, body in (
+        ("portal-sessions", {}),
+        ("portal-tokens", {}),
+        ("subscriptions", {"price": "price_1"}),
+        ("checkout-sessions", {"items": [{"price": "price_1"}], "success_url": "https://shop.example/"}),
+    ):
+        reply = await fern.call("POST", f"/customers/ada/{path}", body)
+        refused = problem(reply, 409, "tenant")
+        assert (refused["type"], refused["code"]) == ("urn:colonnade:problem:tenant-closed", "suspended")
+        assert refused["detail"] == "This tenant is suspended by the platform: Chargebacks."
+    page = await fern.api.client.post("/portal", data={"token": token}, headers={"Origin": "https://shop.example"})
+    assert (page.status_code, page.headers["content-type"]) == (409, "text/html; charset=utf-8")
+    assert "Billing is closed for now" in page.text
+    assert "Chargebacks" not in page.text
+    assert (await seats(fern)).json()["value"] == 3
+    assert (await fern.put("/features/export", {"kind": "flag", "name": "Export"}))["key"] == "export"
+    assert (await step(fern, "resume"))["state"] == "onboarding"
+    reply = await fern.call("POST", "/customers/ada/portal-sessions", {})
+    assert reply.status_code == 201, reply.text
+
+
+async def test_checks_deny_while_it_is_closed_if_so_decided_from_memory_too(fern: TenantApi) -> None:
+    await fern.put("/features/seats", SEATS)
+    await fern.customer()
+    await give(fern, 3)
+    await heard(fern)
+    path = "/closed-checks"
+    reply = await fern.call("PUT", path, {"closed_checks": "deny"}, key=fern.api.key)
+    assert reply.json()["closed_checks"] == "deny"
+    await heard(fern)
+    assert (await seats(fern)).json()["value"] == 3
+    await step(fern, "suspend")
+    await heard(fern)
+    async with answered(memory=1, database=1):
+        for _ in range(2):
+            found = (await seats(fern)).json()
+            assert (found["granted"], found["value"], found["sources"]) == (False, 0, [])
+    await step(fern, "resume")
+    await heard(fern)
+    assert (await seats(fern)).json()["value"] == 3
+
+
+async def test_only_the_platform_team_takes_steps_with_a_reason_and_from_where_they_lead(
+    fern: TenantApi, kiln: TenantApi
+) -> None:
+    for name in ("suspend", "resume", "archive", "restore", "reconnect"):
+        problem(await fern.call("POST", f"/{name}", REASON), 403)
+        problem(await fern.call("POST", f"/{name}", REASON, key=kiln.key), 404, "tenant")
+        problem(await fern.call("POST", f"/{name}", {}, key=fern.api.key), 400, "reason")
+    problem(await fern.call("PUT", "/closed-checks", {"closed_checks": "deny"}), 403)
+    for name in ("resume", "restore", "reconnect"):
+        problem(await fern.call("POST", f"/{name}", REASON, key=fern.api.key), 409, "tenant")
+    await step(fern, "archive")
+    problem(await fern.call("POST", "/suspend", REASON, key=fern.api.key), 409, "tenant")
+    assert (await fern.get("/lifecycle"))["steps"] == ["reconnect", "restore", "remove"]
+    assert (await kiln.get("/lifecycle"))["state"] == "onboarding"
+    found = (await fern.get("/lifecycle/history"))["data"]
+    assert [(each["previous"], each["state"], each["reason"]) for each in found] == [
+        ("onboarding", "archived", "Chargebacks"),
+        ("invited", "onboarding", None),
+    ]
+    assert found[0]["by"] is None
+    seen = await fern.call("GET", "/lifecycle/history", key=fern.api.key)
+    assert seen.json()["data"][0]["by"].startswith("key_")
+    lines = (await fern.get("/audit?action=tenant.archived"))["data"]
+    assert [(each["before"]["state"], each["after"]["state"]) for each in lines] == [("onboarding", "archived")]
+
+
+async def test_a_frozen_tenant_can_be_read_and_its_keys_revoked_but_nothing_written(fern: TenantApi) -> None:
+    await fern.customer()
+    key = (await fern.call("POST", "/keys", {"name": "spare"})).json()["id"]
+    await step(fern, "archive")
+    refused = problem(await fern.call("PUT", "/features/export", {"kind": "flag", "name": "Export"}), 409, "tenant")
+    assert refused["code"] == "archived"
+    problem(await fern.call("PUT", "/customers/bert", {}, key=fern.api.key), 409, "tenant")
+    assert (await fern.get("/customers/ada"))["reference"] == "ada"
+    assert (await fern.call("POST", "/entitlement-checks", {"customers": ["ada"]})).status_code == 200
+    assert (await fern.call("DELETE", f"/keys/{key}")).status_code == 204
+
+
+async def test_no_call_goes_to_stripe_for_a_frozen_tenant_whoever_makes_it(
+    api: Api, fern: TenantApi, worker: Worker
+) -> None:
+    (row,) = await api.sql("select id from tenants where public_id = $1", fern.id)
+    clients = (
+        worker.gateway.account(fern.account),
+        worker.gateway.platform.bound(tenant=row["id"]),
+        worker.gateway.platform,
+    )
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    await api.sandbox.forget_requests()
+    for client in clients:
+        with pytest.raises(Closed, match="disconnected"):
+            await client.get(f"/v1/accounts/{fern.account}")
+    assert await api.sandbox.requests("GET") == []
+    assert (await worker.gateway.platform.reconnecting().get(f"/v1/accounts/{fern.account}"))["id"] == fern.account
+
+
+@pytest.mark.parametrize("charge_type", [ChargeType.DESTINATION, ChargeType.DIRECT])
+async def test_events_of_a_disconnected_tenant_are_held_and_applied_once_without_flapping(
+    api: Api, worker: Worker, charge_type: str
+) -> None:
+    fern = await api.tenant(charge_type=charge_type)
+    ada, direct = await selling(fern), charge_type == "direct"
+    name = f"sub_{fern.id}"
+    first = about_subscription("active", fern.account, ada, name, direct)
+    await worker.store(first)
+    await worker.work()
+    assert await granted(fern)
+    before = await changes(fern)
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    assert (await fern.get("/lifecycle"))["state"] == "disconnected"
+    later = [about_subscription(status, fern.account, ada, name, direct) for status in ("unpaid", "active", "past_due")]
+    await worker.store(*later)
+    await worker.work()
+    held = {each["id"] for each in later}
+    assert {state for name, state in (await worker.states()).items() if name in held} == {"held"}
+    assert (await fern.get("/lifecycle"))["held_events"] == 3
+    assert await granted(fern)
+    await worker.store(about_access(BACK, fern.account))
+    await worker.work()
+    found = await fern.get("/lifecycle")
+    assert (found["state"], found["held_events"], found["coming_back"]) == ("onboarding", 0, False)
+    assert {state for name, state in (await worker.states()).items() if name in held} == {"done"}
+    subscriptions = await fern.get("/customers/ada/subscriptions")
+    assert [each["status"] for each in subscriptions["data"]] == ["past_due"]
+    assert (await changes(fern))[len(before) :] in ([], ["return"])
+    assert await granted(fern)
+
+
+async def test_access_that_ended_meanwhile_ends_once_on_return(fern: TenantApi, worker: Worker) -> None:
+    ada, name = await selling(fern), f"sub_{fern.id}"
+    await worker.store(about_subscription("active", fern.account, ada, name))
+    await worker.work()
+    await step(fern, "archive")
+    await worker.store(*(about_subscription(each, fern.account, ada, name) for each in ("unpaid", "active", "unpaid")))
+    await worker.work()
+    before = await changes(fern)
+    assert (await step(fern, "restore"))["coming_back"]
+    await worker.work()
+    assert (await changes(fern))[len(before) :] == ["return"]
+    assert not await granted(fern)
+
+
+async def test_the_word_that_access_was_taken_goes_before_all_else_of_its_batch(
+    fern: TenantApi, worker: Worker
+) -> None:
+    ada = await selling(fern)
+    behind = about_subscription("active", fern.account, ada, f"sub_{fern.id}")
+    await worker.store(behind, about_access(GONE, fern.account))
+    await worker.work()
+    assert (await worker.states())[behind["id"]] == "held"
+    assert not await granted(fern)
+
+
+async def test_who_was_suspended_is_so_again_after_disconnecting_and_coming_back(
+    fern: TenantApi, worker: Worker
+) -> None:
+    await step(fern, "suspend")
+    for kind, state in ((GONE, "disconnected"), (BACK, "suspended")):
+        await worker.store(about_access(kind, fern.account))
+        await worker.work()
+        found = await fern.get("/lifecycle")
+        assert found["state"] == state
+    assert found["reason"] == "Chargebacks"
+    problem(await fern.call("POST", "/customers/ada/portal-sessions", {}), 409, "tenant")
+
+
+async def test_the_same_account_comes_back_by_the_platform_teams_word_if_stripe_agrees(
+    fern: TenantApi, worker: Worker
+) -> None:
+    late = about_access(GONE, fern.account)
+    await worker.store(late)
+    await worker.work()
+    assert (await step(fern, "reconnect"))["coming_back"]
+    await worker.work()
+    assert (await fern.get("/lifecycle"))["state"] == "onboarding"
+    await worker.store(late | {"id": "evt_again"})
+    await worker.work()
+    assert (await fern.get("/lifecycle"))["state"] == "onboarding"
+    other = await fern.call("POST", "/reconnect", REASON, key=fern.api.key)
+    problem(other, 409, "tenant")
+
+
+async def test_what_is_no_account_of_the_platform_or_another_tenants_is_refused(
+    fern: TenantApi, kiln: TenantApi, worker: Worker
+) -> None:
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    for account in ("acct_unknown", kiln.account):
+        reply = await fern.call("POST", "/reconnect", REASON | {"account": account}, key=fern.api.key)
+        problem(reply, 409 if account == kiln.account else 400, "account")
+    found = await fern.get("/lifecycle")
+    assert (found["state"], (await fern.get(""))["account"]) == ("disconnected", fern.account)
+
+
+@pytest.mark.parametrize("charge_type", [ChargeType.DESTINATION, ChargeType.DIRECT])
+async def test_with_another_account_nothing_of_the_old_one_comes_back_to_life(
+    api: Api, worker: Worker, charge_type: str
+) -> None:
+    fern = await api.tenant(charge_type=charge_type)
+    ada, direct = await selling(fern), charge_type == "direct"
+    name = f"sub_{fern.id}"
+    await worker.store(about_subscription("active", fern.account, ada, name, direct))
+    await worker.work()
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    held = about_subscription("active", fern.account, ada, name, direct)
+    card = about_payment_method(ada)
+    await worker.store(held, *([] if direct else [card]))
+    await worker.work()
+    new = (await api.sandbox.call("POST", "/v1/accounts", {"country": "DE", "type": "express"}))["id"]
+    await step(fern, "reconnect", account=new)
+    await worker.work()
+    assert (await fern.get(""))["account"] == new
+    late = [about_subscription("active", fern.account, ada, name, direct), about_access(GONE, fern.account)]
+    await worker.store(*late)
+    await worker.work()
+    states = await worker.states()
+    assert [states[each["id"]] for each in (held, *late)] == ["ignored"] * 3
+    assert direct or states[card["id"]] == "done"
+    assert not await granted(fern)
+    assert (await fern.get("/lifecycle"))["state"] == "onboarding"
+    customer = await fern.customer()
+    assert (customer["stripe_customer"] == ada) is not direct
+    await worker.store(about_subscription("active", new, customer["stripe_customer"], f"{name}_new", direct))
+    await worker.work()
+    assert await granted(fern)
