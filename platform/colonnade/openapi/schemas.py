@@ -25,7 +25,8 @@ def components(types: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, An
     for old, new in names.items():
         text = text.replace(f'"#/components/schemas/{old}"', f'"#/components/schemas/{new}"')
     shown, renamed = msgspec.json.decode(text)
-    return shown, {names[old]: schema for old, schema in renamed.items()}
+    # Generators of clients call their classes by the title.
+    return shown, {names[old]: schema | {"title": names[old]} for old, schema in renamed.items()}
 
 
 def _names(named: Iterable[str]) -> dict[str, str]:
@@ -44,6 +45,8 @@ def _shorter(name: str) -> Iterator[str]:
     """Names that *name* might go by, the shortest first."""
     page = _PAGE.fullmatch(name)
     *modules, last = (page[1] if page else name).split(".")
+    if page and any("_" in part for part in modules[1:]):  # of several types: it goes by their module
+        modules, last = [], modules[-1].capitalize()
     end = re.sub(r"\W+", "", last) + ("Page" if page else "")
     for place in range(len(modules), -1, -1) if not modules else range(len(modules) - 1, -1, -1):
         yield "".join(camel(f"x_{part}")[1:] for part in modules[place:] if part.isidentifier()) + end
