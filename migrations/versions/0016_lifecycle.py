@@ -1,6 +1,6 @@
 """Tenants' states and their history, held events, and what is left of who was removed
 
-Revision: 0016, after 0012. 2026-11-23 00:10:00
+Revision: 0016, after 0015. 2026-11-23 00:10:00
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from colonnade.database import row_security
 from colonnade.database.roles import Duty
 
 revision = "0016"
-down_revision = "0012"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

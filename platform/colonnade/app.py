@@ -11,6 +11,8 @@ import colonnade.access.audit_routes
 import colonnade.access.routes
 import colonnade.accounts.export_routes
 import colonnade.accounts.lifecycle_routes
+import colonnade.accounts.onboarding_routes
+import colonnade.accounts.readiness_routes
 import colonnade.accounts.routes
 import colonnade.catalogue.routes
 import colonnade.checks.routes
@@ -57,6 +59,8 @@ GUARDED = (
     *colonnade.accounts.routes.ROUTES,
     *colonnade.accounts.lifecycle_routes.ROUTES,
     *colonnade.accounts.export_routes.ROUTES,
+    *colonnade.accounts.onboarding_routes.ROUTES,
+    *colonnade.accounts.readiness_routes.ROUTES,
     *colonnade.portals.branding.routes.ROUTES,
     *colonnade.portals.preview.routes.ROUTES,
     *colonnade.portals.configuration_routes.ROUTES,
@@ -74,7 +78,7 @@ GUARDED = (
     *colonnade.notifications.stream.ROUTES,
 )
 PUBLIC = (
-    *colonnade.accounts.routes.PUBLIC_ROUTES,
+    *colonnade.accounts.onboarding_routes.PUBLIC_ROUTES,
     *colonnade.entitlement_tokens.routes.PUBLIC_ROUTES,
     *colonnade.portals.browser.PUBLIC_ROUTES,
     *colonnade.portals.return_routes.PUBLIC_ROUTES,

@@ -87,6 +87,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Answers to checks that each web process keeps, in MiB, about."""
     base_url: str = "http://127.0.0.1:8000"
     """Where browsers and Stripe reach this service: scheme and host, no slash at the end."""
+    platform_origins: tuple[str, ...] = ()
+    """Of the platform's own pages: a business may be sent back there, as to its tenant's `return_origins`."""
+    stripe_client_id: str | None = None
+    """`ca_…` of the platform's Connect settings; none: existing accounts cannot be connected by OAuth."""
     secret_key: str | None = None
     """Signs the tokens; none: see `ensure_secret_key`."""
     host: str = "127.0.0.1"
@@ -123,6 +127,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def livemode(self) -> bool:
         """Which of Stripe's two modes this deployment serves."""
         return self.stripe_api_key is not None and "_live_" in self.stripe_api_key[:8]
+
+    @property
+    def stripe_connect_base(self) -> str:
+        """Where businesses consent to connect, and the code that this gives is exchanged."""
+        stripes_own = self.stripe_api_base == "https://api.stripe.com"
+        return "https://connect.stripe.com" if stripes_own else self.stripe_api_base
 
     def __repr__(self) -> str:
         shown = (f"{field}={_shown(field, getattr(self, field))}" for field in self.__struct_fields__)
@@ -229,6 +239,16 @@ def _origin(text: str) -> str:
     match = re.fullmatch(r"https?://(?:[A-Za-z0-9._-]+|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?", text)
     if match is None or not 0 < int(match[2] or 443) <= 65535 or (match[1] is not None and _address(match[1]) is None):
         raise ValueError("must be http(s)://host or http(s)://host:port, with no slash at the end")
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(_origin(part.strip().lower()) for part in text.split(","))
+
+
+def _client_id(text: str) -> str:
+    if not re.fullmatch(r"ca_[A-Za-z0-9]+", text):
+        raise ValueError("must be the id of a Connect application, ca_…")
     return text
 
 
@@ -351,6 +371,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "oidc_roles": _roles,
     "check_memory_mb": _number(1, 100_000),
     "base_url": _origin,
+    "platform_origins": _origins,
+    "stripe_client_id": _client_id,
     "secret_key": _secret_key,
     "host": _host,
     "port": _number(1, 65535),

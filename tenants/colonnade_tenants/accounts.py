@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, column, select, table
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade_tenants.errors import Invalid
@@ -14,7 +14,8 @@ from colonnade_tenants.events import Event
 from colonnade_tenants.notifications import notes, tell
 from colonnade_tenants.order import digest, rewind
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
-from colonnade_tenants.readiness import ReadinessState, state_of
+from colonnade_tenants.readiness import DISCONNECTED, Readiness, assess
+from colonnade_tenants.readiness_log import remember
 from colonnade_tenants.snapshots import READ, Held, later
 from colonnade_tenants.stripe import TenantStripe
 from colonnade_tenants.tables import connected_accounts
@@ -32,6 +33,7 @@ class Facts(Struct, frozen=True):
     details_submitted: bool
     capabilities: dict[str, str] = {}
     requirements: dict[str, Any] | None = None
+    future_requirements: dict[str, Any] | None = None
 
 
 class Access(Struct, frozen=True):
@@ -42,10 +44,11 @@ class Access(Struct, frozen=True):
 
 
 class ConnectedAccount(Struct, frozen=True):
-    """The account as it is held, and whether we may act for it."""
+    """The account as it is held, whether we may act for it, and how its tenant is paid."""
 
     held: Held[Facts]
     access: Access
+    charge_type: str = "destination"
 
     @property
     def facts(self) -> Facts:
@@ -53,17 +56,22 @@ class ConnectedAccount(Struct, frozen=True):
         return self.held.facts
 
     @property
-    def readiness(self) -> ReadinessState:
-        """What it amounts to, in one word."""
-        return "disconnected" if self.access.disconnected_at else state_of(msgspec.structs.asdict(self.facts))
+    def readiness(self) -> Readiness:
+        """What it amounts to."""
+        if self.access.disconnected_at:
+            return DISCONNECTED
+        return assess(msgspec.structs.asdict(self.facts), self.charge_type)
 
 
-_FACTS = ("charges_enabled", "payouts_enabled", "details_submitted", "capabilities", "requirements")
+_JSON = ("capabilities", "requirements", "future_requirements")
+_FACTS = ("charges_enabled", "payouts_enabled", "details_submitted", *_JSON)
 _STATE = (*_FACTS, "disconnected_at", "authorized_at", "source_created", "source_event", "source_before")
 _ACCOUNT: Any = bindparam("stripe_account")
 _MINE = (connected_accounts.c.tenant_id == TENANT, connected_accounts.c.stripe_account == _ACCOUNT)
+_TENANTS = table("tenants", column("id"), column("charge_type"))
+_CHARGE_TYPE = select(_TENANTS.c.charge_type).where(_TENANTS.c.id == TENANT).scalar_subquery().label("charge_type")
 
-_READ = Statement(select(*(connected_accounts.c[name] for name in _STATE)).where(*_MINE))
+_READ = Statement(select(*(connected_accounts.c[name] for name in _STATE), _CHARGE_TYPE).where(*_MINE))
 _LOCK = Statement(select(connected_accounts.c.tenant_id).where(*_MINE).with_for_update())
 _RESERVE = Statement(
     insert(connected_accounts)
@@ -85,11 +93,11 @@ async def read(tenant: TenantConnection, account: str) -> ConnectedAccount | Non
     row = await tenant.fetch_one(_READ, stripe_account=account)
     if row is None:
         return None
-    json = {name: msgspec.json.decode(row[name]) for name in ("capabilities", "requirements")}
+    json = {name: msgspec.json.decode(row[name]) for name in _JSON}
     facts = msgspec.convert({**row, **json, "id": account}, Facts)
     access = Access(row["disconnected_at"], row["authorized_at"])
     held = Held(facts, row["source_created"], row["source_event"] or READ, row["source_before"])
-    return ConnectedAccount(held, access)
+    return ConnectedAccount(held, access, row["charge_type"] or "destination")
 
 
 async def apply_account(
@@ -99,10 +107,12 @@ async def apply_account(
     stripe: TenantStripe | None = None,
     *,
     as_of: datetime = NEVER,
+    cause: str = READ,
 ) -> bool:
     """Mirror Stripe's *account* object, which *event* brought, or which was just read (None); whether it was news.
 
-    *as_of*: Stripe's time of what it was read for. Events about the account from before then are no news.
+    *as_of*: Stripe's time of what it was read for. Events about the account from before then are no news. *cause*: the
+    event that was the reason for reading, if one was.
     Never reconnects: only `authorize` does. *stripe* is asked where two events of one second do not say which is later,
     unless the account has disconnected: then it cannot be read, and stays as it is.
     Raises `msgspec.ValidationError` with the path of what is not as Stripe documents it.
@@ -110,12 +120,15 @@ async def apply_account(
     facts = _facts(account)
     old = await _locked(tenant, facts.id)
     if event is None:
+        if NEVER < as_of < old.held.created:
+            return False  # while Stripe's answer was under way, an event told of something later
         created = max(old.held.created, as_of)
         held = msgspec.structs.replace(old.held, facts=facts, created=created, event=READ, before=None)
     else:
         held = await _weigh(old, facts, account, event, stripe)
     if held != old.held:
-        await _save(tenant, msgspec.structs.replace(old, held=held), old)
+        by, at = (cause, as_of) if event is None else (event.id, event.created)
+        await _save(tenant, msgspec.structs.replace(old, held=held), old, by, at)
     return held.facts != old.facts
 
 
@@ -125,7 +138,7 @@ async def disconnect(tenant: TenantConnection, account: str, event: Event) -> No
     gone, given = old.access.disconnected_at, old.access.authorized_at
     if given is None or given <= event.created:
         at = max(gone or event.created, event.created)
-        await _save(tenant, msgspec.structs.replace(old, access=Access(at, given)), old, event)
+        await _save(tenant, msgspec.structs.replace(old, access=Access(at, given)), old, event.id, event.created)
 
 
 async def authorize(tenant: TenantConnection, account: str, event: Event) -> None:
@@ -134,13 +147,14 @@ async def authorize(tenant: TenantConnection, account: str, event: Event) -> Non
     gone, given = old.access.disconnected_at, old.access.authorized_at
     still_gone = gone if gone is not None and gone >= event.created else None
     access = Access(still_gone, max(given or event.created, event.created))
-    await _save(tenant, msgspec.structs.replace(old, access=access), old, event)
+    await _save(tenant, msgspec.structs.replace(old, access=access), old, event.id, event.created)
 
 
 async def regain(tenant: TenantConnection, account: str, at: datetime) -> None:
     """Note that Stripe let us read the account at this time of its own, so that we have access."""
     old = await _locked(tenant, account)
-    await _save(tenant, msgspec.structs.replace(old, access=Access(None, max(old.access.authorized_at or at, at))), old)
+    access = Access(None, max(old.access.authorized_at or at, at))
+    await _save(tenant, msgspec.structs.replace(old, access=access), old, READ, at)
 
 
 async def _locked(tenant: TenantConnection, account: str) -> ConnectedAccount:
@@ -167,7 +181,10 @@ async def _weigh(
 
 def _facts(account: Mapping[str, Any]) -> Facts:
     facts = msgspec.convert(account, Facts)
-    return facts if facts.requirements is not None else msgspec.structs.replace(facts, requirements={})
+    empty: dict[str, Any] = {
+        name: {} for name in ("requirements", "future_requirements") if getattr(facts, name) is None
+    }
+    return msgspec.structs.replace(facts, **empty)
 
 
 def _before(account: Mapping[str, Any], previous: Mapping[str, Any] | None) -> bytes | None:
@@ -178,11 +195,11 @@ def _before(account: Mapping[str, Any], previous: Mapping[str, Any] | None) -> b
 
 
 async def _save(
-    tenant: TenantConnection, account: ConnectedAccount, old: ConnectedAccount, event: Event | None = None
+    tenant: TenantConnection, account: ConnectedAccount, old: ConnectedAccount, cause: str, at: datetime
 ) -> None:
-    """Keep *account*, and tell the tenant if it amounts to something else than *old*."""
+    """Keep *account*, and remember and tell if it amounts to something else than *old*."""
     columns = msgspec.structs.asdict(account.facts) | msgspec.structs.asdict(account.access)
-    json = {name: msgspec.json.encode(columns[name]).decode() for name in ("capabilities", "requirements")}
+    json = {name: msgspec.json.encode(columns[name]).decode() for name in _JSON}
     await tenant.execute(
         _SAVE,
         **columns | json,
@@ -191,6 +208,6 @@ async def _save(
         source_event=None if account.held.event == READ else account.held.event,
         source_before=account.held.before,
     )
-    facts = [msgspec.structs.asdict(each.facts) for each in (old, account)]
-    by = event.id if event else account.held.event
-    await tell(tenant, notes.readiness_changed(by, old.readiness, account.readiness, *facts))
+    readiness = account.readiness
+    await remember(tenant, account.facts.id, readiness, cause, None if at == NEVER else at)
+    await tell(tenant, notes.readiness_changed(account.facts.id, cause, old.readiness, readiness))

@@ -39,6 +39,7 @@ connected_accounts = tenant_table(
     Column("details_submitted", Boolean, nullable=False, server_default="false"),
     Column("capabilities", JSONB, nullable=False, server_default="{}"),
     Column("requirements", JSONB, nullable=False, server_default="{}"),
+    Column("future_requirements", JSONB, nullable=False, server_default="{}"),
     Column("disconnected_at", Timestamp, comment="`created` of the event that took our access away; null: we have it"),
     Column("authorized_at", Timestamp, comment="`created` of the newest event that gave us access"),
     Column("source_created", Timestamp, nullable=False, comment="`created` of the newest event applied"),

@@ -34,6 +34,17 @@ PLATFORM_TABLES = {
     "tenant_states": {Duty.PLATFORM: EVERYTHING, Duty.WORKER: Access(SELECT | INSERT)},
     "former_accounts": {Duty.PLATFORM: EVERYTHING, Duty.WORKER: Access(SELECT, across="SELECT")},
     "removed_objects": {Duty.PLATFORM: EVERYTHING, Duty.WORKER: Access(SELECT, across="SELECT")},
+    "tenant_readiness": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT | INSERT | {"UPDATE"}),
+        Duty.WORKER: Access(SELECT | INSERT | {"UPDATE"}),
+    },
+    "readiness_changes": {
+        Duty.PLATFORM: EVERYTHING,
+        Duty.APP: Access(SELECT | INSERT),
+        Duty.WORKER: Access(SELECT | INSERT),
+    },
+    "account_connections": {Duty.PLATFORM: EVERYTHING},
     "branding": {
         Duty.PLATFORM: EVERYTHING,
         Duty.APP: Access(CRUD),

@@ -129,7 +129,8 @@ class Admin:
 
     async def clear(self) -> None:
         """Forget all events and tenants."""
-        for table in ("inbox", "stripe_objects", "plan_objects", "api_keys where tenant_id is not null", "tenants"):
+        of_tenants = ("tenant_readiness", "readiness_changes", "stripe_objects", "plan_objects")
+        for table in ("inbox", *of_tenants, "api_keys where tenant_id is not null", "tenants"):
             await self.connection.execute(f"delete from {table}")
 
     async def inbox(self) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def test_the_same_idempotency_key_makes_one_tenant(cli: Cli) -> None:
 
 
 def test_an_onboarding_link_is_printed(cli: Cli) -> None:
-    made = said(cli("tenants", "create", "Oak", "--country", "DE", "--json"))
+    made = said(cli("tenants", "create", "Oak", "--country", "DE", "--origin", "https://oak.example", "--json"))
     link = cli("tenants", "onboard", made["id"], "--return-url", "https://oak.example/done").stdout.strip()
     assert link.startswith("http://127.0.0.1:8000/onboarding/")
 

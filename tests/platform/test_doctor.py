@@ -189,9 +189,9 @@ async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, d
     (
         "unfinished-tenants",
         "insert into tenants (public_id, name, charge_type, fingerprint, created_at) "
-        "values ('ten_half', 'Half', 'direct', '', now() - interval '1 day')",
+        "values ('ten_half', 'Half', 'direct', '', now() - interval '2 days')",
         "delete from tenants where public_id = 'ten_half'",
-        "no connected account: ten_half",
+        "no connected account for a day: ten_half",
     ),
 )
 async def test_what_is_wrong_in_the_database_is_found(world: World, case: tuple[str, str, str, str]) -> None:

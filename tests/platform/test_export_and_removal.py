@@ -105,8 +105,10 @@ async def test_a_tenant_is_removed_after_a_look_and_late_events_leave_a_stub(
     seen = (await delete(fern, key=api.key, dry_run="true")).json()
     assert seen["rows"]["customers"] == 1
     held = about_subscription("past_due", fern.account, ada, name)
-    await worker.store(held)
+    torn = about_subscription("active", fern.account, other, f"sub_torn_{fern.id}")
+    await worker.store(held, torn)
     await worker.work()
+    assert (await worker.states())[torn["id"]] == "quarantined"
     problem(await delete(fern, key=api.key, confirmation=seen["confirmation"]), 409, "confirmation")
     begun = await confirmed(fern, key=api.key)
     assert (begun.status_code, begun.json()["state"]) == (202, "deleting")
@@ -120,6 +122,7 @@ async def test_a_tenant_is_removed_after_a_look_and_late_events_leave_a_stub(
     for late in (about_subscription("active", fern.account, ada, name), about_payment_method(ada), held):
         await stub_of(worker, late | {"id": f"{late['id']}_late"})
     assert told(await export(kiln)) == neighbour
+    assert torn["id"] not in await worker.states()
     again = await api.tenant(name="Fern again", account=fern.account)
     await stub_of(worker, about_subscription("active", fern.account, ada, name))
     assert (await again.get("/customers"))["data"] == []

@@ -29,7 +29,8 @@ TABLES = {**platform.metadata.tables, **colonnade_tenants.tables.metadata.tables
 
 # What no single customer is told apart by: the tenant's own catalogue, settings and work.
 NOT_OF_CUSTOMERS = {
-    *("api_keys", "audit_log", "branding", "branding_images", "connected_accounts", "entitlement_clocks"),
+    *("account_connections", "api_keys", "audit_log", "branding", "branding_images", "connected_accounts"),
+    *("entitlement_clocks", "readiness_changes", "tenant_readiness"),
     *("entitlement_policies", "feature_versions", "features", "former_accounts", "imports", "notification_endpoints"),
     *("plan_grants", "plan_objects", "plan_versions", "plans", "portal_configuration_states", "recomputations"),
     *("portal_configuration_versions", "portal_configurations", "portal_policies", "portal_rules", "portal_work"),

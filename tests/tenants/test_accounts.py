@@ -55,7 +55,7 @@ async def test_a_read_is_mirrored_and_any_event_is_newer(mine: Tenant) -> None:
         assert not await accounts.apply_account(connection, account(False), None)
     held = await mirrored(mine)
     assert held.facts == accounts.Facts(
-        "acct_1", False, False, True, {"card_payments": "pending"}, {"currently_due": [], "disabled_reason": None}
+        "acct_1", False, False, True, {"card_payments": "pending"}, {"currently_due": [], "disabled_reason": None}, {}
     )
     assert (held.access, held.held.event) == (accounts.Access(), "read")
     await mine.handle(updated(START, account(True)))

@@ -72,7 +72,7 @@ def account(**fields: Any) -> dict[str, Any]:
         "charges_enabled": True,
         "payouts_enabled": True,
         "details_submitted": True,
-        "capabilities": {"card_payments": "active"},
+        "capabilities": {"card_payments": "active", "transfers": "active"},
         "requirements": {},
         **fields,
     }
@@ -86,7 +86,7 @@ def account_event(kind: str, created: int, thing: dict[str, Any]) -> Event:
 async def test_readiness_is_told_when_its_word_or_what_is_due_changes(mine: Tenant) -> None:
     due = {"currently_due": ["business_profile.url"]}
     await mine.handle(account_event("account.updated", 1000, account()))
-    await mine.handle(account_event("account.updated", 1001, account(payouts_enabled=False)))
+    await mine.handle(account_event("account.updated", 1001, account(email="new@example.com")))
     await mine.handle(account_event("account.updated", 1002, account(requirements=due)))
     await mine.handle(account_event("account.application.deauthorized", 1003, {"id": "ca_1"}))
     found = await told(mine)
@@ -95,7 +95,7 @@ async def test_readiness_is_told_when_its_word_or_what_is_due_changes(mine: Tena
         ("ready", "restricted_soon"),
         ("restricted_soon", "disconnected"),
     ]
-    assert found[1].data.requirements[0].words == "Business profile: url"
+    assert found[1].data.requirements[0].words == "The website of the business"
     assert [body.number for body in found] == [1, 2, 3]
     assert found[0].customer is None
 

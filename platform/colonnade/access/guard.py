@@ -51,6 +51,7 @@ class Tenant(msgspec.Struct, frozen=True):
     created_at: datetime
     state: State
     state_reason: str | None
+    account_api: str = "v1"
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -68,7 +69,7 @@ class Caller(msgspec.Struct, frozen=True):
 COLUMNS = """
 t.id, t.public_id, t.name, t.charge_type, t.stripe_account,
 t.application_fee_percent::float8 as application_fee_percent, t.return_origins, t.event_weight,
-t.created_at, t.state, t.state_reason
+t.created_at, t.state, t.state_reason, t.account_api
 """
 
 # Found by its digest, not by a part of it: what the index compares is the SHA-256 of what was sent, which nobody can

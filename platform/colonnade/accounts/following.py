@@ -7,7 +7,6 @@ tenant has left says nothing any more.
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import String, bindparam, func, null, select, text, update
 
 from colonnade.accounts.states import STEPS, State
@@ -15,9 +14,9 @@ from colonnade.database.tables import tenants
 from colonnade_tenants import accounts
 from colonnade_tenants.events import Event
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
-from colonnade_tenants.readiness import ReadinessState, state_of
+from colonnade_tenants.readiness import ReadinessState
 
-TYPES = ("account.", "capability.")
+TYPES = ("account.", "capability.", "person.")
 """Events about the account itself begin so."""
 ABLE: tuple[ReadinessState, ...] = ("ready", "restricted_soon")
 """The account can take payments."""
@@ -44,18 +43,24 @@ _STATEMENTS = {name: _statement(name) for name, step in STEPS.items() if "stripe
 
 async def follow(tenant: TenantConnection, events: Sequence[Event]) -> None:
     """Bring the tenant's state in line after *events*, if any was about the account."""
-    telling = [event for event in events if event.type.startswith(TYPES)]
-    if not telling or (row := await tenant.fetch_one(_READ)) is None or row["stripe_account"] is None:
+    if telling := [event for event in events if event.type.startswith(TYPES)]:
+        await bring_in_line(tenant, telling[-1].id)
+
+
+async def bring_in_line(tenant: TenantConnection, by: str | None) -> None:
+    """The same, *by* whatever changed the mirror."""
+    row = await tenant.fetch_one(_READ)
+    if row is None or row["stripe_account"] is None:
         return
     account = await accounts.read(tenant, row["stripe_account"])
     if account is None:
         return
     gone = account.access.disconnected_at is not None
-    able = state_of(msgspec.structs.asdict(account.facts)) in ABLE
+    able = account.readiness.state in ABLE
     for step, due in (
         ("disconnect", gone and row["disconnected_at"] is None),
         ("reconnect", not gone and row["disconnected_at"] is not None),
         ("go_live", able and not gone and row["live_at"] is None),
     ):
         if due and State(row["state"]) in STEPS[step].at_rest:
-            await tenant.execute(_STATEMENTS[step], by=telling[-1].id)
+            await tenant.execute(_STATEMENTS[step], by=by)

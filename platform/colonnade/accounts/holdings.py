@@ -36,6 +36,8 @@ WITHHELD: Mapping[tuple[str, str], str] = {
     ("entitlement_overrides", "fingerprint"): "a digest of a request",
     ("portal_visits", "fingerprint"): "a digest of a request",
     ("portal_visits", "browser"): "a digest of a browser's address",
+    ("account_connections", "used"): "digests of Stripe's answers",
+    ("account_connections", "idempotency_key"): "a caller's secret may be in it",
     ("inbox", "body"): "shown as `payload`, without URLs and secrets that open something",
     ("inbox", "error"): "a traceback: of the platform, not of the tenant",
 }

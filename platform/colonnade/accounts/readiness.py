@@ -1,28 +1,67 @@
-"""What a tenant's account may do, and what is still due, in words."""
+"""What tenants' accounts may do and what they wait for: now, as it was, and those of all tenants as a worklist."""
 
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import COLUMNS, Tenant
+from colonnade.accounts.states import State
 from colonnade.errors import Closed, NotFound, StripeRefused
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
-from colonnade_tenants.readiness import ReadinessState, Requirement, requirements_of, state_of
+from colonnade_tenants.accounts import apply_account
+from colonnade_tenants.readiness import DISCONNECTED, ReadinessState, Requirement, assess, needed
+from colonnade_tenants.readiness_words import Party
 
 
-class Readiness(Struct):
-    """*state* in one word, Stripe's own switches, and *requirements*, the most urgent first."""
+class Readiness(Struct, kw_only=True):
+    """*state* in one word, *reason* why it is not `ready`, Stripe's own switches, and what is wanted, urgent first.
+
+    *waits_for*: who has to act now. *deadline*: the earliest of the requirements'. *needs*: the capabilities that the
+    tenant's charge type cannot do without, with their status.
+    """
 
     state: ReadinessState
+    reason: str | None
+    waits_for: list[Party]
+    deadline: datetime | None
     charges_enabled: bool
     payouts_enabled: bool
     details_submitted: bool
     disabled_reason: str | None
+    needs: dict[str, str]
     requirements: list[Requirement]
     events_complete_until: datetime | None = None
     """No event of the tenant's is missing up to then, by Stripe's clock; null: no sweep has looked yet."""
+
+
+class InBrief(Struct, frozen=True):
+    """A tenant's readiness as it was last heard of; *since*: when the state came about, by Stripe's clock."""
+
+    state: ReadinessState
+    reason: str | None
+    waits_for: list[Party]
+    deadline: datetime | None
+    since: datetime
+
+
+class Change(Struct, frozen=True):
+    """A change of a tenant's readiness. *cause*: the event (`evt_…`), or `read` where a look at Stripe found it.
+
+    *at*: Stripe's time of the cause; *recorded_at*: ours, when it was known here. *previous*: null for the first.
+    """
+
+    id: str
+    tenant: str
+    account: str
+    previous: ReadinessState | None
+    state: ReadinessState
+    reason: str | None
+    cause: str
+    at: datetime
+    recorded_at: datetime
 
 
 # The accounts that a tenant's events come from: its own and, unless it charges directly, the platform's.
@@ -30,15 +69,44 @@ _COMPLETE = """
 select min(complete_until) from sweeps
 where account = any ($1) having count(*) = cardinality($1)
 """
+_BRIEF = """
+case when r.tenant_id is not null then json_build_object(
+    'state', r.state, 'reason', r.reason, 'waits_for', r.waits_for, 'deadline', r.deadline, 'since', r.since
+) end::text as readiness
+"""
+_PAGE = f"""
+select {COLUMNS}, {_BRIEF} from tenants t left join tenant_readiness r on r.tenant_id = t.id
+where t.state <> 'deleted' and ($1::text is null or t.public_id < $1)
+order by t.public_id desc limit $2
+"""  # noqa: S608 - only our own column names are put in
+# The worklist begins at its index: few tenants are in trouble.
+_IN_STATE = f"""
+select {COLUMNS}, {_BRIEF} from tenant_readiness r join tenants t on t.id = r.tenant_id
+where r.state = any ($3) and ($1::text is null or t.public_id < $1)
+order by t.public_id desc limit $2
+"""  # noqa: S608
+_HISTORY = """
+select c.public_id as id, t.public_id as tenant, c.account, c.previous, c.state, c.reason, c.cause, c.at, c.recorded_at
+from readiness_changes c join tenants t on t.id = c.tenant_id
+where ($1::bigint is null or c.tenant_id = $1) and ($2::text is null or c.public_id < $2)
+order by c.public_id desc limit $3
+"""
 
 
 async def readiness(services: Services, tenant: Tenant) -> Readiness:
-    """The account's state as Stripe has it now. Raises Stripe's errors."""
+    """The account's state as Stripe has it now, which is kept. Raises `Conflict`, Stripe's errors."""
+    client = services.stripe.platform.bound(tenant=tenant.id)
     try:
-        account = await services.stripe.platform.bound(tenant=tenant.id).get(f"/v1/accounts/{account_of(tenant)}")
-    except (NotFound, StripeRefused, Closed):
-        return Readiness("disconnected", False, False, False, None, [])
-    found = assess(account)
+        account, now = await client.dated(f"/v1/accounts/{account_of(tenant)}")
+    except (NotFound, StripeRefused):
+        return _shown({}, tenant, gone=True)
+    except Closed:
+        if tenant.state is not State.DISCONNECTED:
+            raise
+        return _shown({}, tenant, gone=True)
+    async with services.database.tenant_connection(tenant.id) as connection:
+        await apply_account(connection, account, None, as_of=now)
+    found = _shown(account, tenant)
     found.events_complete_until = await _complete_until(services, tenant)
     return found
 
@@ -50,14 +118,41 @@ async def _complete_until(services: Services, tenant: Tenant) -> datetime | None
     return at
 
 
-def assess(account: dict[str, Any]) -> Readiness:
-    """The readiness of an account object of Stripe's."""
-    due = account.get("requirements") or {}
+def _shown(account: dict[str, Any], tenant: Tenant, *, gone: bool = False) -> Readiness:
+    found = DISCONNECTED if gone else assess(account, tenant.charge_type)
+    capabilities = account.get("capabilities") or {}
     return Readiness(
-        state=state_of(account),
+        state=found.state,
+        reason=found.reason,
+        waits_for=found.waits_for,
+        deadline=found.deadline,
         charges_enabled=bool(account.get("charges_enabled")),
         payouts_enabled=bool(account.get("payouts_enabled")),
         details_submitted=bool(account.get("details_submitted")),
-        disabled_reason=due.get("disabled_reason"),
-        requirements=requirements_of(account),
+        disabled_reason=(account.get("requirements") or {}).get("disabled_reason"),
+        needs={name: capabilities.get(name, "unrequested") for name in needed(tenant.charge_type)},
+        requirements=found.requirements,
     )
+
+
+async def page(
+    services: Services, states: list[ReadinessState] | None, after: str | None, limit: int
+) -> list[tuple[Tenant, InBrief | None]]:
+    """Tenants, newest first, in one of *states* if any are given; one more than *limit* where there is a next page."""
+    async with services.database.platform_pool.acquire() as connection:
+        if states is None:
+            rows = await connection.fetch(_PAGE, after, limit + 1)
+        else:
+            rows = await connection.fetch(_IN_STATE, after, limit + 1, list(states))
+    return [(msgspec.convert(dict(row), Tenant), _in_brief(row["readiness"])) for row in rows]
+
+
+def _in_brief(row: str | None) -> InBrief | None:
+    return None if row is None else msgspec.json.decode(row, type=InBrief)
+
+
+async def history(services: Services, tenant: Tenant | None, after: str | None, limit: int) -> list[Change]:
+    """Changes of one tenant's readiness, or of all tenants', newest first; one more than *limit* where more follow."""
+    async with services.database.platform_pool.acquire() as connection:
+        rows = await connection.fetch(_HISTORY, tenant and tenant.id, after, limit + 1)
+    return [msgspec.convert(dict(row), Change) for row in rows]

@@ -4,21 +4,19 @@ What lived on the account that was left does not come back to life under the new
 here, its events are recorded as those of a former account, and customers of direct charges are made anew.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import asyncpg
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Principal, Tenant
-from colonnade.accounts import lifecycle
-from colonnade.accounts.following import ABLE
+from colonnade.accounts import following, lifecycle
 from colonnade.accounts.lifecycle import Lifecycle
 from colonnade.accounts.states import STEPS
 from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
 from colonnade_tenants import accounts, values
-from colonnade_tenants.readiness import state_of
 
 
 class Reconnection(Struct, forbid_unknown_fields=True):
@@ -87,10 +85,10 @@ async def reconnect(services: Services, tenant: Tenant, wanted: Reconnection, by
             bound = await lifecycle.alone(connection, tenant.id)
             if name != tenant.stripe_account:
                 await _leave(connection, tenant, name)
-            await accounts.apply_account(bound, account, None)
+            await accounts.apply_account(bound, account, None, as_of=now)
             await accounts.regain(bound, name, now)
             await lifecycle.make(connection, tenant.id, "reconnect", by.id, wanted.reason)
-            await _note_ability(connection, tenant, account)
+            await following.bring_in_line(bound, by.id)
             await lifecycle.note(connection, tenant)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{name} belongs to a tenant already.", "account") from error
@@ -105,8 +103,3 @@ async def _leave(connection: asyncpg.Connection, tenant: Tenant, account: str) -
         await connection.execute(statement, tenant.id, tenant.stripe_account)
     for statement in _PUSH_AGAIN:
         await connection.execute(statement, tenant.id)
-
-
-async def _note_ability(connection: asyncpg.Connection, tenant: Tenant, account: dict[str, Any]) -> None:
-    if state_of(account) in ABLE:
-        await connection.execute("update tenants set live_at = coalesce(live_at, now()) where id = $1", tenant.id)

@@ -34,6 +34,13 @@ insert into removed_objects (digest, tenant_id)
 select sha256(convert_to(stripe_account, 'UTF8')), id from tenants where id = $1 and stripe_account is not null
 on conflict (digest) do update set tenant_id = excluded.tenant_id
 """
+# Events that wait for a decision, because they name something else besides, or came too early.
+_UNDECIDED = """
+delete from inbox where tenant_id is null and state in ('quarantined', 'dead') and exists (
+    select from jsonb_array_elements(coalesce(evidence, '[]')) e
+    join removed_objects r on r.digest = sha256(convert_to(e->>'key', 'UTF8')) where r.tenant_id = $1
+)
+"""
 _FORGET = """
 update tenants set stripe_account = null, name = '', application_fee_percent = null, return_origins = '{}',
     idempotency_key = null, fingerprint = '', live_at = null
@@ -82,6 +89,7 @@ async def advance(connection: asyncpg.Connection, tenant_id: int) -> bool:
         if await connection.fetchval(_CLAIM, tenant_id) is None or await _remove_some(connection, tenant_id):
             return True
         await connection.execute(_BURY_ACCOUNT, tenant_id)
+        await connection.execute(_UNDECIDED, tenant_id)
         await connection.execute(_FORGET, tenant_id)
         await lifecycle.make(connection, tenant_id, "finish", "colonnade", None)
     return False

@@ -1,34 +1,37 @@
-"""Routes of tenants, their onboarding and their readiness."""
+"""Routes of tenants."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from litestar import Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
-from litestar.response import Redirect
-from msgspec import Meta, Struct
+from litestar.params import JSONBody, QueryParameter
+from msgspec import Struct
 
 from colonnade.access.guard import Principal, Tenant
-from colonnade.access.scopes import Role, Scope, allow
-from colonnade.accounts import onboarding, service
-from colonnade.accounts.readiness import Readiness, readiness
+from colonnade.access.scopes import Scope, allow
+from colonnade.accounts import service
+from colonnade.accounts.new_tenants import NewTenant
+from colonnade.accounts.readiness import InBrief
+from colonnade.accounts.readiness import page as worklist
 from colonnade.accounts.states import State
 from colonnade.etags import IfMatch, require_match, tagged
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
+from colonnade_tenants.readiness import ReadinessState
 
 
 class TenantView(Struct):
     """A tenant, as the API shows it. *event_weight*: how many of its events are handled for one of another tenant.
 
-    *state_reason*: in the platform team's words, where it was theirs.
+    *state_reason*: in the platform team's words, where it was theirs. *account_api*: Stripe's, that made the account.
     """
 
     id: str
     name: str
     charge_type: str
     account: str | None
+    account_api: str
     application_fee_percent: float | None
     return_origins: list[str]
     event_weight: int
@@ -37,23 +40,22 @@ class TenantView(Struct):
     created_at: datetime
 
 
+class ListedTenant(TenantView):
+    """With its readiness as it was last heard of; null: it has no account yet."""
+
+    readiness: InBrief | None = None
+
+
+States = Annotated[
+    list[ReadinessState] | None,
+    QueryParameter(description="Only tenants in one of these states; may be given several times."),
+]
+
+
 class CreatedTenant(TenantView):
     """A tenant just created, and its first API key, which is shown this once."""
 
     key: str
-
-
-class OnboardingRequest(Struct, forbid_unknown_fields=True):
-    """Where the business returns to after Stripe's onboarding."""
-
-    return_url: Annotated[str, Meta(max_length=2000)]
-
-
-class OnboardingLink(Struct):
-    """A link of ours that opens Stripe's onboarding; it may be e-mailed."""
-
-    url: str
-    expires_at: datetime
 
 
 def _fields(tenant: Tenant) -> dict[str, object]:
@@ -62,6 +64,7 @@ def _fields(tenant: Tenant) -> dict[str, object]:
         "name": tenant.name,
         "charge_type": tenant.charge_type,
         "account": tenant.stripe_account,
+        "account_api": tenant.account_api,
         "application_fee_percent": tenant.application_fee_percent,
         "return_origins": tenant.return_origins,
         "event_weight": tenant.event_weight,
@@ -76,9 +79,14 @@ def view(tenant: Tenant) -> TenantView:
     return TenantView(**_fields(tenant))  # type: ignore[arg-type]
 
 
+def listed(tenant: Tenant, found: InBrief | None) -> ListedTenant:
+    """The tenant, as lists show it."""
+    return ListedTenant(**_fields(tenant), readiness=found)  # type: ignore[arg-type]
+
+
 @post("/tenants", summary="Create a tenant, making or adopting its connected account", tags=["Tenants"])
 async def create_tenant(
-    data: JSONBody[service.NewTenant],
+    data: JSONBody[NewTenant],
     services: NamedDependency[Services],
     idempotency_key: IdempotencyKey = None,
 ) -> CreatedTenant:
@@ -86,10 +94,20 @@ async def create_tenant(
     return CreatedTenant(**_fields(tenant), key=key)  # type: ignore[arg-type]
 
 
-@get("/tenants", summary="List tenants, newest first", tags=["Tenants"], opt=allow(Scope.READ))
-async def list_tenants(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[TenantView]:
-    tenants = await service.page(services, from_cursor(after), limit)
-    return page_of(tenants, limit, lambda each: each.public_id, view)
+@get(
+    "/tenants",
+    summary="List tenants, newest first; those in trouble as a worklist",
+    tags=["Tenants"],
+    opt=allow(Scope.READ),
+)
+async def list_tenants(
+    services: NamedDependency[Services],
+    limit: Limit = 20,
+    after: After = None,
+    readiness: States = None,
+) -> Page[ListedTenant]:
+    found = await worklist(services, readiness, from_cursor(after), limit)
+    return page_of(found, limit, lambda each: each[0].public_id, lambda each: listed(*each))
 
 
 @get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"], opt=allow(Scope.READ))
@@ -111,42 +129,4 @@ async def change_tenant(
     return tagged(view(await service.change(services, current, data, principal, check)))
 
 
-@post(
-    "/tenants/{tenant:str}/onboarding-links",
-    summary="A link to Stripe's onboarding",
-    tags=["Tenants"],
-    opt=allow(Role.SUPPORT),
-)
-async def create_onboarding_link(
-    data: JSONBody[OnboardingRequest],
-    services: NamedDependency[Services],
-    current: NamedDependency[Tenant],
-) -> OnboardingLink:
-    url, expires = onboarding.link(services, current, data.return_url)
-    return OnboardingLink(url, datetime.fromtimestamp(expires, UTC))
-
-
-@get(
-    "/tenants/{tenant:str}/readiness",
-    summary="What the account may do, and what is still due",
-    tags=["Tenants"],
-    opt=allow(Scope.READ),
-)
-async def get_readiness(services: NamedDependency[Services], current: NamedDependency[Tenant]) -> Readiness:
-    return await readiness(services, current)
-
-
-@get("/onboarding/{token:str}", summary="Go to Stripe's onboarding", tags=["Tenants"], security=[{}], status_code=303)
-async def follow_onboarding_link(token: FromPath[str], services: NamedDependency[Services]) -> Redirect:
-    return Redirect(await onboarding.follow(services, token), status_code=303)
-
-
-ROUTES = (
-    create_tenant,
-    list_tenants,
-    get_tenant,
-    change_tenant,
-    create_onboarding_link,
-    get_readiness,
-)
-PUBLIC_ROUTES = (follow_onboarding_link,)
+ROUTES = (create_tenant, list_tenants, get_tenant, change_tenant)

@@ -10,30 +10,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from colonnade.access import audit, keys
 from colonnade.access.guard import COLUMNS, Principal, Tenant
-from colonnade.accounts.following import ABLE
+from colonnade.accounts import at_stripe, following, readiness
+from colonnade.accounts.new_tenants import NewTenant, Percent, check
 from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, StripeUnavailable
 from colonnade.services import Services
-from colonnade.stripe_api.charges import ChargeType
 from colonnade.web import origin
 from colonnade_tenants import values
 from colonnade_tenants.accounts import apply_account
 from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import TenantConnection
-from colonnade_tenants.readiness import state_of
-
-Percent = Annotated[float, Meta(ge=0, le=100)]
-
-
-class NewTenant(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """What `POST /v1/tenants` takes: a connected account is made, or *account* is adopted."""
-
-    name: str
-    charge_type: ChargeType = ChargeType.DESTINATION
-    account: Annotated[str, Meta(pattern="^acct_[A-Za-z0-9]+$")] | None = None
-    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
-    email: str | None = None
-    application_fee_percent: Percent | None = None
-    return_origins: list[str] = []
 
 
 class TenantChange(Struct, forbid_unknown_fields=True):
@@ -47,15 +32,6 @@ class TenantChange(Struct, forbid_unknown_fields=True):
 
 _PLATFORMS = ("application_fee_percent", "event_weight")
 """What a tenant may not change of itself: the platform's fee, and its share of the workers."""
-
-
-# Who pays Stripe's fees, who bears losses, and which dashboard the account gets: on its own account a business deals
-# with Stripe itself; where the platform charges, the platform does.
-_CONTROLLER = {
-    ChargeType.DIRECT: ("account", "stripe", "full"),
-    ChargeType.DESTINATION: ("application", "application", "express"),
-    ChargeType.SEPARATE: ("application", "application", "express"),
-}
 
 
 def _origins(urls: list[str]) -> list[str]:
@@ -89,8 +65,7 @@ async def create(services: Services, new: NewTenant, idempotency_key: str | None
 
 
 async def _reserve(services: Services, new: NewTenant, idempotency_key: str | None) -> Tenant:
-    values.text(new.name, "name", 100)
-    values.email(new.email)
+    check(new)
     fingerprint = hashlib.sha256(msgspec.json.encode(new, order="sorted")).digest()
     origins, fee = _origins(new.return_origins), _fee(new.application_fee_percent)
     async with services.database.platform_pool.acquire() as connection, connection.transaction():
@@ -101,8 +76,8 @@ async def _reserve(services: Services, new: NewTenant, idempotency_key: str | No
         row = await connection.fetchrow(
             f"""
             insert into tenants as t (public_id, name, charge_type, application_fee_percent, return_origins,
-                                      idempotency_key, fingerprint)
-            values ($1, $2, $3, $4::float8::numeric, $5, $6, $7)
+                                      idempotency_key, fingerprint, account_api)
+            values ($1, $2, $3, $4::float8::numeric, $5, $6, $7, $8)
             on conflict (idempotency_key) do update set idempotency_key = excluded.idempotency_key
             returning {COLUMNS}, fingerprint
             """,  # noqa: S608 - only our own column names are put in
@@ -113,68 +88,65 @@ async def _reserve(services: Services, new: NewTenant, idempotency_key: str | No
             origins,
             idempotency_key,
             fingerprint,
+            new.account_api,
         )
     if row["fingerprint"] != fingerprint:
         raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
     return msgspec.convert(dict(row), Tenant)
 
 
-async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[str, Any]:
+async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[str, Any] | None:
+    """None: the business is to connect one."""
     client = services.stripe.platform.bound(tenant=tenant.id)
     known = tenant.stripe_account or new.account
     if known:
-        try:
-            return await client.get(f"/v1/accounts/{known}")
-        except DomainError as error:
-            if isinstance(error, StripeUnavailable):
-                raise
-            raise Invalid(f"{known} is not connected to this platform.", "account") from error
-    payer, losses, dashboard = _CONTROLLER[new.charge_type]
-    params = {
-        "country": new.country,
-        "email": new.email,
-        "controller": {
-            "fees": {"payer": payer},
-            "losses": {"payments": losses},
-            "stripe_dashboard": {"type": dashboard},
-        },
-        "capabilities": {"card_payments": {"requested": True}, "transfers": {"requested": True}},
-        "business_profile": {"name": new.name},
-        "metadata": {"colonnade_tenant": tenant.public_id},
-    }
-    params = {name: value for name, value in params.items() if value is not None}
-    return await client.post("/v1/accounts", params, idempotency_key=f"account:{tenant.public_id}")
+        return await at_stripe.found(client, known)
+    return None if new.connect else await at_stripe.make(client, new, tenant.public_id)
 
 
 async def _finish(
-    services: Services, tenant: Tenant, account: dict[str, Any], idempotency_key: str | None
+    services: Services, tenant: Tenant, account: dict[str, Any] | None, idempotency_key: str | None
 ) -> tuple[Tenant, str]:
     if idempotency_key is None:
         key = keys.random_key("tenant")
     else:
         key = keys.derived_key("tenant", services.secret_key, f"{tenant.public_id}\0{idempotency_key}")
+    async with services.database.platform_connection() as connection:
+        await keys.store(connection, key, "first key", tenant.id)
+        audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(tenant))
+        if account is not None:
+            tenant = await bind(connection, tenant, account)
+    return tenant, key
+
+
+_BIND = f"""
+update tenants t set stripe_account = $2, updated_at = now()
+where id = $1 and (stripe_account is null or stripe_account = $2) returning {COLUMNS}
+"""  # noqa: S608
+
+
+async def bind(connection: asyncpg.Connection, tenant: Tenant, account: dict[str, Any]) -> Tenant:
+    """Let *account*, as it was just read, be the tenant's; harmless to repeat.
+
+    Raises `Conflict` where it is another tenant's, or the tenant has another.
+    """
     try:
-        async with services.database.platform_connection() as connection:
-            row = await connection.fetchrow(
-                f"""
-                update tenants t set stripe_account = $2, updated_at = now(),
-                    live_at = case when $3 then coalesce(live_at, now()) else live_at end
-                where id = $1 returning {COLUMNS}
-                """,  # noqa: S608
-                tenant.id,
-                account["id"],
-                state_of(account) in ABLE,
-            )
-            await keys.store(connection, key, "first key", tenant.id)
-            await apply_account(await TenantConnection.bind(connection, tenant.id), account, None)
-            made = msgspec.convert(dict(row), Tenant)
-            audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=_logged(made))
+        row = await connection.fetchrow(_BIND, tenant.id, account["id"])
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{account['id']} belongs to a tenant already.", "account") from error
-    return made, key
+    if row is None:
+        raise Conflict("This tenant has another account already.", "account")
+    session = await TenantConnection.bind(connection, tenant.id)
+    await apply_account(session, account, None)
+    await following.bring_in_line(session, None)
+    row = await connection.fetchrow(f"select {COLUMNS} from tenants t where id = $1", tenant.id)  # noqa: S608
+    bound = msgspec.convert(dict(row), Tenant)
+    audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(bound))
+    return bound
 
 
-def _logged(tenant: Tenant) -> dict[str, Any]:
+def logged(tenant: Tenant) -> dict[str, Any]:
+    """What the audit log keeps of a tenant."""
     names = ("name", "charge_type", "stripe_account", "application_fee_percent", "return_origins", "event_weight")
     return audit.named(tenant, *names)
 
@@ -190,14 +162,7 @@ async def tenant_by_id(services: Services, public_id: str) -> Tenant:
 
 async def page(services: Services, after: str | None, limit: int) -> list[Tenant]:
     """Tenants by time of creation, newest first; one more than *limit* where there is a next page."""
-    async with services.database.platform_pool.acquire() as connection:
-        rows = await connection.fetch(
-            f"select {COLUMNS} from tenants t "  # noqa: S608
-            "where state <> 'deleted' and ($1::text is null or public_id < $1) order by public_id desc limit $2",
-            after,
-            limit + 1,
-        )
-    return [msgspec.convert(dict(row), Tenant) for row in rows]
+    return [tenant for tenant, _ in await readiness.page(services, None, after, limit)]
 
 
 async def change(
@@ -232,5 +197,5 @@ async def change(
             given.get("event_weight", tenant.event_weight),
         )
         changed = msgspec.convert(dict(row), Tenant)
-        audit.note(before=_logged(tenant), after=_logged(changed))
+        audit.note(before=logged(tenant), after=logged(changed))
     return changed

@@ -63,9 +63,9 @@ STEPS: Mapping[str, Step] = {
     "suspend": _step(["platform"], _ALIVE - {State.SUSPENDED}, suspended_at="now()"),
     "resume": _step(["platform"], {State.SUSPENDED}, suspended_at="null"),
     "disconnect": _step(["stripe"], _KEPT - {State.INVITED}, disconnected_at="now()", coming_back="false"),
-    "reconnect": _step(["stripe", "platform"], _GONE, disconnected_at="null", coming_back="true"),
+    "reconnect": _step(["stripe", "platform"], _GONE, disconnected_at="null", coming_back="archived_at is null"),
     "archive": _step(["platform"], _KEPT - {State.ARCHIVED}, archived_at="now()", coming_back="false"),
-    "restore": _step(["platform"], {State.ARCHIVED}, archived_at="null", coming_back="true"),
+    "restore": _step(["platform"], {State.ARCHIVED}, archived_at="null", coming_back="disconnected_at is null"),
     "remove": _step(["platform"], _GONE, removal="'deleting'", coming_back="false"),
     "finish": _step(["colonnade"], {State.DELETING}, removal="'deleted'"),
 }

@@ -1,32 +1,35 @@
 """`colonnade tenants list|create|show|onboard`: tenants and their connected accounts."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich_click as click
 
 from colonnade.commands.common import as_json_option, note, say_json
 from colonnade.commands.services import acting, run
 from colonnade.commands.tenants import tenants
+from colonnade_tenants.readiness import ReadinessState
 
 if TYPE_CHECKING:
-    from colonnade.accounts.routes import TenantView
+    from colonnade.accounts.routes import ListedTenant, TenantView
     from colonnade.services import Services
 
 T = TypeVar("T")
+_STATES = click.Choice(get_args(ReadinessState))
 
 
 @tenants.command("list")
+@click.option("--readiness", "states", multiple=True, type=_STATES, help="Only those in this state; may be repeated.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Tenants, at most.")
 @as_json_option
-def list_tenants(limit: int, as_json: bool) -> None:
-    """List tenants, newest first."""
-    from colonnade.accounts import service
-    from colonnade.accounts.routes import view
+def list_tenants(states: tuple[ReadinessState, ...], limit: int, as_json: bool) -> None:
+    """List tenants, newest first, with what their accounts may do."""
+    from colonnade.accounts import readiness
+    from colonnade.accounts.routes import listed
 
-    async def read(services: "Services") -> tuple[list["TenantView"], bool]:
-        found = await service.page(services, None, limit)
-        return [view(each) for each in found[:limit]], len(found) > limit
+    async def read(services: "Services") -> tuple[list["ListedTenant"], bool]:
+        found = await readiness.page(services, [*states] or None, None, limit)
+        return [listed(*each) for each in found[:limit]], len(found) > limit
 
     found, more = run(read)
     if as_json:
@@ -35,10 +38,11 @@ def list_tenants(limit: int, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("Tenant", "Name", "State", "Charges", "Account", "Created", box=None)
+    table = Table("Tenant", "Name", "State", "Readiness", "Charges", "Account", "Created", box=None)
     for each in found:
         created = f"{each.created_at:%Y-%m-%d %H:%M}"
-        table.add_row(each.id, each.name, each.state, each.charge_type, each.account or "", created)
+        ready = each.readiness.state if each.readiness else ""
+        table.add_row(each.id, each.name, each.state, ready, each.charge_type, each.account or "", created)
     Console().print(table)
     if more:
         note("There are more: raise --limit.")
@@ -58,12 +62,12 @@ def create_tenant(as_json: bool, idempotency_key: str | None, **fields: Any) -> 
     """Create the tenant NAME with a connected account, and print its first key, this once."""
     import msgspec
 
-    from colonnade.accounts import service
+    from colonnade.accounts import new_tenants, service
     from colonnade.accounts.routes import view
 
     async def make(services: "Services") -> tuple["TenantView", str]:
         given = {name: value for name, value in fields.items() if value not in (None, ())}
-        new = _converted(given, service.NewTenant)
+        new = _converted(given, new_tenants.NewTenant)
         acting(services, "tenant.created", "tenants")
         tenant, key = await service.create(services, new, idempotency_key)
         return view(tenant), key
@@ -108,9 +112,9 @@ def show_tenant(tenant: str, as_json: bool) -> None:
 
 @tenants.command("onboard")
 @click.argument("tenant")
-@click.option("--return-url", required=True, help="Where the business returns to from Stripe.")
+@click.option("--return-url", help="Where the business returns to from Stripe; default: a page of ours.")
 @as_json_option
-def onboard_tenant(tenant: str, return_url: str, as_json: bool) -> None:
+def onboard_tenant(tenant: str, return_url: str | None, as_json: bool) -> None:
     """Print a link of ours to Stripe's onboarding for TENANT (`ten_…`); it may be e-mailed."""
     from colonnade.access import audit
     from colonnade.access.principals import COMMAND_LINE
@@ -118,7 +122,7 @@ def onboard_tenant(tenant: str, return_url: str, as_json: bool) -> None:
 
     async def make(services: "Services") -> tuple[str, int]:
         found = await service.tenant_by_id(services, tenant)
-        link = onboarding.link(services, found, return_url)
+        link = onboarding.link(services, found, onboarding.OnboardingRequest(return_url))
         async with services.database.platform_connection() as connection:
             action, target = "onboarding_link.created", f"tenants/{tenant}/onboarding-links"
             await audit.record(connection, COMMAND_LINE, action, tenant_id=found.id, target=target)

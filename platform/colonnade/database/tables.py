@@ -42,7 +42,8 @@ tenants = Table(
     Column("public_id", Text, nullable=False, unique=True, comment="ten_…"),
     Column("name", Text, nullable=False),
     Column("charge_type", Text, nullable=False),
-    Column("stripe_account", Text, unique=True, comment="acct_…; null while Stripe is being asked"),
+    Column("stripe_account", Text, unique=True, comment="acct_…; null until it is made, adopted or connected"),
+    Column("account_api", Text, nullable=False, server_default="v1", comment="Stripe's, that made the account"),
     Column("application_fee_percent", Numeric(5, 2)),
     Column("return_origins", ARRAY(Text), nullable=False, server_default="{}"),
     Column("idempotency_key", Text, unique=True, comment="of the request that created it"),
@@ -81,6 +82,7 @@ tenants = Table(
     ),
     CheckConstraint("charge_type in ('direct', 'destination', 'separate')", name="charge_type"),
     CheckConstraint("event_weight between 1 and 100", name="event_weight"),
+    CheckConstraint("account_api in ('v1', 'v2')", name="account_api"),
     CheckConstraint(
         "state in ('invited', 'onboarding', 'live', 'suspended', 'disconnected', 'archived', 'deleting', 'deleted')",
         name="state",
@@ -128,6 +130,60 @@ removed_objects = Table(
     now_column("removed_at"),
     Index(None, "tenant_id"),
     comment="tombstones: events that name one of these are reduced to a stub",
+)
+
+tenant_readiness = Table(
+    "tenant_readiness",
+    metadata,
+    _tenant(primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, comment="why, in a sentence; null: nothing is wrong"),
+    Column("waits_for", ARRAY(Text), nullable=False, server_default="{}", comment="business, representative, …"),
+    Column("deadline", Timestamp, comment="the earliest of what is due"),
+    Column("since", Timestamp, nullable=False, comment="when the state came about"),
+    CheckConstraint(
+        "state in ('onboarding', 'ready', 'restricted_soon', 'restricted', 'rejected', 'disconnected')", name="state"
+    ),
+    Index(None, "state", "tenant_id"),
+    comment="one word per tenant, for the platform team's worklist; what it is made from is in connected_accounts",
+)
+
+readiness_changes = Table(
+    "readiness_changes",
+    metadata,
+    _id(),
+    _tenant(nullable=False),
+    Column("public_id", Text, nullable=False, unique=True, comment="rdy_…"),
+    Column("account", Text, nullable=False, comment="acct_…"),
+    Column("previous", Text, comment="null: the first that is known"),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, comment="why, in a sentence; null: nothing is wrong"),
+    Column("cause", Text, nullable=False, comment="evt_… of the event; `read`: it was found by reading the account"),
+    Column("at", Timestamp, nullable=False, comment="Stripe's time of the cause"),
+    now_column("recorded_at"),
+    Index(None, "tenant_id", "public_id"),
+    comment="append-only",
+)
+
+account_connections = Table(
+    "account_connections",
+    metadata,
+    _id(),
+    _tenant(nullable=False),
+    Column("public_id", Text, nullable=False, unique=True, comment="con_…"),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("return_url", Text, comment="null: our own page says how it went"),
+    Column("used", ARRAY(LargeBinary), nullable=False, server_default="{}", comment="digests of answers already taken"),
+    Column("account", Text, comment="acct_…, once connected"),
+    Column("problem", Text, comment="why it failed, in a sentence"),
+    Column("begun_by", JSONB, nullable=False, comment="the principal who began it"),
+    Column("idempotency_key", Text, comment="of the request that began it"),
+    Column("expires_at", Timestamp, nullable=False),
+    now_column("created_at"),
+    Column("finished_at", Timestamp),
+    CheckConstraint("state in ('pending', 'connected', 'denied', 'failed')", name="state"),
+    UniqueConstraint("tenant_id", "idempotency_key"),
+    comment="existing accounts that are asked to connect by OAuth; no token is kept",
 )
 
 branding = Table(

@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from colonnade.accounts.states import FROZEN, literal
 from colonnade.database.connections import verify
 from colonnade.database.migrate import pending
 from colonnade.database.roles import UnsafeLogin
@@ -25,21 +26,22 @@ where t.relnamespace = 'public'::regnamespace and t.relkind in ('r', 'p')
 order by 1
 """
 _OTHER_MODE = "select count(*) from inbox where state = 'done' and livemode is distinct from $1"
-_NO_ORIGIN = "select public_id from tenants where return_origins = '{}' order by id limit $1"
-_PLAIN = """
-select public_id from tenants where exists (select from unnest(return_origins) o where o like 'http:%')
-order by id limit $1
-"""
-_NO_ACCOUNT = """
-select public_id from tenants where stripe_account is null and created_at < now() - interval '1 hour'
-order by id limit $1
-"""
-_NO_DEFAULT = """
-select t.public_id from tenants t where t.stripe_account is not null and not exists (
+_SERVED = f"t.state not in {literal(FROZEN)}"
+_NO_ORIGIN = f"select public_id from tenants t where return_origins = '{{}}' and {_SERVED} order by id limit $1"  # noqa: S608
+_PLAIN = f"""
+select public_id from tenants t where exists (select from unnest(return_origins) o where o like 'http:%')
+and {_SERVED} order by id limit $1
+"""  # noqa: S608 - our own words
+_NO_ACCOUNT = f"""
+select public_id from tenants t where stripe_account is null and created_at < now() - interval '1 day'
+and {_SERVED} order by id limit $1
+"""  # noqa: S608
+_NO_DEFAULT = f"""
+select t.public_id from tenants t where t.stripe_account is not null and {_SERVED} and not exists (
     select from portal_configurations c
     where c.tenant_id = t.id and c.is_default and c.active and c.stripe_configuration is not null)
 order by t.id limit $1
-"""
+"""  # noqa: S608
 _REFUSED = """
 select t.public_id || ' ' || c.name || ': ' || c.problem
 from portal_configurations c join tenants t on t.id = c.tenant_id
@@ -139,12 +141,12 @@ async def origins(place: Place) -> list[Said]:
 
 
 async def unfinished_tenants(place: Place) -> list[Said]:
-    """A tenant whose creation was interrupted has no account."""
+    """A tenant without an account was invited and did not come, or its creation was interrupted."""
     async with place.connection() as connection:
         found = [row[0] for row in await connection.fetch(_NO_ACCOUNT, MOST)]
     if found:
-        cure = "Repeat the `POST /v1/tenants` with its Idempotency-Key: it goes on where it was interrupted."
-        return [Said(f"no connected account: {', '.join(found)}", cure, "warning")]
+        cure = "Remind the business, or repeat the `POST /v1/tenants` with its Idempotency-Key if it was interrupted."
+        return [Said(f"no connected account for a day: {', '.join(found)}", cure, "warning")]
     return []
 
 

@@ -2,6 +2,7 @@
 
 import stripe
 
+from colonnade.accounts.states import FROZEN, literal
 from colonnade.doctor.place import MOST, Place, Said
 from colonnade.errors import DomainError, NotFound, StripeRefused
 from colonnade.settings import variable
@@ -20,11 +21,12 @@ _READS = {
     "/v1/billing_portal/configurations": "Customer portal",
     "/v1/webhook_endpoints": "Webhook endpoints",
 }
-_DEFAULTS = """
+_DEFAULTS = f"""
 select t.public_id, t.charge_type, t.stripe_account, c.name, c.stripe_configuration
 from portal_configurations c join tenants t on t.id = c.tenant_id
-where c.is_default and c.active and c.stripe_configuration is not null order by c.id desc limit $1
-"""
+where c.is_default and c.active and c.stripe_configuration is not null and t.state not in {literal(FROZEN)}
+order by c.id desc limit $1
+"""  # noqa: S608 - our own words
 
 
 async def account(place: Place) -> list[Said]:

@@ -7,6 +7,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from colonnade.accounts.states import FROZEN, literal
 from colonnade.errors import Conflict, NotFound
 from colonnade.stripe_api.charges import ChargeType
 from colonnade_tenants.ids import new_id
@@ -132,10 +133,10 @@ async def page(pool: asyncpg.Pool, tenant_id: int, after: str | None, limit: int
 
 
 async def running(pool: asyncpg.Pool) -> list[tuple[str, str]]:
-    """The running imports and their tenants (`ten_…`), the oldest first."""
+    """The running imports and their tenants (`ten_…`), the oldest first; those of frozen tenants wait."""
     rows = await pool.fetch(
-        "select t.public_id as tenant, i.public_id from imports i join tenants t on t.id = i.tenant_id "
-        "where i.state = 'running' order by i.id"
+        "select t.public_id as tenant, i.public_id from imports i join tenants t on t.id = i.tenant_id "  # noqa: S608
+        f"where i.state = 'running' and t.state not in {literal(FROZEN)} order by i.id"
     )
     return [(row["public_id"], row["tenant"]) for row in rows]
 

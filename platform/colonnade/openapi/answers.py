@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from colonnade.problem_types import PROBLEMS, problem_type, title_of
 
 REQUEST_ID = "req_01m82vy7hs509sen7z2kqesan0"
-PAGES = ("/portal",)
+PAGES = ("/portal", "/onboarding", "/connect")
 """Below these, people read the answers: HTML."""
 _ASK_STRIPE = frozenset({"getReadiness", "getBrandingConsistency", "compareEntitlements", "listDifferences"})
 """Reads that go to Stripe; every write may."""
@@ -29,6 +29,11 @@ class Operation(NamedTuple):
         return self.path.startswith("/v1/")
 
     @property
+    def page(self) -> bool:
+        """Whether it is for people, in a browser."""
+        return self.path.startswith(PAGES)
+
+    @property
     def writes(self) -> bool:
         return self.method != "get"
 
@@ -38,23 +43,23 @@ class Operation(NamedTuple):
 
 
 _OCCURS: tuple[tuple[int, Callable[[Operation], bool]], ...] = (
-    (400, lambda it: it.guarded or it.writes or "{" in it.path),
-    (401, lambda it: it.guarded or it.path.startswith(("/onboarding", *PAGES))),
-    (403, lambda it: it.guarded or (it.writes and it.path.startswith(PAGES))),
-    (404, lambda it: "{" in it.path or it.path.startswith(PAGES)),
-    (409, lambda it: it.writes or it.path.startswith("/onboarding")),
+    (400, lambda it: it.guarded or it.page or "{" in it.path),
+    (401, lambda it: it.guarded or it.page),
+    (403, lambda it: it.guarded or it.page),
+    (404, lambda it: it.page or "{" in it.path),
+    (409, lambda it: it.page or it.writes),
     (412, lambda it: it.takes("If-Match")),
     (413, lambda it: "requestBody" in it.said),
     (415, lambda it: "application/json" in it.said.get("requestBody", {}).get("content", ())),
-    (422, lambda it: it.writes or it.name in _ASK_STRIPE or it.path.startswith("/onboarding")),
-    (429, lambda it: it.guarded or (it.writes and it.path.startswith(PAGES))),
+    (422, lambda it: it.page or it.writes or it.name in _ASK_STRIPE),
+    (429, lambda it: it.guarded or it.page),
     (503, lambda it: it.path != "/health/live"),
 )
 
 
 def errors_of(operation: Operation) -> Iterator[tuple[str, dict[str, str]]]:
     """Each error's status and where the document describes it."""
-    suffix = "Page" if operation.path.startswith(PAGES) else ""
+    suffix = "Page" if operation.page else ""
     for status, occurs in _OCCURS:
         if occurs(operation):
             yield str(status), {"$ref": f"#/components/responses/Error{status}{suffix}"}

@@ -101,6 +101,8 @@ def _describe(operation: Operation, types: Types, schemas: Iterator[Any]) -> Non
         _tidy(parameter)
     said["deprecated"] = bool(said.get("deprecated")) or OPT in types.opt
     said["responses"].pop("400", None)  # Litestar's own shape of an error, which we never answer
+    if operation.page and any("text/html" in each.get("content", ()) for each in said["responses"].values()):
+        said["responses"].setdefault("303", {"description": "On to another page."})
     said["responses"] = dict(errors_of(operation)) | said["responses"]
     said["responses"] = dict(sorted(said["responses"].items()))
 

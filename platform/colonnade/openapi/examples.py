@@ -5,7 +5,7 @@ A made one takes each field's value from `words`, by the field's name, so that e
 
 from typing import Any
 
-from colonnade.openapi.answers import PAGES, Operation
+from colonnade.openapi.answers import Operation
 from colonnade.openapi.words import ABSENT, BODIES, FIELDS, IDS, KEYS, PARAMETERS, WELL, WHOLE
 
 _DEEPEST = 8
@@ -41,8 +41,11 @@ class Examples:
 
     def _answer(self, kind: str, schema: dict[str, Any], operation: Operation) -> Any:
         if kind.startswith("text/event-stream"):
-            page = operation.path.startswith(PAGES)
-            return "event: settled\ndata: {…}\n\n" if page else "id: 7\nevent: entitlements.changed\ndata: {…}\n\n"
+            return (
+                "event: settled\ndata: {…}\n\n"
+                if operation.page
+                else "id: 7\nevent: entitlements.changed\ndata: {…}\n\n"
+            )
         if kind.startswith("text/html"):
             return "<!doctype html>…"
         if kind.endswith("ndjson"):

@@ -35,7 +35,14 @@ _TIMES = {
 }
 _TEXTS: dict[str, Any] = {
     "account": "acct_1SWfKZ2eZvKYlo2C",
-    "action": "create",
+    "action": "tenant.changed",
+    "target": f"tenants/{TENANT}",
+    "confirmation": "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
+    "client_secret": "_SWfKZ2eZvKYlo2C_secret",
+    "rows": {"customers": 900},
+    "steps": ["archive"],
+    "coming_back": False,
+    "held_events": 0,
     "api_version": "2026-10-28.endive",
     "attributed_by": "account",
     "audience": "https://api.shop.example",
@@ -174,7 +181,7 @@ canceled_at cancel_at pending resolved_at resolved_by suspended_at deleted_at ne
 """
 ABSENT = frozenset(_ABSENT.split())
 """Fields that are null when all is well, where they may be."""
-WELL = ("ready", "live", "done", "enabled", "delivered", "applied", "active", "grant", "now", "same")
+WELL = ("ready", "live", "done", "enabled", "delivered", "applied", "active", "grant", "now", "same", "keep")
 """Of the words that a field may have, the first of these is shown, else the first."""
 WHOLE: dict[str, Any] = {
     "KeySet": {
@@ -188,6 +195,9 @@ IDS = {
     "CustomerView": CUSTOMER,
     "KeyView": "key_01m82w3d9y7n5p1s8c2h6k4m0b",
     "CreatedKey": "key_01m82w3d9y7n5p1s8c2h6k4m0b",
+    "PlatformKeyView": "key_01m82w3d9y7n5p1s8c2h6k4m0b",
+    "CreatedPlatformKey": "key_01m82w3d9y7n5p1s8c2h6k4m0b",
+    "AuditEntry": "aud_01m82wk1d4g6j8m0p2r5t7v9x1",
     "EventView": "evt_1SWfKZ2eZvKYlo2CmQ0X8n7a",
     "EventDetail": "evt_1SWfKZ2eZvKYlo2CmQ0X8n7a",
     "InvoiceView": "in_1SWfKZ2eZvKYlo2C",
@@ -206,7 +216,11 @@ IDS = {
     "CustomerRef": CUSTOMER,
 }
 """What `id` is in each schema; elsewhere it is a notification's."""
-KEYS = {"CreatedTenant": "col_tenant_4KqVw9ZrT2x8LmNp3sYd", "CreatedKey": "col_tenant_4KqVw9ZrT2x8LmNp3sYd"}
+KEYS = {
+    "CreatedTenant": "col_tenant_4KqVw9ZrT2x8LmNp3sYd",
+    "CreatedKey": "col_tenant_4KqVw9ZrT2x8LmNp3sYd",
+    "CreatedPlatformKey": "col_platform_7BnXc2HqW5v9KtRm4eZa",
+}
 """What `key` is where it is an API key."""
 
 _CANCEL = {"enabled": True, "mode": "at_period_end"}
@@ -218,6 +232,11 @@ _PRICE = "price_1SWfKZ2eZvKYlo2C"
 BODIES: dict[str, Any] = {
     "createTenant": {"name": "Fern", "country": "DE", "email": "owner@fern.example", "return_origins": [SHOP]},
     "changeTenant": {"application_fee_percent": None, "return_origins": [SHOP, "https://fern.example"]},
+    "suspendTenant": {"reason": "Invoices are unpaid"},
+    "createPlatformKey": {"name": "support desk", "role": "support"},
+    "rotateKey": {"overlap": 86400},
+    "rotatePlatformKey": {"overlap": 86400},
+    "createAccountConnection": {"return_url": f"{SHOP}/connected"},
     "createKey": {"name": "checkout backend", "scopes": ["check"]},
     "createOnboardingLink": {"return_url": f"{SHOP}/onboarded"},
     "putBranding": {"name": "Fern", "primary_color": "#2f6f4e", "support_email": "help@fern.example"},

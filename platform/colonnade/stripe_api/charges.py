@@ -35,7 +35,7 @@ class Payee(Protocol):
 def account_of(payee: Payee) -> str:
     """The tenant's connected account. Raises `Conflict` while it has none."""
     if payee.stripe_account is None:
-        raise Conflict("This tenant has no connected account yet; repeat the request that created it.")
+        raise Conflict("This tenant has no connected account yet: repeat the request that created it, or connect one.")
     return payee.stripe_account
 
 

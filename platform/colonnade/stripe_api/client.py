@@ -76,6 +76,21 @@ class StripeClient:
         )
         return str((await self._sender.send(call)).data["id"])
 
+    async def exchange(self, code: str) -> dict[str, Any]:
+        """What *code* gives, which Stripe made when a business let the platform into its account; good once.
+
+        Raises `StripeRefused` with OAuth's error as its code. ("OAuth reference", Stripe docs)
+        """
+        call = Call(
+            method="post",
+            path="/oauth/token",
+            params={"grant_type": "authorization_code", "code": code},
+            tenant=self._tenant,
+            priority=self._priority,
+            host="connect",
+        )
+        return (await self._sender.send(call)).data
+
     async def delete(self, path: str) -> dict[str, Any]:
         """The reply to `DELETE path`."""
         return (await self._reply("delete", path, None)).data

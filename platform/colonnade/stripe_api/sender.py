@@ -144,7 +144,7 @@ def _same(call: Call) -> bytes:
 def _file(call: Call) -> dict[str, Any]:
     """The call's file as the SDK takes it; made for each try, because a try reads it to its end."""
     if call.upload is None:
-        return {}
+        return {"base": call.host}
     file = BytesIO(call.upload.content)
     file.name = call.upload.name
     return {"file": file, "content_type": "multipart/form-data", "base": "files"}

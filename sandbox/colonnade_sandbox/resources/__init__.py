@@ -12,6 +12,7 @@ MODULES = (
     "account_sessions",
     "account_standing",
     "accounts",
+    "accounts_v2",
     "active_entitlements",
     "billing_portal_configurations",
     "billing_portal_sessions",

@@ -10,6 +10,8 @@ from colonnade_tenants.handlers.accounts import (
     account_disconnected,
     account_updated,
     capability_updated,
+    external_account_changed,
+    person_changed,
 )
 from colonnade_tenants.handlers.subscriptions import checkout_completed, subscription_changed
 from colonnade_tenants.partition import TenantConnection
@@ -85,6 +87,12 @@ HANDLERS: dict[str, Handler] = {
     # The account.
     "account.updated": account_updated,  # onboarding done, a capability gained or lost, a requirement due
     "capability.updated": capability_updated,  # the same of one capability; may come without the above
+    "person.created": person_changed,  # somebody behind the business was named, and something is wanted of them
+    "person.updated": person_changed,  # they gave it, or it was found wanting
+    "person.deleted": person_changed,  # nothing is wanted of them any more
+    "account.external_account.created": external_account_changed,  # where payouts go, which is required
+    "account.external_account.updated": external_account_changed,  # a payout failed: it is required anew
+    "account.external_account.deleted": external_account_changed,  # and there is none any more
     "account.application.authorized": account_connected,  # connected, perhaps after a disconnection
     "account.application.deauthorized": account_disconnected,  # no call to this account works from here on
 }

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from colonnade_tenants.notifications import payloads
 from colonnade_tenants.notifications.outbox import Note
-from colonnade_tenants.readiness import ReadinessState, requirements_of
+from colonnade_tenants.readiness import Readiness
 
 
 class Row(Protocol):
@@ -68,14 +68,13 @@ def subscription_changed(customer: int, subscription: str, event: str, facts: ms
     return Note(payloads.type_of(payloads.SubscriptionChanged), data, customer)
 
 
-def readiness_changed(
-    event: str, previous: ReadinessState, state: ReadinessState, old: Mapping[str, Any], new: Mapping[str, Any]
-) -> list[Note]:
-    """Of the account *new*, which was *old*; nothing where neither the word nor what is due differs."""
-    requirements = requirements_of(new)
-    if (previous, requirements_of(old)) == (state, requirements):
+def readiness_changed(account: str, event: str, old: Readiness, new: Readiness) -> list[Note]:
+    """Of a connected account; nothing where neither the word nor what is due differs."""
+    if (old.state, old.requirements) == (new.state, new.requirements):
         return []
-    data = payloads.AccountReadiness(str(new["id"]), event, state, previous, requirements)
+    data = payloads.AccountReadiness(
+        account, event, new.state, old.state, new.requirements, new.reason, new.waits_for, new.deadline
+    )
     return [Note(payloads.type_of(payloads.TenantReadinessChanged), data)]
 
 

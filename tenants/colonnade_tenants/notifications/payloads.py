@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from colonnade_tenants.readiness import ReadinessState, Requirement
+from colonnade_tenants.readiness_words import Party
 
 
 class CustomerRef(Struct, frozen=True):
@@ -70,13 +71,19 @@ class SubscriptionState(Struct, frozen=True):
 
 
 class AccountReadiness(Struct, frozen=True):
-    """What the tenant's account may do now, and what is still due. *event* brought the news."""
+    """What the tenant's account may do now, and what is still due. *event* brought the news; `read`: a look at Stripe.
+
+    *reason*: why it is not `ready`, in a sentence; *waits_for*: who has to act; *deadline*: the earliest there is.
+    """
 
     account: str
     event: str
     state: ReadinessState
     previous_state: ReadinessState
     requirements: list[Requirement]
+    reason: str | None = None
+    waits_for: list[Party] = []
+    deadline: datetime | None = None
 
 
 class DisabledEndpoint(Struct, frozen=True):

@@ -1,0 +1,107 @@
+"""A tenant's account at Stripe: made by the V1 or the V2 API, or found there. Whichever made it, it is shown as the V1
+account object, which V1 reads give of either ("Connect and the Accounts v2 API", Stripe docs)."""
+
+from typing import Any
+
+from colonnade.accounts.new_tenants import Controller, NewTenant, controller_of
+from colonnade.errors import DomainError, Invalid, StripeUnavailable
+from colonnade.stripe_api.client import StripeClient
+
+# fmt: off
+_EURO = (
+    "AT", "BE", "CY", "DE", "EE", "ES", "FI", "FR", "GR", "HR", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PT", "SI",
+    "SK",
+)
+# fmt: on
+# How subscriptions are paid from bank accounts there; the name of the capability.
+_DEBIT = {
+    **dict.fromkeys(_EURO, "sepa_debit_payments"),
+    "AU": "au_becs_debit_payments",
+    "CA": "acss_debit_payments",
+    "GB": "bacs_debit_payments",
+    "US": "us_bank_account_ach_payments",
+}
+
+
+def capabilities_of(country: str | None) -> list[str]:
+    """What is requested for a new account unless the caller says otherwise: to be a merchant of record, to be paid, and
+    the usual way to pay subscriptions from a bank account, where *country* has one."""
+    debit = _DEBIT.get(country or "")
+    return ["card_payments", "transfers", *([debit] if debit else [])]
+
+
+async def make(client: StripeClient, new: NewTenant, tenant: str) -> dict[str, Any]:
+    """The account of *tenant* (`ten_…`), made once however often this is repeated. Raises Stripe's errors."""
+    key = f"account:{tenant}"
+    if new.account_api == "v1":
+        return await client.post("/v1/accounts", _v1(new, tenant), idempotency_key=key)
+    made = await client.post("/v2/core/accounts", _v2(new, tenant), idempotency_key=key)
+    return await client.get(f"/v1/accounts/{made['id']}")
+
+
+def _v1(new: NewTenant, tenant: str) -> dict[str, Any]:
+    names = capabilities_of(new.country) if new.capabilities is None else new.capabilities
+    params = {
+        "country": new.country,
+        "email": new.email,
+        "business_type": new.business_type,
+        "capabilities": {name: {"requested": True} for name in names} or None,
+        "business_profile": {"name": new.name},
+        "metadata": {"colonnade_tenant": tenant},
+        **({"type": new.type} if new.type else {"controller": _controller(controller_of(new))}),
+    }
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _controller(wanted: Controller) -> dict[str, Any]:
+    params: dict[str, Any] = {
+        "fees": {"payer": wanted.fees.payer},
+        "losses": {"payments": wanted.losses.payments},
+        "stripe_dashboard": {"type": wanted.stripe_dashboard.type},
+    }
+    if wanted.requirement_collection != "stripe":
+        params["requirement_collection"] = wanted.requirement_collection
+    return params
+
+
+def _v2(new: NewTenant, tenant: str) -> dict[str, Any]:
+    """A merchant, which direct charges and `on_behalf_of` need, that can receive transfers too."""
+    controller = controller_of(new)
+    identity = {"country": new.country, "entity_type": new.business_type}
+    params = {
+        "contact_email": new.email,
+        "display_name": new.name,
+        "dashboard": controller.stripe_dashboard.type,
+        "identity": {name: value for name, value in identity.items() if value} or None,
+        "defaults": {
+            "profile": {"doing_business_as": new.name},
+            "responsibilities": {
+                "fees_collector": "stripe" if controller.fees.payer == "account" else "application",
+                "losses_collector": controller.losses.payments,
+            },
+        },
+        "configuration": {
+            "merchant": {"capabilities": {"card_payments": {"requested": True}}},
+            "recipient": {"capabilities": {"stripe_balance": {"stripe_transfers": {"requested": True}}}},
+        },
+        "metadata": {"colonnade_tenant": tenant},
+    }
+    return {name: value for name, value in params.items() if value is not None}
+
+
+async def found(client: StripeClient, account: str) -> dict[str, Any]:
+    """An account that is connected to the platform. Raises `Invalid` for any other, the platform's own too."""
+    if await own(client) == account:
+        raise Invalid("This is the platform's own account: a tenant needs one of its own.", "account")
+    try:
+        return await client.get(f"/v1/accounts/{account}")
+    except DomainError as error:
+        if isinstance(error, StripeUnavailable):
+            raise
+        raise Invalid(f"{account} is not connected to this platform.", "account") from error
+
+
+async def own(client: StripeClient) -> str:
+    """The platform's own account."""
+    account: str = (await client.get("/v1/account"))["id"]
+    return account

@@ -1,0 +1,154 @@
+"""Existing accounts that connect by OAuth: the request, and what became of it. No token of theirs is ever kept.
+
+The platform team asks for a link of ours and opens it, or lets the business open it; from there the browser goes to
+Stripe and comes back. ("Using OAuth with Standard accounts", Stripe docs.)
+"""
+
+import hashlib
+import hmac
+from datetime import datetime
+from typing import Annotated, Literal
+
+import asyncpg
+import msgspec
+from msgspec import Meta, Struct
+
+from colonnade.access import audit
+from colonnade.access.guard import Principal, Tenant
+from colonnade.accounts.onboarding import check_return
+from colonnade.errors import Conflict, Forbidden, NotFound
+from colonnade.services import Services
+from colonnade_tenants.ids import new_id
+
+LIFETIME = 24 * 3600
+"""Seconds that a link of ours may be opened."""
+
+
+class ConnectionRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the browser goes when it is done; without *return_url*, to a page of ours."""
+
+    return_url: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+class Connection(Struct, frozen=True, kw_only=True):
+    """One request to connect an existing account. *problem*: why it was denied or failed; it may be opened again."""
+
+    id: str
+    state: Literal["pending", "connected", "denied", "failed"]
+    account: str | None
+    problem: str | None
+    return_url: str | None
+    created_at: datetime
+    expires_at: datetime
+    finished_at: datetime | None
+
+
+class StartedConnection(Connection, frozen=True, kw_only=True):
+    """With the *url* to open in the browser of who may speak for the account: a secret, as it leads to the tenant."""
+
+    url: str
+
+
+class Open(Struct, frozen=True, kw_only=True):
+    """A request as its link finds it; *tenant* is its public id."""
+
+    id: str
+    tenant: str
+    state: str
+    return_url: str | None
+    begun_by: Principal
+    expired: bool
+
+
+_SHOWN = "public_id as id, state, account, problem, return_url, created_at, expires_at, finished_at"
+_START = f"""
+insert into account_connections (tenant_id, public_id, return_url, begun_by, idempotency_key, expires_at)
+values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+on conflict (tenant_id, idempotency_key) do update set idempotency_key = excluded.idempotency_key
+returning {_SHOWN}
+"""  # noqa: S608 - only our own column names are put in
+_GET = f"select {_SHOWN} from account_connections where tenant_id = $1 and public_id = $2"  # noqa: S608
+_OPEN = """
+select c.public_id as id, t.public_id as tenant, c.state, c.return_url, c.begun_by,
+    c.expires_at <= now() as expired
+from account_connections c join tenants t on t.id = c.tenant_id where c.public_id = $1
+"""
+_USE = """
+update account_connections set used = array_append(used, $2), state = 'pending', problem = null, finished_at = null
+where public_id = $1 and state <> 'connected' and not $2 = any (used) and expires_at > now() returning id
+"""
+_FINISH = """
+update account_connections set state = $2, account = $3, problem = $4, finished_at = now() where public_id = $1
+"""
+
+
+async def start(
+    services: Services, tenant: Tenant, asked: ConnectionRequest, by: Principal, idempotency_key: str | None
+) -> StartedConnection:
+    """A link that connects an existing account to the tenant. Raises `Forbidden`, `Conflict`, `Invalid`."""
+    if by.tenant_id is not None:
+        raise Forbidden("Only the platform team connects accounts.")
+    if services.settings.stripe_client_id is None:
+        raise Conflict("Connecting existing accounts is not set up: COLONNADE_STRIPE_CLIENT_ID is missing.")
+    check_return(services, tenant, asked.return_url)
+    begun_by = msgspec.json.encode(by).decode()
+    values = (tenant.id, new_id("con"), asked.return_url, begun_by, idempotency_key, float(LIFETIME))
+    async with services.database.platform_connection() as connection:
+        row = await connection.fetchrow(_START, *values)
+        if row["return_url"] != asked.return_url:
+            raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
+        audit.note(target=f"tenants/{tenant.public_id}/account-connections/{row['id']}")
+    url = f"{services.settings.base_url}/connect/{_token(services, row['id'])}"
+    return msgspec.convert({**row, "url": url}, StartedConnection)
+
+
+async def get(services: Services, tenant: Tenant, public_id: str) -> Connection:
+    """The tenant's request with this id. Raises `NotFound`."""
+    async with services.database.platform_pool.acquire() as connection:
+        row = await connection.fetchrow(_GET, tenant.id, public_id) if public_id.isprintable() else None
+    if row is None:
+        raise NotFound(f"There is no connection {public_id!r}.", "connection")
+    return msgspec.convert(dict(row), Connection)
+
+
+async def opened(services: Services, token: str) -> Open:
+    """The request that a link of ours names, which may still be opened. Raises `NotFound`, `Conflict`."""
+    public_id = token.partition(".")[0]
+    if not token.isascii() or not hmac.compare_digest(token, _token(services, public_id)):
+        raise NotFound("This link does not work.")
+    found = await find(services, public_id)
+    if found.state == "connected":
+        raise Conflict("The account is connected already.")
+    if found.expired:
+        raise NotFound("This link has expired; ask for a new one.")
+    return found
+
+
+async def find(services: Services, public_id: str) -> Open:
+    """The request with this id. Raises `NotFound`."""
+    async with services.database.platform_pool.acquire() as connection:
+        row = await connection.fetchrow(_OPEN, public_id)
+    if row is None:
+        raise NotFound("This link does not work.")
+    return msgspec.convert({**row, "begun_by": msgspec.json.decode(row["begun_by"])}, Open)
+
+
+async def use(services: Services, public_id: str, nonce: str) -> None:
+    """Take Stripe's answer that carries *nonce*, once. Raises `Conflict`."""
+    digest = hashlib.sha256(nonce.encode()).digest()
+    async with services.database.platform_pool.acquire() as connection:
+        if await connection.fetchval(_USE, public_id, digest) is None:
+            raise Conflict("This answer was used already.")
+
+
+async def finish(
+    connection: asyncpg.Connection, public_id: str, state: str, account: str | None = None, problem: str | None = None
+) -> None:
+    """Note what became of a request."""
+    await connection.execute(_FINISH, public_id, state, account, problem)
+
+
+def _token(services: Services, public_id: str) -> str:
+    """What names the request in its link; the same every time, so that a repeated request answers the same."""
+    said = f"account connection\0{public_id}".encode()
+    return f"{public_id}.{hmac.digest(services.secret_key.encode(), said, hashlib.sha256).hex()[:32]}"

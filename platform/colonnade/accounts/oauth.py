@@ -1,0 +1,168 @@
+"""To Stripe's consent page and back ("OAuth reference", Stripe docs).
+
+What ties the answer to the browser that was sent there: `state` is signed, good for one answer within the hour, and
+names the digest of a cookie which that browser alone has. Otherwise somebody could let a victim's browser bring the
+answer for an account of their own, and be paid in the victim's place.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import jwt
+import msgspec
+from msgspec import Struct
+
+from colonnade.access import audit
+from colonnade.accounts import at_stripe, connections, service
+from colonnade.accounts.connections import Open
+from colonnade.errors import DomainError, Forbidden, Invalid, StripeRefused, StripeUnavailable
+from colonnade.services import Services
+from colonnade.stripe_api.client import StripeClient
+
+CALLBACK = "/connect/callback"
+LIFETIME = 3600
+"""Seconds that the business has on Stripe's page."""
+_AUDIENCE = "colonnade:connect"
+
+
+class Departure(NamedTuple):
+    """Where to send the browser, and the cookie that it has to bring back."""
+
+    url: str
+    cookie: str
+    secret: str
+
+
+class Answer(Struct, frozen=True):
+    """What Stripe sends the browser back with."""
+
+    state: str = ""
+    code: str = ""
+    error: str = ""
+
+
+class _State(Struct, frozen=True):
+    """*browser*: the digest of the cookie."""
+
+    connection: str
+    nonce: str
+    browser: str
+
+
+class _Granted(Struct, frozen=True):
+    """Of the answer to the exchange, what is kept. It has tokens too, which are not even decoded."""
+
+    stripe_user_id: str
+    livemode: bool
+    scope: str
+
+
+def cookie_of(connection: str) -> str:
+    """The name of the cookie: one for each request, so that two at once do not disturb each other."""
+    return f"colonnade_{connection}"
+
+
+def depart(services: Services, request: Open, business: str, secret: str | None) -> Departure:
+    """To the consent page; *secret*: the cookie of an earlier visit by the same browser, if it brought one."""
+    secret = secret if secret and len(secret) >= 32 else secrets.token_urlsafe(32)
+    state = msgspec.to_builtins(_State(request.id, secrets.token_urlsafe(16), _digest(secret)))
+    claims: dict[str, Any] = {"aud": _AUDIENCE, "exp": int(time.time()) + LIFETIME, "connect": state}
+    query = {
+        "response_type": "code",
+        "client_id": services.settings.stripe_client_id,
+        "scope": "read_write",
+        "redirect_uri": services.settings.base_url + CALLBACK,
+        "state": jwt.encode(claims, services.secret_key, "HS256"),
+        "stripe_user[business_name]": business,
+    }
+    url = f"{services.settings.stripe_connect_base}/oauth/authorize?{urlencode(query)}"
+    return Departure(url, cookie_of(request.id), secret)
+
+
+async def arrive(services: Services, answer: Answer, cookies: Mapping[str, str]) -> Open:
+    """Take Stripe's answer; the request, whose state says how it went.
+
+    Raises `Invalid` for an answer that was not asked for, `Forbidden` in another browser, `Conflict` where it was used.
+    """
+    state = _verified(services, answer.state)
+    if not hmac.compare_digest(_digest(cookies.get(cookie_of(state.connection), "")), state.browser):
+        raise Forbidden("This was begun in another browser.")
+    await connections.use(services, state.connection, state.nonce)
+    request = await connections.find(services, state.connection)
+    try:
+        account = await _granted(services, answer)
+        await _bind(services, request, account)
+    except DomainError as error:
+        denied = answer.error == "access_denied"
+        async with services.database.platform_pool.acquire() as connection:
+            await connections.finish(
+                connection, request.id, "denied" if denied else "failed", problem=_words(error, denied)
+            )
+    return await connections.find(services, request.id)
+
+
+def _verified(services: Services, text: str) -> _State:
+    try:
+        claims = jwt.decode(
+            text, services.secret_key, ["HS256"], audience=_AUDIENCE, options={"require": ["exp", "connect"]}
+        )
+        return msgspec.convert(claims["connect"], _State)
+    except jwt.ExpiredSignatureError as error:
+        raise Invalid("This took too long: open the link again.", "state") from error
+    except (jwt.PyJWTError, msgspec.ValidationError) as error:
+        raise Invalid("This answer was not asked for.", "state") from error
+
+
+async def _granted(services: Services, answer: Answer) -> str:
+    """The account that the business lets us into. Raises `Invalid`, Stripe's errors."""
+    if answer.error or not answer.code:
+        raise Invalid(f"Stripe answered {answer.error or 'without a code'}.", "code")
+    reply = await services.stripe.platform.exchange(answer.code)
+    granted = msgspec.convert(reply, _Granted)
+    if granted.scope != "read_write":
+        raise Invalid("The business let the platform read alone, which is not enough.", "scope")
+    if granted.livemode != services.settings.livemode:
+        raise Invalid("The account was connected in Stripe's other mode.", "livemode")
+    return granted.stripe_user_id
+
+
+async def _bind(services: Services, request: Open, account_id: str) -> None:
+    """Let the account be the tenant's. Raises `Invalid` for the platform's own, `Conflict`, Stripe's errors."""
+    tenant = await service.tenant_by_id(services, request.tenant)
+    client: StripeClient = services.stripe.platform.bound(tenant=tenant.id).reconnecting()
+    account = await at_stripe.found(client, account_id)
+    async with services.database.platform_pool.acquire() as connection, connection.transaction():
+        bound = await service.bind(connection, tenant, account)
+        where = f"tenants/{tenant.public_id}"
+        before, after = service.logged(tenant), service.logged(bound)
+        # Nobody's key comes with this request: it is done for whoever began it.
+        await audit.record(
+            connection,
+            request.begun_by,
+            "tenant.connected",
+            tenant_id=tenant.id,
+            target=where,
+            before=before,
+            after=after,
+        )
+        await connections.finish(connection, request.id, "connected", account_id)
+
+
+def _words(error: DomainError, denied: bool) -> str:
+    """Why, for people: without the code, which Stripe repeats."""
+    if denied:
+        return "The business did not agree."
+    if isinstance(error, StripeUnavailable):
+        return "Stripe did not answer: open the link again."
+    if isinstance(error, StripeRefused):
+        return f"Stripe did not take its own answer back ({error.code}): open the link again."
+    return error.message
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,232 @@
+"""Existing accounts connect by OAuth: through one browser, once, for the tenant that was meant."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import httpx
+import pytest
+
+from tests.conftest import ScratchDatabase
+from tests.platform.api import BASE_URL, NOWHERE, ORIGIN, Api, Sandbox, TenantApi, problem, running_api
+from tests.sandbox.browser import Browser
+
+RETURN = f"{ORIGIN}/connected?from=stripe"
+ASKED = {"return_url": RETURN}
+
+
+@pytest.fixture
+async def client_id(sandbox: Sandbox) -> str:
+    """The Connect application's id, as every event about it tells."""
+    account = (await sandbox.call("POST", "/v1/accounts", {"type": "standard"}))["id"]
+    events = await sandbox.call("GET", "/v1/events?type=account.application.authorized", account=account)
+    return str(events["data"][0]["data"]["object"]["id"])
+
+
+@pytest.fixture
+async def api(shared_database: ScratchDatabase, sandbox: Sandbox, client_id: str) -> AsyncIterator[Api]:
+    origins = ("https://platform.example",)
+    async with running_api(shared_database, sandbox, stripe_client_id=client_id, platform_origins=origins) as running:
+        yield running
+
+
+@pytest.fixture
+async def fern(api: Api) -> TenantApi:
+    return await api.tenant(name="Fern", country=None, connect="oauth")
+
+
+@pytest.fixture
+async def consent(sandbox: Sandbox) -> AsyncIterator[Browser]:
+    async with aiohttp.ClientSession() as http:
+        yield Browser(http)
+
+
+async def start(tenant: TenantApi, **asked: Any) -> Any:
+    reply = await tenant.call("POST", "/account-connections", ASKED | asked, key=tenant.api.key)
+    assert reply.status_code == 201, reply.text
+    return reply.json()
+
+
+class Visitor:
+    """A browser: our pages by the application, Stripe's by the sandbox; our cookies are kept."""
+
+    def __init__(self, api: Api, stripe: Browser) -> None:
+        self.api, self.stripe = api, stripe
+        self.cookies: dict[str, str] = {}
+
+    async def open(self, url: str) -> httpx.Response:
+        sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        reply = await self.api.client.get(url.removeprefix(BASE_URL), headers=sent)
+        self.api.client.cookies.clear()
+        self.cookies.update(reply.cookies)
+        return reply
+
+    async def consented(self, url: str, action: str = "connect", **fields: str) -> str:
+        """The URL that Stripe's page sends the browser back to."""
+        reply = await self.open(url)
+        assert reply.status_code == 303, reply.text
+        assert reply.headers["location"].startswith(self.api.sandbox.url)
+        page = await self.stripe.get(reply.headers["location"])
+        done = await self.stripe.submit(page, page.forms[0].button, follow=False, action=action, **fields)
+        assert done.headers["location"].startswith(f"{BASE_URL}/connect/callback?")
+        return done.headers["location"]
+
+
+@pytest.fixture
+def visitor(api: Api, consent: Browser) -> Visitor:
+    return Visitor(api, consent)
+
+
+def result_of(reply: httpx.Response) -> dict[str, str]:
+    assert reply.status_code == 303, reply.text
+    found = urlsplit(reply.headers["location"])
+    assert f"{found.scheme}://{found.netloc}{found.path}" == f"{ORIGIN}/connected"
+    return {name: values[0] for name, values in parse_qs(found.query).items()}
+
+
+async def state_of(tenant: TenantApi, connection: dict[str, Any]) -> tuple[str, str | None, str | None]:
+    found = await tenant.get(f"/account-connections/{connection['id']}")
+    return found["state"], found["account"], found["problem"]
+
+
+async def test_a_business_connects_the_account_that_it_has(fern: TenantApi, visitor: Visitor) -> None:
+    assert (await fern.get(""))["account"] is None
+    begun = await start(fern)
+    assert await state_of(fern, begun) == ("pending", None, None)
+    back = await visitor.consented(begun["url"], business_name="Fern and daughters")
+    said = result_of(await visitor.open(back))
+    assert said == {"from": "stripe", "connection": begun["id"], "result": "connected"}
+    account = (await fern.get(""))["account"]
+    assert await state_of(fern, begun) == ("connected", account, None)
+    assert (await fern.get("/readiness"))["state"] == "ready"
+    kept = await fern.api.sql("select to_jsonb(c)::text as row from account_connections c")
+    assert not [row for row in kept if "sk_test_" in row["row"] or "rt_" in row["row"]]
+    lines = (await fern.call("GET", "/audit", key=fern.api.key)).json()["data"]
+    assert [line["action"] for line in lines if line["action"] != "key.created"][:2] == [
+        "tenant.connected",
+        "account_connection.created",
+    ]
+    assert lines[0]["after"]["stripe_account"] == account
+    assert begun["url"] not in json.dumps(lines)
+    spent = await visitor.open(begun["url"])
+    assert spent.status_code == 409
+    assert "connected already" in spent.text
+
+
+async def test_an_answer_works_once(fern: TenantApi, visitor: Visitor) -> None:
+    begun = await start(fern)
+    back = await visitor.consented(begun["url"])
+    assert result_of(await visitor.open(back))["result"] == "connected"
+    again = await visitor.open(back)
+    assert again.status_code == 409
+    assert "used already" in again.text
+
+
+async def test_another_browser_cannot_bring_the_answer(fern: TenantApi, visitor: Visitor, consent: Browser) -> None:
+    begun = await start(fern)
+    back = await visitor.consented(begun["url"])
+    victim = Visitor(fern.api, consent)
+    for cookies in ({}, {next(iter(visitor.cookies)): "x" * 43}):
+        victim.cookies = cookies
+        reply = await victim.open(back)
+        assert reply.status_code == 403
+        assert "another browser" in reply.text
+    assert (await fern.get(""))["account"] is None
+    assert result_of(await visitor.open(back))["result"] == "connected", "and nothing was used up"
+
+
+async def test_a_state_of_another_request_or_nobodys_is_refused(fern: TenantApi, visitor: Visitor) -> None:
+    begun = await start(fern)
+    other = await visitor.api.tenant(name="Kiln", country=None, connect="oauth")
+    back = await visitor.consented(begun["url"])
+    stolen = parse_qs(urlsplit(back).query)["code"][0]
+    state = parse_qs(urlsplit(back).query)["state"][0]
+    for forged in ("", "x", state[:-4] + "AAAA", "eyJhbGciOiJub25lIn0.e30."):
+        reply = await visitor.open(f"/connect/callback?code={stolen}&state={forged}")
+        assert reply.status_code == 400
+        assert "not asked for" in reply.text
+    theirs = await visitor.consented((await start(other))["url"])
+    swapped = theirs.replace(parse_qs(urlsplit(theirs).query)["code"][0], "ac_made_up")
+    assert result_of(await visitor.open(swapped))["result"] == "failed"
+    assert (await other.get(""))["account"] is None
+
+
+async def test_who_does_not_agree_may_change_their_mind(fern: TenantApi, visitor: Visitor) -> None:
+    begun = await start(fern)
+    assert result_of(await visitor.open(await visitor.consented(begun["url"], "deny")))["result"] == "denied"
+    assert await state_of(fern, begun) == ("denied", None, "The business did not agree.")
+    assert (await fern.get(""))["account"] is None
+    assert result_of(await visitor.open(await visitor.consented(begun["url"])))["result"] == "connected"
+
+
+async def test_an_account_of_another_tenant_or_the_platforms_own_is_not_connected(
+    fern: TenantApi, visitor: Visitor
+) -> None:
+    assert result_of(await visitor.open(await visitor.consented((await start(fern))["url"])))["result"] == "connected"
+    account = (await fern.get(""))["account"]
+    kiln = await fern.api.tenant(name="Kiln", country=None, connect="oauth")
+    begun = await start(kiln)
+    back = await visitor.consented(begun["url"], account=account)
+    assert result_of(await visitor.open(back))["result"] == "failed"
+    assert await state_of(kiln, begun) == ("failed", None, f"{account} belongs to a tenant already.")
+    assert ((await kiln.get(""))["account"], (await fern.get(""))["account"]) == (None, account)
+    own = (await fern.api.sandbox.call("GET", "/v1/account"))["id"]
+    problem(await fern.api.call("POST", "/v1/tenants", {"name": "Own", "account": own}), 400, "account")
+
+
+async def test_connecting_again_is_harmless_and_another_account_is_refused(fern: TenantApi, visitor: Visitor) -> None:
+    assert result_of(await visitor.open(await visitor.consented((await start(fern))["url"])))["result"] == "connected"
+    account = (await fern.get(""))["account"]
+    again = await start(fern)
+    assert (
+        result_of(await visitor.open(await visitor.consented(again["url"], account=account)))["result"] == "connected"
+    )
+    other = await start(fern)
+    assert result_of(await visitor.open(await visitor.consented(other["url"])))["result"] == "failed"
+    assert (await state_of(fern, other))[2] == "This tenant has another account already."
+    assert (await fern.get(""))["account"] == account
+
+
+async def test_while_stripe_is_away_the_link_stays_good(fern: TenantApi, visitor: Visitor) -> None:
+    begun = await start(fern)
+    back = await visitor.consented(begun["url"])
+    await fern.api.sandbox.fail(next=9, status=503)
+    assert result_of(await visitor.open(back))["result"] == "failed"
+    assert (await state_of(fern, begun))[2] == "Stripe did not answer: open the link again."
+    await fern.api.sandbox.fail()
+    async with running_api(fern.api.database, fern.api.sandbox, stripe_client_id="ca_1", stripe=NOWHERE) as down:
+        assert (await down.call("GET", begun["url"].removeprefix(BASE_URL), key="")).status_code == 303
+
+
+async def test_only_the_platform_team_begins_and_only_with_a_page_on_the_lists(fern: TenantApi) -> None:
+    problem(await fern.call("POST", "/account-connections", ASKED), 403)
+    for url in ("https://evil.example/", f"{ORIGIN}.evil.example/", "javascript:alert(1)", f"https://x@{ORIGIN[8:]}/"):
+        reply = await fern.call("POST", "/account-connections", {"return_url": url}, key=fern.api.key)
+        problem(reply, 400, "return_url")
+    assert (await start(fern, return_url="https://platform.example/tenants"))["state"] == "pending"
+    forged = await fern.api.call("GET", "/connect/con_1.0123456789abcdef0123456789abcdef", key="")
+    assert forged.status_code == 404
+
+
+async def test_beginning_is_repeated_harmlessly_and_not_shown_to_others(fern: TenantApi, api: Api) -> None:
+    first, again = [
+        await fern.call("POST", "/account-connections", ASKED, key=api.key, idempotency_key="a") for _ in range(2)
+    ]
+    assert first.json() == again.json()
+    other = await fern.call("POST", "/account-connections", {}, key=api.key, idempotency_key="a")
+    problem(other, 409, "Idempotency-Key")
+    kiln = await api.tenant(name="Kiln")
+    path = f"/account-connections/{first.json()['id']}"
+    problem(await kiln.call("GET", path), 404, "connection")
+    problem(await kiln.call("GET", path, key=fern.key), 404, "tenant")
+
+
+async def test_without_a_client_id_it_is_said_what_is_missing(
+    shared_database: ScratchDatabase, sandbox: Sandbox
+) -> None:
+    async with running_api(shared_database, sandbox) as plain:
+        tenant = await plain.tenant(country=None, connect="oauth")
+        reply = await tenant.call("POST", "/account-connections", ASKED, key=plain.key)
+        assert "COLONNADE_STRIPE_CLIENT_ID" in problem(reply, 409)["detail"]
