@@ -36,9 +36,11 @@ def list_tenants(states: tuple[ReadinessState, ...], limit: int, as_json: bool) 
         say_json(found)
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("Tenant", "Name", "State", "Readiness", "Charges", "Account", "Created", box=None)
+    table = Table(
+        Column("Tenant", min_width=30), "Name", "State", "Readiness", "Charges", "Account", "Created", box=None
+    )
     for each in found:
         created = f"{each.created_at:%Y-%m-%d %H:%M}"
         ready = each.readiness.state if each.readiness else ""

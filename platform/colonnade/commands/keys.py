@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import rich_click as click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from colonnade.access.scopes import Role, Scope
 from colonnade.commands.common import as_json_option, note, say_json
@@ -43,7 +43,7 @@ def list_keys(tenant: str | None, over: bool, as_json: bool) -> None:
     if as_json:
         say_json(found)
         return
-    table = Table("Key", "Name", "May", "Created", "Last used", "Expires", "Revoked", box=None)
+    table = Table(Column("Key", min_width=30), "Name", "May", "Created", "Last used", "Expires", "Revoked", box=None)
     for each in found:
         dates = (each.created_at, each.last_used_at, each.expires_at, each.revoked_at)
         table.add_row(
