@@ -11,8 +11,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from colonnade.accounts.readiness import counted
 from colonnade.database.migrate import pending
-from colonnade.observability import OLDEST, WAITING, WATERMARK
+from colonnade.observability import OLDEST, READINESS, WAITING, WATERMARK
 from colonnade.services import Services
 from colonnade.webhooks.backlog import Backlog, measure
 from colonnade.webhooks.sweeps import Behind, behind
@@ -88,9 +89,12 @@ async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
         async with asyncio.timeout(3):
             backlog = await measure(services.database.platform_pool)
             watermarks = await behind(services.database.platform_pool)
+            tenants = await counted(services)
         OLDEST.set(backlog.oldest_seconds)
         for state in ("pending", "retrying", "quarantined", "dead"):
             WAITING.labels(state).set(getattr(backlog, state))
+        for word, number in tenants.items():
+            READINESS.labels(word).set(number)
         WATERMARK.clear()
         for each in watermarks:
             WATERMARK.labels(each.account or "platform").set(each.complete_until.timestamp())

@@ -35,6 +35,7 @@ SWEPT = Counter("colonnade_events_swept", "Events that were never delivered, fou
 WATERMARK = Gauge(
     "colonnade_events_complete_until", "Unix time up to which no event of the account is missing", ["account"]
 )
+READINESS = Gauge("colonnade_tenants", "Tenants by what their connected accounts may do", ["readiness"])
 STRIPE_CALLS = Counter(
     "colonnade_stripe_calls", "Tries of calls to Stripe by outcome", ["endpoints", "priority", "outcome"]
 )

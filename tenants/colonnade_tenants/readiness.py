@@ -62,6 +62,7 @@ class Readiness(Struct, frozen=True):
         return min((each.deadline for each in self.requirements if each.deadline), default=None)
 
 
+UNCONNECTED = Readiness("onboarding", "The business has not connected its account yet.", [], "business")
 DISCONNECTED = Readiness("disconnected", "The business took our access to its account away.", [], "business")
 
 

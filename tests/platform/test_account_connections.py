@@ -1,5 +1,6 @@
 """Existing accounts connect by OAuth: through one browser, once, for the tenant that was meant."""
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,8 +8,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import httpx
+import jwt
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from colonnade.accounts import oauth
+from colonnade.errors import Forbidden, Invalid
 from tests.conftest import ScratchDatabase
 from tests.platform.api import BASE_URL, NOWHERE, ORIGIN, Api, Sandbox, TenantApi, problem, running_api
 from tests.sandbox.browser import Browser
@@ -93,6 +100,10 @@ async def state_of(tenant: TenantApi, connection: dict[str, Any]) -> tuple[str, 
 
 async def test_a_business_connects_the_account_that_it_has(fern: TenantApi, visitor: Visitor) -> None:
     assert (await fern.get(""))["account"] is None
+    waiting = await fern.get("/readiness")
+    assert (waiting["state"], waiting["waits_for"]) == ("onboarding", ["business"])
+    listed = (await fern.api.call("GET", "/v1/tenants?readiness=onboarding")).json()["data"]
+    assert [row["readiness"]["reason"] for row in listed if row["id"] == fern.id] == [waiting["reason"]]
     begun = await start(fern)
     assert await state_of(fern, begun) == ("pending", None, None)
     back = await visitor.consented(begun["url"], business_name="Fern and daughters")
@@ -151,6 +162,48 @@ async def test_a_state_of_another_request_or_nobodys_is_refused(fern: TenantApi,
     swapped = theirs.replace(parse_qs(urlsplit(theirs).query)["code"][0], "ac_made_up")
     assert result_of(await visitor.open(swapped))["result"] == "failed"
     assert (await other.get(""))["account"] is None
+    odd = await visitor.consented((await start(other))["url"])
+    said = f"/connect/callback?state={parse_qs(urlsplit(odd).query)['state'][0]}&error=%00%3Cscript%3E"
+    assert result_of(await visitor.open(said))["result"] == "failed"
+
+
+KEY = "k" * 64
+COOKIE = "c" * 43
+STATE = oauth.State("con_1", "nonce", hashlib.sha256(COOKIE.encode()).hexdigest())
+OURS = oauth.sign(KEY, STATE)
+COOKIES = st.dictionaries(st.sampled_from(["colonnade_con_1", "colonnade_con_2"]), st.text() | st.just(COOKIE))
+TEXTS = st.text() | st.tuples(st.integers(0, len(OURS) - 1), st.characters()).map(
+    lambda change: OURS[: change[0]] + change[1] + OURS[change[0] + 1 :]
+)
+
+
+def test_what_we_said_to_this_browser_is_verified() -> None:
+    assert oauth.verify(KEY, OURS, {"colonnade_con_1": COOKIE}) == STATE
+
+
+@given(text=TEXTS | st.just(OURS), key=st.sampled_from([KEY, "o" * 64]), cookies=COOKIES)
+def test_nothing_else_is(text: str, key: str, cookies: dict[str, str]) -> None:
+    right = (text, key, cookies.get("colonnade_con_1")) == (OURS, KEY, COOKIE)
+    try:
+        assert oauth.verify(key, text, cookies) == STATE
+    except (Invalid, Forbidden):
+        assert not right
+    else:
+        # The last letter of a signature has bits that base64 leaves unused.
+        assert right or (text[:-1], key, cookies.get("colonnade_con_1")) == (OURS[:-1], KEY, COOKIE)
+
+
+def test_no_other_algorithm_or_audience_is_taken() -> None:
+    said = {"exp": 4_000_000_000, "connect": msgspec.to_builtins(STATE)}
+    for forged in (
+        jwt.encode({**said, "aud": "colonnade:connect"}, "", "none"),
+        jwt.encode({**said, "aud": "colonnade:connect"}, KEY, "HS512"),
+        jwt.encode({**said, "aud": "colonnade:portal"}, KEY, "HS256"),
+        jwt.encode({"aud": "colonnade:connect", "connect": said["connect"]}, KEY, "HS256"),
+        jwt.encode({**said, "aud": "colonnade:connect", "exp": 1}, KEY, "HS256"),
+    ):
+        with pytest.raises(Invalid):
+            oauth.verify(KEY, forged, {"colonnade_con_1": COOKIE})
 
 
 async def test_who_does_not_agree_may_change_their_mind(fern: TenantApi, visitor: Visitor) -> None:

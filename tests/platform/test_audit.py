@@ -53,6 +53,21 @@ async def test_a_tenants_change_has_before_and_after(api: Api, fern: TenantApi) 
     assert made["after"]["stripe_account"] == fern.account
 
 
+async def test_what_is_sold_and_decided_has_before_and_after(fern: TenantApi) -> None:
+    await fern.put("/features/seats", SEATS)
+    await fern.put("/features/seats", {**SEATS, "name": "Places"})
+    second, first = await lines(fern, target=f"tenants/{fern.id}/features/seats")
+    assert (first["before"], first["after"]["name"]) == (None, "Seats")
+    assert (second["before"]["name"], second["after"]["name"]) == ("Seats", "Places")
+    await fern.call("DELETE", "/features/seats")
+    assert (await lines(fern))[0]["before"]["name"] == "Places"
+    endpoint = {"url": "https://hooks.example/secret-path?token=1", "description": "Ours"}
+    made = (await fern.call("POST", "/notification-endpoints", endpoint)).json()
+    (line,) = await lines(fern, target=f"tenants/{fern.id}/notification-endpoints/{made['id']}")
+    assert line["after"]["host"] == "hooks.example"
+    assert "secret-path" not in str(line)
+
+
 async def test_a_tenant_is_not_told_who_of_the_platform_it_was(api: Api, fern: TenantApi) -> None:
     await api.call("PATCH", f"/v1/tenants/{fern.id}", {"event_weight": 3})
     line, _ = await lines(fern)

@@ -113,6 +113,8 @@ async def test_a_tenant_is_removed_after_a_look_and_late_events_leave_a_stub(
     begun = await confirmed(fern, key=api.key)
     assert (begun.status_code, begun.json()["state"]) == (202, "deleting")
     problem(await fern.call("GET", ""), 401)
+    lines = (await api.call("GET", f"/v1/audit?tenant={fern.id}&action=tenant.deleted")).json()["data"]
+    assert [(each["before"]["state"], each["after"]["state"]) for each in lines] == [("archived", "deleting")]
     await worker.work()
     shown = await api.call("GET", f"/v1/tenants/{fern.id}")
     assert (shown.json()["state"], shown.json()["name"], shown.json()["account"]) == ("deleted", "", None)
@@ -148,6 +150,8 @@ async def test_a_customer_takes_everything_along_and_leaves_nothing(fern: Tenant
     problem(await delete(fern, "/customers/bert", confirmation=other), 409, "reference")
     done = await confirmed(fern, "/customers/ada")
     assert (done.status_code, done.json()["rows"]["customers"]) == (200, 1)
+    (line,) = (await fern.get("/audit?action=customer.deleted"))["data"]
+    assert line["target"].endswith("/customers/ada")
     problem(await fern.call("GET", "/customers/ada"), 404, "reference")
     problem(await fern.call("GET", "/customers/ada/export"), 404, "reference")
     assert told(await export(fern, "/customers/bert")) == theirs

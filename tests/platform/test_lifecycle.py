@@ -254,6 +254,8 @@ async def test_the_same_account_comes_back_by_the_platform_teams_word_if_stripe_
     assert (await step(fern, "reconnect"))["coming_back"]
     await worker.work()
     assert (await fern.get("/lifecycle"))["state"] == "onboarding"
+    (line,) = (await fern.get("/audit?action=tenant.reconnected"))["data"]
+    assert (line["before"]["state"], line["after"]["state"]) == ("disconnected", "onboarding")
     await worker.store(late | {"id": "evt_again"})
     await worker.work()
     assert (await fern.get("/lifecycle"))["state"] == "onboarding"

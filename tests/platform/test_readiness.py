@@ -75,6 +75,9 @@ async def test_events_make_the_state_the_history_and_the_worklist(api: Api, fern
     assert (shown["state"], shown["waits_for"]) == ("rejected", ["stripe"])
     assert "suspects fraud" in shown["reason"]
     assert (await history(kiln)) == [(None, "onboarding", "read")]
+    (rejected,) = await api.sql("select count(*) from tenant_readiness where state = 'rejected'")
+    metrics = (await api.call("GET", "/metrics", key="")).text
+    assert f'colonnade_tenants{{readiness="rejected"}} {rejected["count"]}.0' in metrics
     every = (await api.call("GET", "/v1/readiness-changes?limit=2")).json()
     assert [row["tenant"] for row in every["data"]] == [fern.id, fern.id]
     assert (await api.call("GET", f"/v1/readiness-changes?limit=2&after={every['next']}")).json()["data"]

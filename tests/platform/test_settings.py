@@ -70,6 +70,12 @@ def test_an_empty_environment_runs_on_this_machine_alone() -> None:
         ("worker_metrics_port", "9102", 9102),
         ("check_memory_mb", "256", 256),
         ("portal_sessions_per_minute", "5", 5),
+        ("tenant_requests_per_minute", "0", 0),
+        ("tenant_checks_per_minute", "90000", 90_000),
+        ("wrong_keys_per_minute", "5", 5),
+        ("trusted_proxies", "10.0.0.0/8, 192.0.2.1,2001:db8::/32", ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")),
+        ("oidc_role_claim", "realm_access.roles", "realm_access.roles"),
+        ("oidc_roles", "a=b=admin, staff=read", (("a=b", "admin"), ("staff", "read"))),
         ("base_url", "https://billing.example:8443", "https://billing.example:8443"),
         ("secret_key", KEY, KEY),
         ("host", "::", "::"),
@@ -123,6 +129,10 @@ def test_a_database_url_is_kept_under_one_scheme(text: str, value: str) -> None:
         ("ready_watermark_seconds", "59"),
         ("check_memory_mb", "0"),
         ("portal_sessions_per_minute", "0"),
+        ("tenant_requests_per_minute", "-1"),
+        ("wrong_keys_per_minute", "0"),
+        *[("trusted_proxies", text) for text in ("10.0.0.1/8", "proxy", "10.0.0.1,", "*")],
+        *[("oidc_roles", text) for text in ("staff", "=admin", "staff=root", "staff=admin,")],
         *[
             ("base_url", text)
             for text in ("billing.example", "https://h/", "https://h?x", "ftp://h", "http://h:0", "http://[::g]")
@@ -258,3 +268,17 @@ def test_a_damaged_secret_key_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "secret_key").write_text("short\n")
     with pytest.raises(SettingsError, match=r"COLONNADE_SECRET_KEY.*secret_key holds fewer than 32"):
         ensure_secret_key(load(data_dir=str(tmp_path)))
+
+
+def test_an_identity_provider_needs_its_audience() -> None:
+    both = {"oidc_issuer": "https://idp.example/", "oidc_audience": "colonnade"}
+    assert load(**both).oidc_issuer == "https://idp.example/"
+    for alone in both:
+        with pytest.raises(SettingsError, match="COLONNADE_OIDC_ISSUER and COLONNADE_OIDC_AUDIENCE go together"):
+            load(**{alone: both[alone]})
+
+
+@pytest.mark.parametrize("text", ["idp.example", "http://idp.example", "https://u:pw@h", "https://h?x"])
+def test_an_identity_provider_is_named_by_an_https_url(text: str) -> None:
+    (problem,) = problems(oidc_issuer=text, oidc_audience="colonnade")
+    assert problem.startswith("COLONNADE_OIDC_ISSUER must be ")

@@ -158,3 +158,37 @@ async def test_a_capability_and_an_older_snapshot_of_the_account_end_alike_in_bo
         assert (await mirrored(tenant)).facts.charges_enabled, [event.type for event in order]
         await tenant.handle(updated(START + 2, account(False), name="later"))
         assert not (await mirrored(tenant)).facts.charges_enabled
+
+
+async def test_people_and_bank_accounts_have_the_account_read_only_where_they_are_news(mine: Tenant) -> None:
+    wanting = {"currently_due": ["external_account", "person_1.dob.day"], "disabled_reason": None}
+    await mine.handle(updated(START, account(requirements=wanting)))
+    mine.stripe.replies["/v1/accounts/acct_1"] = account()
+
+    def person(kind: str, at: int, *due: str) -> Event:
+        body = {"id": "person_1", "object": "person", "account": "acct_1", "requirements": {"currently_due": due}}
+        return tell(f"person.{kind}", START + at, body, {}, account="acct_1")
+
+    def bank(kind: str, at: int) -> Event:
+        body = {"id": "ba_1", "object": "bank_account", "account": "acct_1"}
+        return tell(f"account.external_account.{kind}", START + at, body, {}, account="acct_1")
+
+    await mine.handle(person("updated", 1, "dob.day"), bank("deleted", 1), person("updated", -1), bank("created", -1))
+    assert mine.stripe.asked == [], "the same as is known, or older"
+    await mine.handle(person("updated", 2))
+    assert (len(mine.stripe.asked), (await mirrored(mine)).facts.requirements) == (1, account()["requirements"])
+    await mine.handle(bank("created", 3), person("deleted", 3))
+    assert len(mine.stripe.asked) == 1
+    await mine.handle(bank("deleted", 4))
+    assert len(mine.stripe.asked) == 2
+    for event in (person("created", 9, "x"), bank("created", 9)):
+        foreign = msgspec.structs.replace(event, account="acct_2")
+        with pytest.raises(Invalid, match="another account"):
+            await mine.handle(foreign)
+
+
+async def test_a_read_that_was_overtaken_by_an_event_changes_nothing(mine: Tenant) -> None:
+    await mine.handle(updated(START + 5, account(True)))
+    async with mine.connection() as connection:
+        assert not await accounts.apply_account(connection, account(False), None, as_of=moment(START + 4))
+        assert await accounts.apply_account(connection, account(False), None, as_of=moment(START + 5))

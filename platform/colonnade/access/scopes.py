@@ -12,7 +12,7 @@ class Scope(StrEnum):
     """What a tenant's key may do."""
 
     READ = "read"
-    """Read everything but keys."""
+    """Read everything but keys, piece by piece: an export of all is for `admin`."""
     CHECK = "check"
     """Ask for entitlements."""
     CUSTOMERS = "customers"

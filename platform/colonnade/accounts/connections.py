@@ -78,7 +78,8 @@ update account_connections set used = array_append(used, $2), state = 'pending',
 where public_id = $1 and state <> 'connected' and not $2 = any (used) and expires_at > now() returning id
 """
 _FINISH = """
-update account_connections set state = $2, account = $3, problem = $4, finished_at = now() where public_id = $1
+update account_connections set state = $2, account = $3, problem = $4, finished_at = now()
+where public_id = $1 and state <> 'connected'
 """
 
 
@@ -144,7 +145,7 @@ async def use(services: Services, public_id: str, nonce: str) -> None:
 async def finish(
     connection: asyncpg.Connection, public_id: str, state: str, account: str | None = None, problem: str | None = None
 ) -> None:
-    """Note what became of a request."""
+    """Note what became of a request; one that connected an account stays so."""
     await connection.execute(_FINISH, public_id, state, account, problem)
 
 

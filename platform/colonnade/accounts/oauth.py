@@ -7,6 +7,7 @@ answer for an account of their own, and be paid in the victim's place.
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -46,8 +47,8 @@ class Answer(Struct, frozen=True):
     error: str = ""
 
 
-class _State(Struct, frozen=True):
-    """*browser*: the digest of the cookie."""
+class State(Struct, frozen=True):
+    """What `state` says. *browser*: the digest of the cookie."""
 
     connection: str
     nonce: str
@@ -70,18 +71,23 @@ def cookie_of(connection: str) -> str:
 def depart(services: Services, request: Open, business: str, secret: str | None) -> Departure:
     """To the consent page; *secret*: the cookie of an earlier visit by the same browser, if it brought one."""
     secret = secret if secret and len(secret) >= 32 else secrets.token_urlsafe(32)
-    state = msgspec.to_builtins(_State(request.id, secrets.token_urlsafe(16), _digest(secret)))
-    claims: dict[str, Any] = {"aud": _AUDIENCE, "exp": int(time.time()) + LIFETIME, "connect": state}
+    state = State(request.id, secrets.token_urlsafe(16), _digest(secret))
     query = {
         "response_type": "code",
         "client_id": services.settings.stripe_client_id,
         "scope": "read_write",
         "redirect_uri": services.settings.base_url + CALLBACK,
-        "state": jwt.encode(claims, services.secret_key, "HS256"),
+        "state": sign(services.secret_key, state),
         "stripe_user[business_name]": business,
     }
     url = f"{services.settings.stripe_connect_base}/oauth/authorize?{urlencode(query)}"
     return Departure(url, cookie_of(request.id), secret)
+
+
+def sign(secret_key: str, state: State) -> str:
+    """*state* as the text that goes to Stripe and comes back."""
+    claims: dict[str, Any] = {"aud": _AUDIENCE, "exp": int(time.time()) + LIFETIME}
+    return jwt.encode(claims | {"connect": msgspec.to_builtins(state)}, secret_key, "HS256")
 
 
 async def arrive(services: Services, answer: Answer, cookies: Mapping[str, str]) -> Open:
@@ -89,9 +95,7 @@ async def arrive(services: Services, answer: Answer, cookies: Mapping[str, str])
 
     Raises `Invalid` for an answer that was not asked for, `Forbidden` in another browser, `Conflict` where it was used.
     """
-    state = _verified(services, answer.state)
-    if not hmac.compare_digest(_digest(cookies.get(cookie_of(state.connection), "")), state.browser):
-        raise Forbidden("This was begun in another browser.")
+    state = verify(services.secret_key, answer.state, cookies)
     await connections.use(services, state.connection, state.nonce)
     request = await connections.find(services, state.connection)
     try:
@@ -106,22 +110,28 @@ async def arrive(services: Services, answer: Answer, cookies: Mapping[str, str])
     return await connections.find(services, request.id)
 
 
-def _verified(services: Services, text: str) -> _State:
+def verify(secret_key: str, text: str, cookies: Mapping[str, str]) -> State:
+    """What *text*, the answer's `state`, says, if we said it to the browser that has these *cookies*.
+
+    Raises `Invalid`, and `Forbidden` where it is another browser.
+    """
     try:
-        claims = jwt.decode(
-            text, services.secret_key, ["HS256"], audience=_AUDIENCE, options={"require": ["exp", "connect"]}
-        )
-        return msgspec.convert(claims["connect"], _State)
+        claims = jwt.decode(text, secret_key, ["HS256"], audience=_AUDIENCE, options={"require": ["exp", "connect"]})
+        state = msgspec.convert(claims["connect"], State)
     except jwt.ExpiredSignatureError as error:
         raise Invalid("This took too long: open the link again.", "state") from error
     except (jwt.PyJWTError, msgspec.ValidationError) as error:
         raise Invalid("This answer was not asked for.", "state") from error
+    if not hmac.compare_digest(_digest(cookies.get(cookie_of(state.connection), "")), state.browser):
+        raise Forbidden("This was begun in another browser.")
+    return state
 
 
 async def _granted(services: Services, answer: Answer) -> str:
     """The account that the business lets us into. Raises `Invalid`, Stripe's errors."""
     if answer.error or not answer.code:
-        raise Invalid(f"Stripe answered {answer.error or 'without a code'}.", "code")
+        said = answer.error if re.fullmatch(r"[a-z_]{1,40}", answer.error) else "without a code"
+        raise Invalid(f"Stripe answered {said}.", "code")
     reply = await services.stripe.platform.exchange(answer.code)
     granted = msgspec.convert(reply, _Granted)
     if granted.scope != "read_write":

@@ -15,7 +15,7 @@ from msgspec import Struct
 from colonnade.access.guard import WHILE_FROZEN, Principal, Tenant
 from colonnade.access.scopes import Role, Scope, allow
 from colonnade.accounts import connections, entrances, oauth, onboarding, service
-from colonnade.errors import DomainError, Unavailable
+from colonnade.errors import DomainError, StripeRefused, Unavailable
 from colonnade.portals import pages
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
@@ -88,7 +88,8 @@ def page_of_error(request: Request[Any, Any, Any], error: Exception) -> Response
     problem = handler(request, error)
     status = problem.status_code or 500
     later = status >= 500
-    said = error.message if isinstance(error, DomainError) and not isinstance(error, Unavailable) else ""
+    ours = isinstance(error, DomainError) and not isinstance(error, Unavailable | StripeRefused)
+    said = str(error) if ours else ""
     text = "Try again in a moment." if later else said or "Ask whoever sent you the link for a new one."
     title = "This is not possible right now" if later else "This link does not work"
     headers = {name: value for name, value in problem.headers.items() if name.lower() in {"retry-after", "allow"}}

@@ -1,8 +1,9 @@
 """What tenants' accounts may do and what they wait for: now, as it was, and those of all tenants as a worklist."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -12,7 +13,8 @@ from colonnade.errors import Closed, NotFound, StripeRefused
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
 from colonnade_tenants.accounts import apply_account
-from colonnade_tenants.readiness import DISCONNECTED, ReadinessState, Requirement, assess, needed
+from colonnade_tenants.readiness import DISCONNECTED, UNCONNECTED, ReadinessState, Requirement, assess, needed
+from colonnade_tenants.readiness import Readiness as Assessed
 from colonnade_tenants.readiness_words import Party
 
 
@@ -85,6 +87,10 @@ select {COLUMNS}, {_BRIEF} from tenant_readiness r join tenants t on t.id = r.te
 where r.state = any ($3) and ($1::text is null or t.public_id < $1)
 order by t.public_id desc limit $2
 """  # noqa: S608
+_AWAIT = """
+insert into tenant_readiness (tenant_id, state, reason, waits_for, since) values ($1, $2, $3, $4, now())
+on conflict do nothing
+"""
 _HISTORY = """
 select c.public_id as id, t.public_id as tenant, c.account, c.previous, c.state, c.reason, c.cause, c.at, c.recorded_at
 from readiness_changes c join tenants t on t.id = c.tenant_id
@@ -93,20 +99,27 @@ order by c.public_id desc limit $3
 """
 
 
+async def await_account(connection: asyncpg.Connection, tenant: Tenant) -> None:
+    """Note that the business is to connect an account: until then nothing else says anything of it."""
+    await connection.execute(_AWAIT, tenant.id, UNCONNECTED.state, UNCONNECTED.reason, UNCONNECTED.waits_for)
+
+
 async def readiness(services: Services, tenant: Tenant) -> Readiness:
-    """The account's state as Stripe has it now, which is kept. Raises `Conflict`, Stripe's errors."""
+    """The account's state as Stripe has it now, which is kept. Raises Stripe's errors."""
+    if tenant.stripe_account is None:
+        return _shown({}, tenant, UNCONNECTED)
     client = services.stripe.platform.bound(tenant=tenant.id)
     try:
         account, now = await client.dated(f"/v1/accounts/{account_of(tenant)}")
     except (NotFound, StripeRefused):
-        return _shown({}, tenant, gone=True)
+        return _shown({}, tenant, DISCONNECTED)
     except Closed:
         if tenant.state is not State.DISCONNECTED:
             raise
-        return _shown({}, tenant, gone=True)
+        return _shown({}, tenant, DISCONNECTED)
     async with services.database.tenant_connection(tenant.id) as connection:
         await apply_account(connection, account, None, as_of=now)
-    found = _shown(account, tenant)
+    found = _shown(account, tenant, assess(account, tenant.charge_type))
     found.events_complete_until = await _complete_until(services, tenant)
     return found
 
@@ -118,8 +131,7 @@ async def _complete_until(services: Services, tenant: Tenant) -> datetime | None
     return at
 
 
-def _shown(account: dict[str, Any], tenant: Tenant, *, gone: bool = False) -> Readiness:
-    found = DISCONNECTED if gone else assess(account, tenant.charge_type)
+def _shown(account: dict[str, Any], tenant: Tenant, found: Assessed) -> Readiness:
     capabilities = account.get("capabilities") or {}
     return Readiness(
         state=found.state,
@@ -149,6 +161,13 @@ async def page(
 
 def _in_brief(row: str | None) -> InBrief | None:
     return None if row is None else msgspec.json.decode(row, type=InBrief)
+
+
+async def counted(services: Services) -> dict[ReadinessState, int]:
+    """How many tenants are in each state; those whose account was never heard of are in none."""
+    async with services.database.platform_pool.acquire() as connection:
+        rows = await connection.fetch("select state, count(*) from tenant_readiness group by state")
+    return dict.fromkeys(get_args(ReadinessState), 0) | {row["state"]: row["count"] for row in rows}
 
 
 async def history(services: Services, tenant: Tenant | None, after: str | None, limit: int) -> list[Change]:

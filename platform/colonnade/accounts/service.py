@@ -114,7 +114,9 @@ async def _finish(
     async with services.database.platform_connection() as connection:
         await keys.store(connection, key, "first key", tenant.id)
         audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(tenant))
-        if account is not None:
+        if account is None:
+            await readiness.await_account(connection, tenant)
+        else:
             tenant = await bind(connection, tenant, account)
     return tenant, key
 

@@ -7,6 +7,7 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.entitlements.explaining import Explanation, explain_customer
@@ -19,6 +20,7 @@ from colonnade_tenants.entitlements.history import Recorded
 from colonnade_tenants.entitlements.overrides import NewOverride, Override
 
 _CUSTOMER = "/tenants/{tenant:str}/customers/{reference:str}"
+_LOGGED = ("feature", "effect", "value", "reason", "author", "ends_at")
 _OVERRIDES = f"{_CUSTOMER}/overrides"
 _ENTITLEMENTS = f"{_CUSTOMER}/entitlements"
 
@@ -63,7 +65,10 @@ async def create_override(
 ) -> Override:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        return await overrides.add(session, customer.id, data, author_key=principal.id, idempotency_key=idempotency_key)
+        made = await overrides.add(session, customer.id, data, author_key=principal.id, idempotency_key=idempotency_key)
+        path = f"tenants/{current.public_id}/customers/{reference}/overrides/{made.id}"
+        audit.note(target=path, after=audit.named(made, *_LOGGED))
+        return made
 
 
 @get(
@@ -92,6 +97,7 @@ async def revoke_override(
 ) -> None:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
+        audit.note(before=audit.named(await overrides.get(session, customer.id, override), *_LOGGED))
         await overrides.revoke(session, customer.id, override, principal.id)
 
 

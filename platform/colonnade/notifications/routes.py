@@ -1,7 +1,8 @@
 """Routes of notification endpoints: what a tenant wants to be told, and where."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Response, delete, get, patch, post
@@ -9,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from colonnade.access import audit
 from colonnade.access.guard import Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.etags import IfMatch, require_match, tagged
@@ -69,6 +71,11 @@ def _check(services: Services, fields: dict[str, object]) -> None:
         check_types(types)
 
 
+def _logged(endpoint: Endpoint) -> dict[str, Any]:
+    """Of the URL the host alone: the rest may hold a secret."""
+    return {**audit.named(endpoint, "description", "types", "state"), "host": urlsplit(endpoint.url).hostname}
+
+
 @post(PATH, summary="Add an endpoint; its secret is shown this once", tags=TAGS)
 async def create_endpoint(
     data: JSONBody[CreateEndpoint],
@@ -80,6 +87,8 @@ async def create_endpoint(
     _check(services, fields)
     async with services.database.tenant(current.id) as session:
         made, secret = await endpoints.create(session, Vault(services.secret_key), fields, idempotency_key)
+        path = f"tenants/{current.public_id}/notification-endpoints/{made.id}"
+        audit.note(target=path, after=_logged(made))
     return CreatedEndpoint(**msgspec.structs.asdict(made), secret=secret)
 
 
@@ -113,7 +122,9 @@ async def change_endpoint(
     async with services.database.tenant(current.id) as session:
         found = await endpoints.get(session, endpoint, lock=True)
         require_match(if_match, found.shown)
-        return tagged(await endpoints.change(session, found, fields))
+        changed = await endpoints.change(session, found, fields)
+        audit.note(before=_logged(found.shown), after=_logged(changed))
+        return tagged(changed)
 
 
 @delete(ONE, summary="Delete an endpoint, with what waits for it and its log", tags=TAGS)
@@ -121,7 +132,9 @@ async def delete_endpoint(
     endpoint: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
 ) -> None:
     async with services.database.tenant(current.id) as session:
-        await endpoints.remove(session, await endpoints.get(session, endpoint, lock=True))
+        found = await endpoints.get(session, endpoint, lock=True)
+        audit.note(before=_logged(found.shown))
+        await endpoints.remove(session, found)
 
 
 @post(ONE + "/secret", summary="Roll the secret: a new one, beside which the older sign for a while", tags=TAGS)

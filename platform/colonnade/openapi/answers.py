@@ -37,16 +37,16 @@ class Operation(NamedTuple):
     def writes(self) -> bool:
         return self.method != "get"
 
-    def takes(self, header: str) -> bool:
-        """Whether it knows that request header."""
-        return any(each["name"] == header for each in self.said.get("parameters", ()))
+    def takes(self, parameter: str) -> bool:
+        """Whether it knows that parameter or request header."""
+        return any(each["name"] == parameter for each in self.said.get("parameters", ()))
 
 
 _OCCURS: tuple[tuple[int, Callable[[Operation], bool]], ...] = (
     (400, lambda it: it.guarded or it.page or "{" in it.path),
     (401, lambda it: it.guarded or it.page),
     (403, lambda it: it.guarded or it.page),
-    (404, lambda it: it.page or "{" in it.path),
+    (404, lambda it: it.page or "{" in it.path or it.takes("tenant")),
     (409, lambda it: it.page or it.writes),
     (412, lambda it: it.takes("If-Match")),
     (413, lambda it: "requestBody" in it.said),

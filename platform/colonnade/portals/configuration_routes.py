@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Invalid
@@ -246,6 +247,7 @@ async def put_portal_policy(
     if_match: IfMatch = None,
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
+        audit.note(before=audit.named(await policy.get(session), "drift"), after=audit.named(data, "drift"))
         return tagged(await policy.put(session, data.drift, principal.id, if_match))
 
 

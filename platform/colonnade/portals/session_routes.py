@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
-from colonnade.access import portal_tokens
+from colonnade.access import audit, portal_tokens
 from colonnade.access.guard import Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Conflict, Invalid
@@ -169,6 +169,7 @@ async def put_portal_rules(
     if_match: IfMatch = None,
 ) -> Response[RulesView]:
     async with services.database.tenant(current.id) as session:
+        audit.note(before=audit.named(await choosing.get(session), "rules"), after=audit.named(data, "rules"))
         shown = await choosing.put(session, data, if_match)
     return tagged(shown)
 

@@ -91,8 +91,7 @@ HANDLERS: dict[str, Handler] = {
     "person.updated": person_changed,  # they gave it, or it was found wanting
     "person.deleted": person_changed,  # nothing is wanted of them any more
     "account.external_account.created": external_account_changed,  # where payouts go, which is required
-    "account.external_account.updated": external_account_changed,  # a payout failed: it is required anew
-    "account.external_account.deleted": external_account_changed,  # and there is none any more
+    "account.external_account.deleted": external_account_changed,  # and there may be none any more
     "account.application.authorized": account_connected,  # connected, perhaps after a disconnection
     "account.application.deauthorized": account_disconnected,  # no call to this account works from here on
 }

@@ -73,7 +73,7 @@ class _ExternalAccount(Struct):
 
 
 async def external_account_changed(event: Event, tenant: TenantConnection, stripe: TenantStripe) -> None:
-    """The same where a bank account came that is still held to be due, or left or changed while none is."""
+    """The same where a bank account came while one is held to be due, or left while none is."""
     found = msgspec.json.decode(event.object, type=_ExternalAccount)
     came = event.type.endswith(".created")
 
