@@ -2,4 +2,4 @@
 
 from colonnade.cli import main
 
-main()
+main(prog_name="colonnade")

@@ -39,6 +39,9 @@ from colonnade.access.gate import Gate
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
 from colonnade.checks.front import Front
+from colonnade.conventions.headers import Shield
+from colonnade.conventions.origins import TenantOrigins
+from colonnade.conventions.strict import StrictRequest
 from colonnade.database.connections import Database
 from colonnade.middleware import RequestObserver
 from colonnade.notifications.feed import Feed
@@ -151,10 +154,12 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         },
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],
-        openapi_config=reference.config(),
+        request_class=StrictRequest,
+        openapi_config=reference.config((*GUARDED, *PUBLIC)),
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )
     app.state.checks, app.state.gate = checks, gate
-    app.asgi_handler = Deliveries(RequestObserver(Front(app.asgi_handler, checks, gate)))
+    inner = TenantOrigins(Front(app.asgi_handler, checks, gate), lambda: app.state.services.database.platform_pool)
+    app.asgi_handler = Deliveries(RequestObserver(inner, Shield(settings.base_url)))
     return app

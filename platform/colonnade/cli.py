@@ -10,8 +10,13 @@ import rich_click as click
 import uvloop
 
 from colonnade import __version__
+from colonnade.commands import accounts as _accounts  # noqa: F401 - its commands are of the group `tenants`
+from colonnade.commands import lifecycle as _lifecycle  # noqa: F401 - so are its
 from colonnade.commands.common import load, note, sentences, serving
+from colonnade.commands.completion import completion
+from colonnade.commands.doctor import doctor
 from colonnade.commands.events import events
+from colonnade.commands.keys import keys
 from colonnade.commands.portals import portals
 from colonnade.commands.sweep import sweep
 from colonnade.commands.tenants import tenants
@@ -83,21 +88,6 @@ def worker(concurrency: int) -> None:
         uvloop.run(work(settings, database_url, concurrency))
 
 
-@main.group()
-def keys() -> None:
-    """API keys."""
-
-
-@keys.command("create")
-@click.option("--name", default="platform", show_default=True, help="What the key is for.")
-def create_key(name: str) -> None:
-    """Make a key of the platform team and print it, this once."""
-    from colonnade.access.keys import create_platform_key
-
-    with serving() as (_settings, database_url):
-        click.echo(asyncio.run(create_platform_key(database_url, name)))
-
-
 @main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> None:
@@ -107,6 +97,9 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     run(list(arguments))
 
 
+main.add_command(completion)
+main.add_command(doctor)
+main.add_command(keys)
 main.add_command(sweep)
 main.add_command(events)
 main.add_command(portals)

@@ -7,6 +7,7 @@ from typing import Literal
 import asyncpg
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -27,12 +28,22 @@ class Health(Struct):
     checks: dict[str, str]
 
 
-@get("/health/live", summary="The process answers", security=[{}])
+@get("/health/live", operation_id="checkLive", summary="The process answers", tags=["Operations"], security=[{}])
 async def live() -> Health:
     return Health("ok", {})
 
 
-@get("/health/ready", summary="The process can serve", security=[{}])
+_NOT_READY = ResponseSpec(Health, description="It cannot; *checks* say why.", generate_examples=False)
+
+
+@get(
+    "/health/ready",
+    operation_id="checkReady",
+    summary="The process can serve",
+    tags=["Operations"],
+    security=[{}],
+    responses={503: _NOT_READY},
+)
 async def ready(services: NamedDependency[Services]) -> Response[Health]:
     checks = {"database": "ok", "migrations": "ok"}
     try:

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from colonnade.access.audit import ACTING
 from colonnade.access.gate import HEADERS
+from colonnade.conventions.headers import Shield, given_id
 from colonnade.observability import REQUEST_ID, REQUEST_SECONDS, REQUESTS
 from colonnade_tenants.ids import passing_id
 
@@ -20,7 +21,6 @@ UNLOGGED = re.compile(r"/webhooks/stripe/.*|.*/entitlements(/\{feature[^/]*\})?|
 """Routes whose requests are not logged when they succeed: deliveries, each of which is a row of the inbox, and checks.
 The line would cost as much as all the rest of it (measured)."""
 _QUIET = frozenset({200, 304})
-_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 GONE = 499
 """The status that a request is counted under whose client went away before its answer."""
 BEGAN = "colonnade.began"
@@ -29,17 +29,19 @@ _METHODS = frozenset(method.value for method in HttpMethod)
 
 
 class RequestObserver:
-    """Gives each request an id, answers it as `Request-Id`, and writes one log line when it is done.
+    """Gives each request an id unless it came with one, answers it as `Request-Id`, and writes one log line at the end.
+
+    Every answer gets the headers of *shield*.
 
     It stands around the whole application: Litestar's own middleware is left out where no route matches. Deliveries
     that succeed do not come here: the event's own id says all that a request's could.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, shield: Shield) -> None:
+        self._app, self._shield = app, shield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = passing_id("req")
+        request_id = given_id(scope.get("headers", ())) or passing_id("req")
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         REQUEST_ID.set(request_id)
@@ -51,12 +53,8 @@ class RequestObserver:
             if message["type"] == "http.response.start":
                 nonlocal status
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"request-id", request_id.encode()),
-                    *_HEADERS,
-                    *state.get(HEADERS, ()),
-                ]
+                given = (*message.get("headers", ()), (b"request-id", request_id.encode()), *state.get(HEADERS, ()))
+                message["headers"] = self._shield.around(given, scope.get("route_handler"))
             return send(message)
 
         try:

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy.exc import DBAPIError
 
 from colonnade import errors
+from colonnade.problem_types import problem_type, title_of
 
 log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ _STATUS_KINDS = {
     404: "not-found",
     405: "method-not-allowed",
     413: "too-large",
+    415: "unsupported-media-type",
 }
 _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 _BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)
@@ -60,8 +62,8 @@ _DATABASE_DOWN = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSErr
 def _answer(request: Request[Any, Any, Any], status: int, kind: str, detail: str, **more: Any) -> Response[Problem]:
     headers: dict[str, str] = more.pop("headers", {})
     problem = Problem(
-        type=f"urn:colonnade:problem:{kind}",
-        title=kind.replace("-", " ").capitalize(),
+        type=problem_type(kind),
+        title=title_of(kind),
         status=status,
         detail=detail,
         request_id=request.scope.get("state", {}).get("request_id"),

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from litestar import get, patch, post
+from litestar import Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
@@ -15,6 +15,7 @@ from colonnade.accounts.new_tenants import NewTenant
 from colonnade.accounts.readiness import InBrief
 from colonnade.accounts.readiness import page as worklist
 from colonnade.accounts.states import State
+from colonnade.etags import IfMatch, require_match, tagged
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 from colonnade_tenants.readiness import ReadinessState
@@ -73,11 +74,13 @@ def _fields(tenant: Tenant) -> dict[str, object]:
     }
 
 
-def _view(tenant: Tenant) -> TenantView:
+def view(tenant: Tenant) -> TenantView:
+    """The tenant, as the API shows it."""
     return TenantView(**_fields(tenant))  # type: ignore[arg-type]
 
 
-def _listed(tenant: Tenant, found: InBrief | None) -> ListedTenant:
+def listed(tenant: Tenant, found: InBrief | None) -> ListedTenant:
+    """The tenant, as lists show it."""
     return ListedTenant(**_fields(tenant), readiness=found)  # type: ignore[arg-type]
 
 
@@ -104,12 +107,12 @@ async def list_tenants(
     readiness: States = None,
 ) -> Page[ListedTenant]:
     found = await worklist(services, readiness, from_cursor(after), limit)
-    return page_of(found, limit, lambda each: each[0].public_id, lambda each: _listed(*each))
+    return page_of(found, limit, lambda each: each[0].public_id, lambda each: listed(*each))
 
 
 @get("/tenants/{tenant:str}", summary="A tenant", tags=["Tenants"], opt=allow(Scope.READ))
-async def get_tenant(current: NamedDependency[Tenant]) -> TenantView:
-    return _view(current)
+async def get_tenant(current: NamedDependency[Tenant]) -> Response[TenantView]:
+    return tagged(view(current))
 
 
 @patch("/tenants/{tenant:str}", summary="Change a tenant", tags=["Tenants"])
@@ -118,8 +121,12 @@ async def change_tenant(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     principal: NamedDependency[Principal],
-) -> TenantView:
-    return _view(await service.change(services, current, data, principal))
+    if_match: IfMatch = None,
+) -> Response[TenantView]:
+    def check(tenant: Tenant) -> None:
+        require_match(if_match, view(tenant))
+
+    return tagged(view(await service.change(services, current, data, principal, check)))
 
 
 ROUTES = (create_tenant, list_tenants, get_tenant, change_tenant)

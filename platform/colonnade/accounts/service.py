@@ -1,6 +1,7 @@
 """Creating and changing tenants. The row is reserved first, so that a crash at any point can be repeated harmlessly."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import asyncpg
@@ -166,15 +167,25 @@ async def page(services: Services, after: str | None, limit: int) -> list[Tenant
     return [tenant for tenant, _ in await readiness.page(services, None, after, limit)]
 
 
-async def change(services: Services, tenant: Tenant, wanted: TenantChange, by: Principal) -> Tenant:
-    """The tenant with the given fields changed. Raises `Invalid`, and `Forbidden` for what is the platform's."""
+async def change(
+    services: Services, tenant: Tenant, wanted: TenantChange, by: Principal, check: Callable[[Tenant], None]
+) -> Tenant:
+    """The tenant with the given fields changed; *check* may refuse by how it is now.
+
+    Raises `Invalid`, and `Forbidden` for what is the platform's.
+    """
     given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
     if by.tenant_id is not None and (name := next((name for name in _PLATFORMS if name in given), None)):
         raise Forbidden("Only the platform team changes this.", name)
     values.text(given.get("name"), "name", 100)
-    origins = _origins(given.get("return_origins", tenant.return_origins))
-    fee = _fee(given.get("application_fee_percent", tenant.application_fee_percent))
+    origins = _origins(given.get("return_origins", []))
+    fee = _fee(given.get("application_fee_percent"))
     async with services.database.platform_connection() as connection:
+        now = await connection.fetchrow(f"select {COLUMNS} from tenants t where id = $1 for no key update", tenant.id)  # noqa: S608
+        if now is None:
+            raise NotFound("This tenant is gone.", "tenant")
+        tenant = msgspec.convert(dict(now), Tenant)
+        check(tenant)
         row = await connection.fetchrow(
             f"""
             update tenants t set name = $2, application_fee_percent = $3::float8::numeric, return_origins = $4,
@@ -183,12 +194,10 @@ async def change(services: Services, tenant: Tenant, wanted: TenantChange, by: P
             """,  # noqa: S608
             tenant.id,
             given.get("name", tenant.name),
-            fee,
-            origins,
+            fee if "application_fee_percent" in given else tenant.application_fee_percent,
+            origins if "return_origins" in given else tenant.return_origins,
             given.get("event_weight", tenant.event_weight),
         )
-        if row is None:
-            raise NotFound("This tenant is gone.", "tenant")
         changed = msgspec.convert(dict(row), Tenant)
         audit.note(before=logged(tenant), after=logged(changed))
     return changed

@@ -5,8 +5,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import asyncpg
+import msgspec
 import rich_click as click
 
 from colonnade.database.connections import verify
@@ -34,12 +36,23 @@ def sentences() -> Iterator[None]:
         note("(`\\password` in psql), then repeat the command:\n")
         click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
         sys.exit(1)
-    except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError, DomainError) as error:
+    except DomainError as error:
+        note(str(error) if error.param is None else f"{error.param}: {error}")
+        sys.exit(1)
+    except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError) as error:
         note(str(error))
         sys.exit(1)
     except OSError as error:
         note(f"Cannot go on: {error}")
         sys.exit(1)
+
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def say_json(value: Any) -> None:
+    """*value* as one line of JSON, on standard output."""
+    click.echo(msgspec.json.encode(value).decode())
 
 
 def load(*needs: str) -> Settings:

@@ -5,12 +5,11 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args
 
-import msgspec
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from colonnade.commands.common import note, serving
+from colonnade.commands.common import as_json_option, note, say_json, serving
 from colonnade.database.connections import Database, connect
 from colonnade.database.roles import Duty
 from colonnade.webhooks import actions, calls, journey, retention
@@ -22,7 +21,6 @@ from colonnade.webhooks.inbox import State
 T = TypeVar("T")
 BY = "command line"
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"])
 _FILTERS = (
     click.option("--state", type=click.Choice(get_args(State)), help="Only events in this state."),
@@ -65,10 +63,6 @@ def _run(work: Callable[[Database], Awaitable[T]]) -> T:
         return asyncio.run(run(database_url))
 
 
-def _json(value: Any) -> None:
-    click.echo(msgspec.json.encode(value).decode())
-
-
 @click.group()
 def events() -> None:
     """Received events: look, replay, release from quarantine, ignore."""
@@ -82,7 +76,7 @@ def list_events(limit: int, as_json: bool, **wanted: Any) -> None:
     """List received events, newest first."""
     page = _run(lambda database: inbox_events.page(database, _filter(**wanted), None, limit))
     if as_json:
-        _json(page)
+        say_json(page)
         return
     table = Table("Event", "Type", "State", "Tenant", "Created", "Tries", "Reason", box=None)
     for each in page.data:
@@ -100,7 +94,7 @@ def show_event(event: str, as_json: bool) -> None:
     """Show an event with its payload and its journey."""
     found = _run(lambda database: journey.show(database, event))
     if as_json:
-        _json(found)
+        say_json(found)
         return
     console = Console()
     console.print(f"{found.id}  {found.type}  {found.state}", highlight=False)
@@ -135,7 +129,7 @@ def replay(event: str | None, dry_run: bool, as_json: bool, **wanted: Any) -> No
         return
     done = _run(lambda database: actions.replay_many(database, chosen, BY, dry_run=dry_run))
     if as_json:
-        _json(done)
+        say_json(done)
         return
     table = Table("Type", "Events", box=None)
     for event_type, count in sorted(done.by_type.items()):
@@ -170,7 +164,7 @@ def list_calls(limit: int, as_json: bool, **wanted: Any) -> None:
     """List calls of your own handlers that failed, newest first."""
     page = _run(lambda database: calls.page(database, CallFilter(**wanted), None, limit))
     if as_json:
-        _json(page)
+        say_json(page)
         return
     table = Table("Call", "Event", "Handler", "Tenant", "State", "Tries", "Reason", box=None)
     for each in page.data:
@@ -185,11 +179,12 @@ def list_calls(limit: int, as_json: bool, **wanted: Any) -> None:
 def replay_call(call: str, as_json: bool) -> None:
     """Make a failed CALL (ext_…) of your own handler once more, without the core handler."""
     found = _run(lambda database: calls.replay(database, call, BY))
-    _json(found) if as_json else note(f"{found.id} is {found.state}.")
+    say_json(found) if as_json else note(f"{found.id} is {found.state}.")
 
 
 @events.command("prune")
-def prune() -> None:
+@as_json_option
+def prune(as_json: bool) -> None:
     """Delete events that are done or ignored and older than COLONNADE_EVENT_RETENTION_DAYS, as the worker does."""
 
     async def run(database_url: str, days: int) -> int:
@@ -201,8 +196,11 @@ def prune() -> None:
 
     with serving() as (settings, database_url):
         deleted = asyncio.run(run(database_url, settings.event_retention_days))
-        note(f"{deleted} events older than {settings.event_retention_days} days were deleted.")
+        if as_json:
+            say_json({"deleted": deleted})
+        else:
+            note(f"{deleted} events older than {settings.event_retention_days} days were deleted.")
 
 
 def _changed(event: EventView, as_json: bool) -> None:
-    _json(event) if as_json else note(f"{event.id} is {event.state}.")
+    say_json(event) if as_json else note(f"{event.id} is {event.state}.")

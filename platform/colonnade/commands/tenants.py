@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from colonnade.commands.common import note, serving
+from colonnade.commands.common import as_json_option, note, say_json, serving
 
 if TYPE_CHECKING:
     from colonnade.imports.store import Import
@@ -24,7 +24,8 @@ def tenants() -> None:
 @click.argument("tenant")
 @click.option("--dry-run", is_flag=True, help="Only look, and report what would be imported.")
 @click.option("--reference-key", help="The key of the Stripe customers' metadata that has the tenant's own ids.")
-def import_(tenant: str, dry_run: bool, reference_key: str | None) -> None:
+@as_json_option
+def import_(tenant: str, dry_run: bool, reference_key: str | None, as_json: bool) -> None:
     """Take in the customers and subscriptions that TENANT (`ten_…`) has at Stripe already.
 
     Run it again to go on where it was interrupted, or to see what has come since: nothing is doubled.
@@ -33,6 +34,9 @@ def import_(tenant: str, dry_run: bool, reference_key: str | None) -> None:
 
     with serving("stripe_api_key") as (settings, database_url), _watching() as show:
         work = asyncio.run(import_now(settings, database_url, tenant, reference_key, dry=dry_run, progress=show))
+    if as_json:
+        say_json(work)
+        sys.exit(2 if work.findings else 0)
     _report(work, dry_run)
 
 
@@ -40,7 +44,8 @@ def import_(tenant: str, dry_run: bool, reference_key: str | None) -> None:
 @click.argument("tenant")
 @click.option("--prefix", default="", help="What the tenant's lookup keys begin with; our keys leave it out.")
 @click.option("--read", is_flag=True, help="Ask Stripe for each customer, instead of the last summary heard.")
-def compare(tenant: str, prefix: str, read: bool) -> None:
+@as_json_option
+def compare(tenant: str, prefix: str, read: bool, as_json: bool) -> None:
     """Tell where Stripe's active entitlements of TENANT's customers (`ten_…`) and ours differ; exit 1 if any do."""
     from colonnade.stripe_entitlements.by_hand import compare_all
 
@@ -49,6 +54,9 @@ def compare(tenant: str, prefix: str, read: bool) -> None:
     def show(found: "Comparison") -> None:
         nonlocal differ
         differ += 1
+        if as_json:
+            say_json(found)
+            return
         click.echo(found.reference or found.stripe_customer or found.customer)
         for each in found.differences:
             click.echo(f"  {each.lookup_key}: {'only Stripe' if each.stripe else 'only here'}: {each.detail}")
@@ -66,7 +74,8 @@ def compare(tenant: str, prefix: str, read: bool) -> None:
     "--product", "products", multiple=True, help="A product (`prod_…`) of the platform's account to read too."
 )
 @click.option("--apply", is_flag=True, help="Do it; by default it is only said.")
-def take_over_features(tenant: str, prefix: str, products: tuple[str, ...], apply: bool) -> None:
+@as_json_option
+def take_over_features(tenant: str, prefix: str, products: tuple[str, ...], apply: bool, as_json: bool) -> None:
     """Make flags and plans of the features that TENANT's products (`ten_…`) have at Stripe."""
     from colonnade.stripe_entitlements.by_hand import take_over_now
     from colonnade.stripe_entitlements.service import TakeOver
@@ -74,6 +83,9 @@ def take_over_features(tenant: str, prefix: str, products: tuple[str, ...], appl
     wanted = TakeOver(not apply, prefix, list(products))
     with serving("stripe_api_key") as (settings, database_url):
         report = asyncio.run(take_over_now(settings, database_url, tenant, wanted))
+    if as_json:
+        say_json(report)
+        return
     for what, steps in (("feature", report.features), ("plan", report.plans)):
         for step in steps:
             grants = f": {', '.join(step.grants)}" if step.grants else ""

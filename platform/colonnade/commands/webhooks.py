@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-import msgspec
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from colonnade.commands.common import note, serving
+from colonnade.commands.common import as_json_option, note, say_json, serving
 from colonnade.database.connections import connect
 from colonnade.database.roles import Duty
 from colonnade.settings import Settings, variable
@@ -41,7 +40,8 @@ async def _open(settings: Settings, database_url: str) -> AsyncIterator[tuple[as
 @webhooks.command("provision")
 @click.option("--roll", is_flag=True, help="Make another endpoint of each kind: new secrets, delivered beside the old.")
 @click.option("--remove-old", "remove", is_flag=True, help="Delete all but the newest endpoint of each kind.")
-def provision_endpoints(roll: bool, remove: bool) -> None:
+@as_json_option
+def provision_endpoints(roll: bool, remove: bool, as_json: bool) -> None:
     """Make or mend both endpoints at Stripe, and print the secrets of new ones, this once."""
     if roll and remove:
         raise click.UsageError("First --roll; then, with the new secrets in use, --remove-old.")
@@ -53,7 +53,11 @@ def provision_endpoints(roll: bool, remove: bool) -> None:
             return await provision(connection, gateway.platform, settings.base_url, roll=roll)
 
     with serving("stripe_api_key") as (settings, database_url):
-        for each in asyncio.run(run(settings, database_url)):
+        done = asyncio.run(run(settings, database_url))
+        if as_json:
+            say_json(done)
+            return
+        for each in done:
             note(f"{each.kind}: {each.id} {each.done} ({each.url})")
             if each.secret:
                 field = f"stripe_{each.kind}_webhook_secrets"
@@ -61,7 +65,7 @@ def provision_endpoints(roll: bool, remove: bool) -> None:
 
 
 @webhooks.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@as_json_option
 def show_status(as_json: bool) -> None:
     """Compare the endpoints at Stripe with what is needed; exit 1 if they differ."""
 
@@ -71,7 +75,7 @@ def show_status(as_json: bool) -> None:
 
     with serving("stripe_api_key") as (settings, database_url):
         found = asyncio.run(run(settings, database_url))
-        click.echo(msgspec.json.encode(found).decode()) if as_json else _print(found)
+        say_json(found) if as_json else _print(found)
         sys.exit(1 if found.drifts else 0)
 
 

@@ -11,6 +11,7 @@ from colonnade.customers.billing import BillingView, InvoiceView, PaymentMethodV
 from colonnade.customers.checkout import Checkout, NewCheckout
 from colonnade.customers.service import CustomerView, PutCustomer, shown
 from colonnade.customers.subscriptions import NewSubscription, SubscriptionView
+from colonnade.etags import IfMatch, tagged
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 from colonnade_tenants import customers
@@ -38,16 +39,17 @@ async def put_customer(
     data: JSONBody[PutCustomer],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
-) -> CustomerView:
-    return shown(await service.put(services, current, reference, data))
+    if_match: IfMatch = None,
+) -> Response[CustomerView]:
+    return tagged(shown(await service.put(services, current, reference, data, if_match)))
 
 
 @get(_CUSTOMER, summary="A customer", tags=["Customers"], opt=allow(Scope.READ, Scope.CUSTOMERS))
 async def get_customer(
     reference: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
-) -> CustomerView:
+) -> Response[CustomerView]:
     async with services.database.tenant(current.id) as session:
-        return shown(await customers.get(session, reference))
+        return tagged(shown(await customers.get(session, reference)))
 
 
 @post(f"{_CUSTOMER}/subscriptions", summary="Start a subscription", tags=["Customers"], opt=allow(Scope.CUSTOMERS))

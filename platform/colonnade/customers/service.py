@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 from colonnade.access.guard import Tenant
 from colonnade.accounts.ownership import own
 from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused
+from colonnade.etags import require_match
 from colonnade.services import Services
 from colonnade.stripe_api.charges import client_for
 from colonnade_tenants import customers, locks, values
@@ -58,10 +59,15 @@ def shown(customer: Customer) -> CustomerView:
     )
 
 
-async def put(services: Services, tenant: Tenant, reference: str, wanted: PutCustomer) -> Customer:
-    """Create or change the customer, here and at Stripe. Raises `Invalid`, `Conflict`, Stripe's errors."""
+async def put(
+    services: Services, tenant: Tenant, reference: str, wanted: PutCustomer, if_match: str | None = None
+) -> Customer:
+    """Create or change the customer, here and at Stripe.
+
+    Raises `Invalid`, `Conflict`, `PreconditionFailed` (before Stripe is asked), Stripe's errors.
+    """
     _check(reference, wanted)
-    customer = await _reserved(services, tenant, reference, wanted)
+    customer = await _reserved(services, tenant, reference, wanted, if_match)
     if customer.stripe_customer is None:
         customer = await _create(services, tenant, customer)
     fields = _fields(customer) | _given(wanted)
@@ -101,12 +107,17 @@ def _check(reference: str, wanted: PutCustomer) -> None:
         raise Invalid("This key is set by Colonnade.", f"metadata.{key}")
 
 
-async def _reserved(services: Services, tenant: Tenant, reference: str, wanted: PutCustomer) -> Customer:
+async def _reserved(
+    services: Services, tenant: Tenant, reference: str, wanted: PutCustomer, if_match: str | None
+) -> Customer:
     """The row as it is, or a new one. One that is there keeps what it says until Stripe has taken the change."""
     async with services.database.tenant(tenant.id) as session:
         try:
-            return await customers.get(session, reference)
+            found = await customers.get(session, reference)
+            require_match(if_match, shown(found))
+            return found
         except NotFound:
+            require_match(if_match, None)
             return (await customers.reserve(session, reference, **_given(wanted)))[0]
 
 

@@ -96,6 +96,7 @@ async def _disconnected(receive: Receive) -> None:
 
 @get(
     "/tenants/{tenant:str}/stream",
+    operation_id="followNotifications",
     summary="The tenant's notifications as they happen, as server-sent events",
     tags=TAGS,
     media_type="text/event-stream",

@@ -7,6 +7,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.openapi.spec.parameter import Parameter
 
 from colonnade.notifications.routes import TAGS
+from colonnade.openapi.operations import camel
 from colonnade_tenants.notifications.payloads import TYPES
 
 _HEADERS = {
@@ -26,7 +27,7 @@ def _webhook(name: str, body: Any) -> PathItem:
     return PathItem(
         post=Operation(
             tags=TAGS,
-            operation_id=f"on_{name.replace('.', '_')}",
+            operation_id=camel(f"on_{name.replace('.', '_')}"),
             summary=(body.__doc__ or "").strip(),
             parameters=[
                 Parameter(

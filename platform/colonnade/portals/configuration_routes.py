@@ -244,10 +244,11 @@ async def put_portal_policy(
     data: JSONBody[PutPortalPolicy],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    if_match: IfMatch = None,
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
         audit.note(before=audit.named(await policy.get(session), "drift"), after=audit.named(data, "drift"))
-        return tagged(await policy.put(session, data.drift, principal.id))
+        return tagged(await policy.put(session, data.drift, principal.id, if_match))
 
 
 ROUTES = (

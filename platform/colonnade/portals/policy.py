@@ -8,6 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade.database.tables import portal_policies as table
+from colonnade.etags import require_match
+from colonnade.portals.store import lock
 from colonnade_tenants.partition import TENANT, TenantSession
 
 Drift = Literal["report", "revert"]
@@ -34,8 +36,11 @@ async def get(session: TenantSession) -> PortalPolicy:
     return PortalPolicy(*row) if row else PortalPolicy()
 
 
-async def put(session: TenantSession, drift: Drift, author: str | None) -> PortalPolicy:
-    """Set the policy; the same again changes nothing."""
+async def put(session: TenantSession, drift: Drift, author: str | None, if_match: str | None = None) -> PortalPolicy:
+    """Set the policy; the same again changes nothing. Raises `PreconditionFailed`."""
+    await lock(session, "portal policy")
+    if if_match is not None:
+        require_match(if_match, await get(session))
     fields = {"drift": drift, "author": author, "updated_at": func.now()}
     new = insert(table).values(tenant_id=TENANT, **fields)
     changed = new.on_conflict_do_update(

@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
-from litestar import Response, get
+from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.response import Redirect
 
@@ -26,6 +27,11 @@ POLL = 0.1
 LONGEST = 60.0
 """Seconds that a stream goes on; a browser comes again."""
 
+_ANSWERS = {
+    200: ResponseSpec(str, description="A page that waits.", media_type=MediaType.HTML, generate_examples=False),
+    303: ResponseSpec(None, description="On to the tenant's page.", generate_examples=False),
+}
+
 
 @get(
     links.PATH + "/{link:str}",
@@ -33,6 +39,7 @@ LONGEST = 60.0
     tags=["Portals"],
     security=[{}],
     exception_handlers=FOR_PEOPLE,
+    responses=_ANSWERS,
 )
 async def come_back(link: FromPath[str], services: NamedDependency[Services]) -> Response[Any]:
     tenant, visit_id = await _place(services, link)
@@ -45,6 +52,7 @@ async def come_back(link: FromPath[str], services: NamedDependency[Services]) ->
     tags=["Portals"],
     security=[{}],
     exception_handlers=FOR_PEOPLE,
+    responses=_ANSWERS,
 )
 async def come_back_done(link: FromPath[str], services: NamedDependency[Services]) -> Response[Any]:
     tenant, visit_id = await _place(services, link)

@@ -22,7 +22,12 @@ ExtensionFilter = Annotated[str | None, QueryParameter(description="Only calls o
 CallTenantFilter = Annotated[str | None, QueryParameter(description="Only calls for this tenant (`ten_…`).")]
 
 
-@get("/extension-calls", summary="Calls of your own handlers that failed, newest first", opt=allow(Scope.READ))
+@get(
+    "/extension-calls",
+    summary="Calls of your own handlers that failed, newest first",
+    tags=["Events"],
+    opt=allow(Scope.READ),
+)
 async def list_calls(
     services: NamedDependency[Services],
     limit: Limit = 20,
@@ -40,6 +45,7 @@ async def list_calls(
 @post(
     "/extension-calls/{call:str}/replay",
     summary="Make a failed call once more",
+    tags=["Events"],
     status_code=202,
     opt=allow(Role.SUPPORT),
 )
@@ -49,7 +55,13 @@ async def replay_call(
     return await calls.replay(services.database, call, principal.id)
 
 
-@post("/extension-calls/replay", summary="Make many failed calls once more", status_code=202, opt=allow(Role.SUPPORT))
+@post(
+    "/extension-calls/replay",
+    summary="Make many failed calls once more",
+    tags=["Events"],
+    status_code=202,
+    opt=allow(Role.SUPPORT),
+)
 async def replay_calls(
     data: JSONBody[CallFilter], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> CallsReplayed:

@@ -71,7 +71,7 @@ def _filter(
     )
 
 
-@get("/events", summary="List received events of all tenants, newest first", opt=allow(Scope.READ))
+@get("/events", summary="List received events of all tenants, newest first", tags=["Events"], opt=allow(Scope.READ))
 async def list_events(
     services: NamedDependency[Services],
     limit: Limit = 20,
@@ -86,7 +86,12 @@ async def list_events(
     return await events.page(services.database, wanted, after, limit)
 
 
-@get("/tenants/{tenant:str}/events", summary="List the tenant's events, newest first", opt=allow(Scope.READ))
+@get(
+    "/tenants/{tenant:str}/events",
+    summary="List the tenant's events, newest first",
+    tags=["Events"],
+    opt=allow(Scope.READ),
+)
 async def list_tenant_events(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
@@ -101,7 +106,9 @@ async def list_tenant_events(
     return await events.tenant_page(services.database, current.id, wanted, after, limit)
 
 
-@get("/events/{event:str}", summary="Show an event with its payload and journey", opt=allow(Scope.READ))
+@get(
+    "/events/{event:str}", summary="Show an event with its payload and journey", tags=["Events"], opt=allow(Scope.READ)
+)
 async def show_event(event: FromPath[str], services: NamedDependency[Services]) -> EventDetail:
     return await journey.show(services.database, event)
 
@@ -109,6 +116,7 @@ async def show_event(event: FromPath[str], services: NamedDependency[Services]) 
 @get(
     "/tenants/{tenant:str}/events/{event:str}",
     summary="Show one of the tenant's events with its payload and journey",
+    tags=["Events"],
     opt=allow(Scope.READ),
 )
 async def show_tenant_event(
@@ -118,7 +126,11 @@ async def show_tenant_event(
 
 
 @post(
-    "/events/{event:str}/replay", summary="Attribute and handle an event anew", status_code=202, opt=allow(Role.SUPPORT)
+    "/events/{event:str}/replay",
+    summary="Attribute and handle an event anew",
+    tags=["Events"],
+    status_code=202,
+    opt=allow(Role.SUPPORT),
 )
 async def replay_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
@@ -129,6 +141,7 @@ async def replay_event(
 @post(
     "/events/{event:str}/release",
     summary="Attribute a quarantined event anew",
+    tags=["Events"],
     status_code=202,
     opt=allow(Role.SUPPORT),
 )
@@ -138,7 +151,13 @@ async def release_event(
     return await actions.release(services.database, event, principal.id)
 
 
-@post("/events/{event:str}/ignore", summary="Take an event out for good", status_code=200, opt=allow(Role.SUPPORT))
+@post(
+    "/events/{event:str}/ignore",
+    summary="Take an event out for good",
+    tags=["Events"],
+    status_code=200,
+    opt=allow(Role.SUPPORT),
+)
 async def ignore_event(
     event: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> EventView:
@@ -148,6 +167,7 @@ async def ignore_event(
 @post(
     "/events/replay",
     summary="Attribute and handle many events anew, or count them",
+    tags=["Events"],
     status_code=202,
     opt=allow(Role.SUPPORT),
 )
@@ -170,6 +190,7 @@ async def replay_events(
 @get(
     "/webhooks/failures",
     summary="Why deliveries were refused for their signature, the latest cause first",
+    tags=["Events"],
     opt=allow(Scope.READ),
 )
 async def list_failures(services: NamedDependency[Services]) -> Page[FailureView]:

@@ -10,7 +10,12 @@ from colonnade.webhooks import sweeps
 from colonnade.webhooks.sweeps import SweepView
 
 
-@get("/webhooks/sweeps", summary="Up to when no event is missing, for each account", opt=allow(Scope.READ))
+@get(
+    "/webhooks/sweeps",
+    summary="Up to when no event is missing, for each account",
+    tags=["Events"],
+    opt=allow(Scope.READ),
+)
 async def list_sweeps(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[SweepView]:
     rows = await sweeps.page(services.database.platform_pool, from_cursor(after), limit + 1)
     return page_of(rows, limit, lambda each: each.account or "", as_it_is)

@@ -1,0 +1,39 @@
+"""Request bodies are decoded strictly: `"2"` is no number, `1` is no boolean, and a body is JSON.
+
+Litestar by itself converts as it does for query parameters, which are text and have to be read leniently.
+"""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.exceptions import ClientException, HTTPException, ValidationException
+
+MERGE_PATCH = "application/merge-patch+json"
+"""RFC 7396; what our PATCH bodies are: null clears a field, a field left out stays as it is."""
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose JSON body is what its handler's `data` says."""
+
+    async def json(self) -> Any:
+        """The body as the handler's type. Raises what `problems` answers 400 and 415 for."""
+        self._require_json()
+        field = self.route_handler.parsed_data_field
+        try:
+            return _decoder(Any if field is None else field.annotation).decode(await self.body())
+        except msgspec.ValidationError as error:
+            raise ValidationException(str(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ClientException(f"The body is not JSON: {error}") from error
+
+    def _require_json(self) -> None:
+        taken = {"", "application/json"} | ({MERGE_PATCH} if self.method == "PATCH" else set())
+        if self.content_type[0].lower() not in taken:
+            raise HTTPException(status_code=415, detail="Send the body as application/json.")
+
+
+@cache
+def _decoder(annotation: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(annotation)

@@ -1,0 +1,326 @@
+"""`colonnade doctor`: a deployment that is well, and each check where exactly what it looks for is broken."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from colonnade import heartbeat
+from colonnade.access.keys import create_platform_key
+from colonnade.database.connections import connect
+from colonnade.database.roles import Duty
+from colonnade.doctor.examining import CHECKS, Report, examine
+from colonnade.doctor.place import Finding, Place
+from colonnade.settings import Settings
+from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks.provision import provision
+from tests.conftest import ScratchDatabase
+from tests.platform.api import PLENTY, Api, Sandbox, running_api
+from tests.platform.cli import colonnade, external
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+EVENT = """
+insert into inbox (event_id, endpoint, type, object_id, created, livemode, body, state, not_before)
+values ('evt_broken', 'platform', 'x', 'x', now(), {live}, '', '{state}', now() - interval '1 hour')
+"""
+NO_EVENT = "delete from inbox where event_id = 'evt_broken'"
+OTHERS = "'{https://shop.example}'"
+
+
+class World(NamedTuple):
+    api: Api
+    settings: Settings
+    gateway: StripeGateway
+
+    def place(self, **changes: Any) -> Place:
+        """The deployment, all of which can be looked at."""
+        settings = msgspec.structs.replace(self.settings, **changes)
+        place = Place(settings, self.api.database.service_url, self.gateway)
+        place.has |= {"key", "database", "tables", "stripe"}
+        return place
+
+
+@asynccontextmanager
+async def answering(body: bytes, status: int = 200) -> AsyncIterator[str]:
+    """A web server that says *body* to everyone."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 %d Said\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+        writer.write(head + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(
+    shared_database: ScratchDatabase, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    folder = tmp_path_factory.mktemp("data")
+    heartbeat.beat(folder)
+    sandbox = Sandbox(sandbox_url)
+    async with answering(b'{"status":"ok","checks":{}}') as url, running_api(shared_database, sandbox) as api:
+        settings = Settings(
+            stripe_api_key=sandbox.key,
+            stripe_api_base=sandbox_url,
+            stripe_budget_percent=PLENTY,
+            base_url=url,
+            data_dir=folder,
+            stripe_platform_webhook_secrets=("whsec_platform",),
+            stripe_connect_webhook_secrets=("whsec_connect",),
+        )
+        gateway = StripeGateway(settings)
+        connection = await connect(shared_database.service_url, Duty.PLATFORM)
+        await provision(connection, gateway.platform, url)
+        await connection.close()
+        await (await api.tenant()).configuration(default=True)
+        yield World(api, settings, gateway)
+        await gateway.close()
+
+
+async def found(place: Place, name: str) -> list[Finding]:
+    check = next(each for each in CHECKS if each.name == name)
+    return (await examine(place, checks=[check])).findings
+
+
+async def test_a_deployment_that_is_well_passes_every_check(world: World) -> None:
+    place = Place(world.settings, world.api.database.service_url, world.gateway)
+    report = await examine(place)
+    assert report == Report([], [each.name for each in CHECKS], [])
+    assert report.healthy
+
+
+TESTED = set[str]()
+
+
+def broken(*cases: tuple[Any, ...]) -> Any:
+    TESTED.update(case[0] for case in cases)
+    return pytest.mark.parametrize("case", cases, ids=[f"{case[0]}-{case[-1]}"[:60] for case in cases])
+
+
+@broken(
+    ("stripe-key", {"stripe_api_key": None}, "is not set"),
+    ("webhook-secrets", {"stripe_connect_webhook_secrets": ()}, "endpoint is off"),
+    ("webhook-secrets", {"stripe_connect_webhook_secrets": ("whsec_a@2020-01-01T00:00Z",)}, "has expired"),
+    (
+        "expired-secrets",
+        {"stripe_platform_webhook_secrets": ("whsec_platform", "whsec_a@2020-01-01T00:00Z")},
+        "1 of the secrets",
+    ),
+    ("shared-secrets", {"stripe_connect_webhook_secrets": ("whsec_platform",)}, "in common"),
+    ("shared-secrets", {"stripe_other_mode_webhook_secrets": ("whsec_connect",)}, "of this mode"),
+    ("base-url", {"stripe_api_base": "https://api.stripe.com"}, "cannot deliver"),
+    ("reachable", {"base_url": "http://127.0.0.1:1"}, "cannot be reached"),
+    ("live-database", {"stripe_api_key": "sk_live_x"}, "embedded"),
+    ("worker", {"data_dir": Path("/nowhere")}, "no worker has run"),
+    ("unused-secrets", {"stripe_platform_webhook_secrets": ("whsec_a", "whsec_b")}, "2 secrets for 1 endpoints"),
+)
+async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, dict[str, Any], str]) -> None:
+    name, changes, words = case
+    said = await found(world.place(**changes), name)
+    assert len(said) == 1
+    assert words in said[0].problem
+    assert said[0].cure
+
+
+@broken(
+    (
+        "migrations",
+        "update alembic_version set version_num = '0001'",
+        "update alembic_version set version_num = '{head}'",
+        "newest migration",
+    ),
+    (
+        "row-security",
+        "alter table branding no force row level security",
+        "alter table branding force row level security",
+        "branding",
+    ),
+    (
+        "row-security",
+        "create table stray (tenant_id bigint)",
+        "drop table stray",
+        "stray",
+    ),
+    ("mode", EVENT.format(live="true", state="done"), NO_EVENT, "1 handled events of the other"),
+    ("backlog", EVENT.format(live="false", state="pending"), NO_EVENT, "has been due"),
+    ("backlog", EVENT.format(live="false", state="dead"), NO_EVENT, "1 events are dead"),
+    ("backlog", EVENT.format(live="false", state="quarantined"), NO_EVENT, "1 events are quarantined"),
+    (
+        "completeness",
+        "insert into sweeps (account, swept_until, complete_until) "
+        "values ('', now() - interval '1 day', now() - interval '1 day')",
+        "delete from sweeps where account = ''",
+        "complete up to",
+    ),
+    ("platform-keys", "update api_keys set revoked_at = now()", "update api_keys set revoked_at = null", "no API key"),
+    (
+        "origins",
+        "update tenants set return_origins = '{}'",
+        f"update tenants set return_origins = {OTHERS}",
+        "no return_origins: ten_",
+    ),
+    (
+        "configurations",
+        "update portal_configurations set is_default = false",
+        "update portal_configurations set is_default = true",
+        "no default portal configuration at Stripe: ten_",
+    ),
+    (
+        "configurations",
+        "update portal_configurations set problem = 'No such price'",
+        "update portal_configurations set problem = null",
+        "main: No such price",
+    ),
+    (
+        "unfinished-tenants",
+        "insert into tenants (public_id, name, charge_type, fingerprint, created_at) "
+        "values ('ten_half', 'Half', 'direct', '', now() - interval '2 days')",
+        "delete from tenants where public_id = 'ten_half'",
+        "no connected account for a day: ten_half",
+    ),
+)
+async def test_what_is_wrong_in_the_database_is_found(world: World, case: tuple[str, str, str, str]) -> None:
+    name, breaking, mending, words = case
+    head = (await world.api.sql("select version_num from alembic_version"))[0][0]
+    await world.api.sql(breaking)
+    try:
+        said = await found(world.place(), name)
+    finally:
+        await world.api.sql(mending.replace("{head}", head))
+    assert [words in each.problem for each in said] == [True], said
+    assert await found(world.place(), name) == []
+
+
+async def test_plain_http_is_no_origin_in_live_mode(world: World) -> None:
+    await world.api.sql("update tenants set return_origins = '{http://127.0.0.1:3000}'")
+    try:
+        assert await found(world.place(), "origins") == []
+        said = await found(world.place(stripe_api_key="sk_live_x"), "origins")
+    finally:
+        await world.api.sql(f"update tenants set return_origins = {OTHERS}")
+    assert ["with http in live mode" in each.problem for each in said] == [True]
+
+
+@broken(("login", "bypass row-level security"))
+async def test_a_login_that_could_read_across_tenants_is_found(world: World, case: tuple[str, str]) -> None:
+    place = Place(world.settings, world.api.database.admin_url, world.gateway)
+    report = await examine(place, checks=[each for each in CHECKS if each.name in ("login", "migrations")])
+    assert [case[1] in each.problem for each in report.findings] == [True]
+    assert report.skipped == ["migrations"], "what needs the database is not looked at"
+    place = Place(world.settings, "postgresql://nobody@127.0.0.1:1/none", world.gateway)
+    assert ["cannot be reached" in each.problem for each in await found(place, "login")] == [True]
+
+
+async def test_something_else_at_the_base_url_is_found(world: World) -> None:
+    async with answering(b"<h1>It works!</h1>") as url:
+        said = await found(world.place(base_url=url), "reachable")
+    assert ["not as Colonnade does" in each.problem for each in said] == [True]
+
+
+async def test_a_worker_that_stands_still_is_found(world: World, tmp_path: Path) -> None:
+    heartbeat.beat(tmp_path)
+    os.utime(tmp_path / "worker.heartbeat", (0, 0))
+    said = await found(world.place(data_dir=tmp_path), "worker")
+    assert ["last round was" in each.problem for each in said] == [True]
+
+
+@broken(("clock", 400, "ahead of"), ("clock", -400, "behind"))
+async def test_a_clock_that_is_off_is_found(world: World, case: tuple[str, int, str]) -> None:
+    name, seconds, words = case
+    place = world.place()
+    place.now = lambda: datetime.now(UTC) + timedelta(seconds=seconds)
+    said = await found(place, name)
+    assert len(said) == 1
+    assert words in said[0].problem
+
+
+@broken(("account", 401, "Stripe refuses the key"), ("permissions", 403, "may not read: Customers"))
+async def test_a_key_that_stripe_does_not_take_is_found(world: World, case: tuple[str, int, str]) -> None:
+    name, status, words = case
+    refusal = b'{"error": {"type": "invalid_request_error", "message": "No.", "code": "api_key_expired"}}'
+    async with answering(refusal, status) as url:
+        place = world.place()
+        place.gateway = StripeGateway(msgspec.structs.replace(world.settings, stripe_api_base=url))
+        said = await found(place, name)
+        await place.gateway.close()
+    assert len(said) == 1
+    assert words in said[0].problem
+
+
+async def test_a_stripe_that_does_not_answer_is_told_from_a_key_that_it_refuses(world: World) -> None:
+    place = world.place()
+    place.gateway = StripeGateway(msgspec.structs.replace(world.settings, stripe_api_base="http://127.0.0.1:1"))
+    said = await found(place, "account")
+    await place.gateway.close()
+    assert ["Stripe cannot be asked" in each.problem for each in said] == [True]
+
+
+@broken(("endpoints", "it is disabled"))
+async def test_an_endpoint_that_is_off_at_stripe_is_found(world: World, case: tuple[str, str]) -> None:
+    endpoint = (await world.api.sql("select id from webhook_endpoints where kind = 'connect'"))[0][0]
+    path = f"/v1/webhook_endpoints/{endpoint}"
+    await world.api.sandbox.call("POST", path, {"disabled": "true"})
+    try:
+        said = await found(world.place(), "endpoints")
+    finally:
+        await world.api.sandbox.call("POST", path, {"disabled": "false"})
+    assert [f"connect {endpoint}: {case[1]}" in each.problem for each in said] == [True]
+
+
+@broken(("default-configurations", "was deactivated at Stripe"))
+async def test_a_configuration_that_was_deactivated_at_stripe_is_found(world: World, case: tuple[str, str]) -> None:
+    sql = "select stripe_configuration from portal_configurations where is_default"
+    path = f"/v1/billing_portal/configurations/{(await world.api.sql(sql))[0][0]}"
+    await world.api.sandbox.call("POST", path, {"active": "false"})
+    try:
+        said = await found(world.place(), "default-configurations")
+    finally:
+        await world.api.sandbox.call("POST", path, {"active": "true"})
+    assert [case[1] in each.problem for each in said] == [True]
+
+
+async def test_every_check_was_broken_once_and_is_documented() -> None:
+    assert {each.name for each in CHECKS} == TESTED
+    page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
+    assert [each.name for each in CHECKS if f"| `{each.name}` | {each.about} |" not in page] == []
+
+
+async def test_a_check_that_cannot_look_says_so(world: World) -> None:
+    place = Place(world.settings, "postgresql://nobody@127.0.0.1:1/none", world.gateway)
+    place.has |= {"tables"}
+    said = await found(place, "backlog")
+    assert ["could not be looked at" in each.problem for each in said] == [True]
+
+
+async def test_the_command_tells_all_and_exits_1(world: World) -> None:
+    await create_platform_key(world.api.database.service_url, "team")
+    given = external(world.api.database.service_url) | {
+        "STRIPE_API_KEY": str(world.settings.stripe_api_key),
+        "STRIPE_API_BASE": world.settings.stripe_api_base,
+        "BASE_URL": world.settings.base_url,
+        "DATA_DIR": str(world.settings.data_dir),
+        "STRIPE_PLATFORM_WEBHOOK_SECRETS": "whsec_platform",
+    }
+    ended = await asyncio.to_thread(colonnade, "doctor", "--json", **given)
+    report = json.loads(ended.stdout)
+    assert (ended.returncode, [each["check"] for each in report["findings"]]) == (1, ["webhook-secrets"])
+    assert "provision" in report["findings"][0]["cure"]
+    well = await asyncio.to_thread(colonnade, "doctor", **given, STRIPE_CONNECT_WEBHOOK_SECRETS="whsec_connect")
+    assert (well.returncode, well.stdout) == (0, ""), well.stdout
+    wrong = await asyncio.to_thread(colonnade, "doctor", PORT="x")
+    assert (wrong.returncode, "COLONNADE_PORT must be a number" in wrong.stdout) == (1, True)
