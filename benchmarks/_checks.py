@@ -106,7 +106,7 @@ def running(*command: str, environ: dict[str, str]) -> Iterator["subprocess.Pope
 
 
 @contextmanager
-def process(*command: str, environ: dict[str, str], ready: str) -> Iterator[None]:
+def process(*command: str, environ: dict[str, str], ready: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A server, from its first answer at *ready* on."""
     with running(*command, environ=environ) as started:
         deadline = time.monotonic() + 60
@@ -118,7 +118,7 @@ def process(*command: str, environ: dict[str, str], ready: str) -> Iterator[None
                 if time.monotonic() > deadline or started.poll() is not None:
                     raise SystemExit("the server does not start") from None
                 time.sleep(0.1)
-        yield
+        yield started
 
 
 def service(scratch: Scratch, folder: Path) -> dict[str, str]:

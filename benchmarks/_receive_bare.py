@@ -19,10 +19,11 @@ from litestar import Litestar, asgi
 from litestar.types import Receive, Scope, Send
 
 _INSERT = """
-insert into inbox (event_id, endpoint, type, object_id, created, api_version, livemode, body, state, lane)
-select event_id, 'platform', type, object_id, created, api_version, livemode, body, 'pending', lane
-from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bool[], $7::bytea[], $8::text[])
-    event (event_id, type, object_id, created, api_version, livemode, body, lane)
+insert into inbox (event_id, endpoint, account, type, object_id, created, api_version, livemode, body, state, lane)
+select event_id, 'platform', account, type, object_id, created, api_version, livemode, body, 'pending', lane
+from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::bool[], $8::bytea[], $9::text[]
+) event (event_id, account, type, object_id, created, api_version, livemode, body, lane)
 on conflict do nothing
 """
 
@@ -43,6 +44,7 @@ class _Event(msgspec.Struct):
     api_version: str
     livemode: bool
     data: _Data
+    account: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Event)
@@ -77,7 +79,8 @@ async def receive_event(scope: Scope, receive: Receive, send: Send) -> None:
     if hmac.compare_digest(expected, signature) and abs(time.time() - int(signed_at)) <= 300:
         event = _decoder.decode(body)
         thing, created = event.data.object, datetime.fromtimestamp(event.created, UTC)
-        row = (event.id, event.type, thing.id, created, event.api_version, event.livemode, body, thing.on_behalf_of)
+        about = (event.account, event.type, thing.id, created, event.api_version, event.livemode)
+        row = (event.id, *about, body, event.account or thing.on_behalf_of)
         committed = asyncio.get_running_loop().create_future()
         _queue.append((row, committed))
         _arrived.set()

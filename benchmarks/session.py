@@ -1,9 +1,10 @@
 """What Colonnade adds to making a portal session: its route against the bare SDK call, over one local Stripe.
 
-    python benchmarks/session.py [--calls 400] [--parallel 32] [--answer-ms 300]
+    python benchmarks/session.py [--calls 800] [--parallel 32] [--answer-ms 150]
 
 Both sides take turns in one run, with the same parameters. The local Stripe answers after *answer-ms*, as Stripe does
-from afar; with 0 the machine is saturated, and what is measured is how many processes share its cores.
+from afar; with 0 the machine is saturated, and what is measured is how many processes share its cores. CPU times are
+of each process while its side had its turns; that of the client is Python's too, and holds the bare side's SDK.
 """
 
 import argparse
@@ -13,14 +14,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import stripe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import _cpu
 from benchmarks._checks import free_port, process
 from benchmarks.backlog import Scratch, scratch_database
 
@@ -29,6 +33,10 @@ from colonnade.access.keys import create_platform_key
 KEY = "sk_test_benchmark"
 ORIGIN = "https://shop.example"
 ROUNDS = 4
+CUSTOMERS = 160
+"""A customer's sessions of the last minute are counted for each new one; real ones have few."""
+WARM = 8
+"""Calls of each caller before those that count, in each round."""
 
 
 class Shop:
@@ -103,20 +111,56 @@ async def times(one: Callable[[int], Awaitable[None]], calls: int, parallel: int
     return found
 
 
-async def compare(shop: Shop, calls: int, parallel: int, answer_ms: int) -> None:
+Processes = dict[str, Callable[[], float]]
+"""What tells the seconds of CPU that each has used."""
+
+
+class Side:
+    """What was measured of one side: milliseconds of each call, and seconds of CPU by process."""
+
+    def __init__(self, name: str, one: Callable[[int], Awaitable[None]], processes: Processes) -> None:
+        self.name, self._one, self._processes = name, one, processes
+        self.found: list[float] = []
+        self._cpu = dict.fromkeys(processes, 0.0)
+
+    async def turn(self, calls: int, parallel: int) -> None:
+        """One round."""
+        # Each of the database's connections plans each statement once, for 16 partitions.
+        await times(self._one, WARM * parallel, parallel)
+        before = {name: spent() for name, spent in self._processes.items()}
+        self.found += await times(self._one, calls, parallel)
+        for name, spent in self._processes.items():
+            self._cpu[name] += spent() - before[name]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.found)
+
+    def __str__(self) -> str:
+        p99 = sorted(self.found)[int(len(self.found) * 0.99)]
+        cpu = ", ".join(f"{name} {1000 * spent / len(self.found):.2f}" for name, spent in self._cpu.items())
+        return f"  {self.name:10} median {self.median:7.1f} ms   p99 {p99:7.1f} ms   CPU ms a session: {cpu}"
+
+
+async def compare(shop: Shop, processes: Processes, wanted: argparse.Namespace, answer_ms: int) -> None:
     """Print both sides' medians and what the difference is."""
     await shop.answer_after(answer_ms)
-    sides: dict[str, list[float]] = {"bare SDK": [], "Colonnade": []}
+    bare, ours = Side("bare SDK", shop.bare, processes), Side("Colonnade", shop.ours, processes)
     for _ in range(ROUNDS):
-        for name, one in (("bare SDK", shop.bare), ("Colonnade", shop.ours)):
-            await times(one, parallel, parallel)  # warm
-            sides[name] += await times(one, calls // ROUNDS, parallel)
-    medians = {name: statistics.median(found) for name, found in sides.items()}
-    print(f"\n{parallel} in parallel, Stripe answers after {answer_ms} ms")
-    for name, found in sides.items():
-        print(f"  {name:10} median {medians[name]:7.1f} ms   p99 {sorted(found)[int(len(found) * 0.99)]:7.1f} ms")
-    added = medians["Colonnade"] - medians["bare SDK"]
-    print(f"  added at the median {added:.1f} ms ({medians['Colonnade'] / medians['bare SDK']:.2f} times)")
+        for side in (bare, ours):
+            await side.turn(wanted.calls // ROUNDS, wanted.parallel)
+    print(f"\n{wanted.parallel} in parallel, Stripe answers after {answer_ms} ms\n{bare}\n{ours}")
+    print(f"  added at the median {ours.median - bare.median:.1f} ms ({ours.median / bare.median:.2f} times)")
+
+
+async def database(scratch: Scratch) -> int:
+    """The process that started all of the database's."""
+    connection = await asyncpg.connect(scratch.admin)
+    backend: int = await connection.fetchval("select pg_backend_pid()")
+    try:
+        return _cpu.parent(backend)
+    finally:
+        await connection.close()
 
 
 async def measure(scratch: Scratch, folder: Path, wanted: argparse.Namespace) -> None:
@@ -137,20 +181,26 @@ async def measure(scratch: Scratch, folder: Path, wanted: argparse.Namespace) ->
     key = await create_platform_key(scratch.service, "benchmark")
     sandbox_command = ("-m", "colonnade_sandbox", "--port", str(ports[1]))
     with (
-        process(*sandbox_command, environ={}, ready=f"{sandbox}/_sandbox/requests"),
-        process("-m", "colonnade", "serve", environ=environ, ready=f"{web}/health/live"),
+        process(*sandbox_command, environ={}, ready=f"{sandbox}/_sandbox/requests") as stripe_process,
+        process("-m", "colonnade", "serve", environ=environ, ready=f"{web}/health/live") as web_process,
     ):
+        processes = {
+            "web": partial(_cpu.seconds, web_process.pid),
+            "database": partial(_cpu.seconds, await database(scratch)),
+            "Stripe": partial(_cpu.seconds, stripe_process.pid),
+            "client": time.process_time,
+        }
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=wanted.parallel)) as http:
             shop = Shop(http, web, sandbox, key)
-            await shop.fill(customers=wanted.parallel)
+            await shop.fill(customers=CUSTOMERS)
             for answer_ms in dict.fromkeys((wanted.answer_ms, 0)):
-                await compare(shop, wanted.calls, wanted.parallel, answer_ms)
+                await compare(shop, processes, wanted, answer_ms)
             await shop.client.close_async()  # type: ignore[no-untyped-call]
 
 
 async def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"calls": 400, "parallel": 32, "answer-ms": 300}.items():
+    for name, default in {"calls": 800, "parallel": 32, "answer-ms": 150}.items():
         options.add_argument(f"--{name}", type=int, default=default)
     wanted = options.parse_args()
     with scratch_database() as scratch, tempfile.TemporaryDirectory() as folder:

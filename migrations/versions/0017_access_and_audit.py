@@ -1,6 +1,6 @@
 """The audit log; scopes, roles, expiry and last use of keys
 
-Revision: 0017, after 0012. 2026-11-23 00:10:00
+Revision: 0017, after 0013. 2026-11-23 00:10:00
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from colonnade.database import row_security
 from colonnade.database.roles import Duty
 
 revision = "0017"
-down_revision = "0012"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 

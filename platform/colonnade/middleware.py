@@ -21,13 +21,18 @@ UNLOGGED = re.compile(r"/webhooks/stripe/.*|.*/entitlements(/\{feature[^/]*\})?|
 The line would cost as much as all the rest of it (measured)."""
 _QUIET = frozenset({200, 304})
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+GONE = 499
+"""The status that a request is counted under whose client went away before its answer."""
+BEGAN = "colonnade.began"
+"""In the scope: when a request began that something before the observer took first (`time.perf_counter`)."""
 _METHODS = frozenset(method.value for method in HttpMethod)
 
 
 class RequestObserver:
     """Gives each request an id, answers it as `Request-Id`, and writes one log line when it is done.
 
-    It stands around the whole application: Litestar's own middleware is left out where no route matches.
+    It stands around the whole application: Litestar's own middleware is left out where no route matches. Deliveries
+    that succeed do not come here: the event's own id says all that a request's could.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,8 +44,8 @@ class RequestObserver:
         state["request_id"] = request_id
         REQUEST_ID.set(request_id)
         ACTING.set(None)  # where a server handles the requests of a connection in one context
-        started = time.perf_counter()
-        status = 499  # what is logged for a client that went away before its answer
+        started: float = scope.get(BEGAN) or time.perf_counter()  # type: ignore[assignment]
+        status = GONE
 
         def answer(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":

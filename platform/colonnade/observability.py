@@ -22,12 +22,12 @@ STORED = Tally("colonnade_events_stored", "Webhook deliveries stored, by type", 
 SIGNATURE_FAILURES = Counter(
     "colonnade_signature_failures", "Deliveries refused for their signature, by cause", ["endpoint", "cause"]
 )
-PROCESSED = Counter("colonnade_events_processed", "Inbox events by outcome", ["type", "outcome"])
-LAG = Histogram(
+PROCESSED = Tally("colonnade_events_processed", "Inbox events by outcome", ["type", "outcome"])
+LAG = Times(
     "colonnade_event_lag_seconds",
     "Time from an event's arrival until it was done",
-    ["type"],
-    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
+    "type",
+    bounds=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
 )
 WAITING = Gauge("colonnade_inbox_events", "Events that wait for a worker, or for someone to decide", ["state"])
 OLDEST = Gauge("colonnade_inbox_oldest_seconds", "For how long an event has been due")

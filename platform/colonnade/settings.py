@@ -83,6 +83,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         (f"colonnade-{role}", role) for role in ("admin", "support", "read")
     )
     """Which of that claim's values stand for which role."""
+    portal_visit_retention_days: int = 365
+    """For how long it is kept who was let into the portal, and what they changed."""
     check_memory_mb: int = 64
     """Answers to checks that each web process keeps, in MiB, about."""
     base_url: str = "http://127.0.0.1:8000"
@@ -349,6 +351,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "oidc_audience": _word,
     "oidc_role_claim": _word,
     "oidc_roles": _roles,
+    "portal_visit_retention_days": _number(7, 3650),
     "check_memory_mb": _number(1, 100_000),
     "base_url": _origin,
     "secret_key": _secret_key,

@@ -47,6 +47,12 @@ def interval(recurring: dict[str, Any], t: Language) -> str:
     return t(f"per {unit}") if count == 1 else t(f"every {{count}} {unit}s", count=count)
 
 
+def duration(length: dict[str, Any], t: Language) -> str:
+    """`1 month`, `2 weeks`."""
+    count, unit = length["interval_count"], length["interval"]
+    return t(f"1 {unit}") if count == 1 else t(f"{{count}} {unit}s", count=count)
+
+
 def unit_price(price: Object, t: Language) -> str:
     """What one unit of a price costs for one period."""
     if price["billing_scheme"] == "tiered":

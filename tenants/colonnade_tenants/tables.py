@@ -179,6 +179,7 @@ subscriptions = tenant_table(
     Column("source_created", Timestamp, nullable=False, comment="`created` of the newest event applied"),
     Column("source_event", Text, nullable=False),
     _before(),
+    Column("discounts", ARRAY(Text), comment="di_…, sorted; null: from before they were kept"),
     ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
     Index(None, "tenant_id", "customer_id"),
     key=["id"],

@@ -5,7 +5,7 @@ is dropped if its handler raises, so that a failed event leaves nothing. A state
 all were written already: what is gathered is written first, a savepoint begins, and what was read is forgotten.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -84,9 +84,8 @@ class Unit(TenantConnection):
         async with self._watched():
             await super().execute_many(statement, rows)
 
-    @asynccontextmanager
-    async def event(self, *, apart: bool = False) -> AsyncIterator[None]:
-        """A block for one event; what it raises undoes what it did. Raises `CannotUndo`.
+    async def event(self, handle: Callable[[], Awaitable[None]], *, apart: bool = False) -> None:
+        """Have one event handled; what that raises undoes what it did. Raises `CannotUndo`.
 
         *apart*: with a savepoint from the start, and written at its end, so that nothing of it can fail later.
         """
@@ -94,7 +93,7 @@ class Unit(TenantConnection):
         try:
             if apart:
                 await self._begin()
-            yield
+            await handle()
             if apart:
                 await self._directly()
             if self._broken:

@@ -214,6 +214,32 @@ def test_a_payment_method_that_was_removed_is_gone_from_the_tenants_view(demo: D
     assert extra not in cards()
 
 
+def test_a_discount_and_a_paid_invoice_are_told(demo: Demo, late: Any) -> None:
+    subscription = subscribed(demo, "pays")
+    customer = demo.api("GET", "/customers/pays", tenant=FERN).json["stripe_customer"]
+    due = f"customer={customer}&collection_method=send_invoice&days_until_due=30&auto_advance=false"
+    invoice = demo.stripe("POST", "/v1/invoices", due)["id"]
+    demo.stripe("POST", "/v1/invoiceitems", f"customer={customer}&invoice={invoice}&amount=500&currency=eur")
+    demo.stripe("POST", f"/v1/invoices/{invoice}/finalize")
+
+    def unpaid() -> list[str]:
+        rows = demo.api("GET", "/customers/pays/invoices", tenant=FERN).json["data"]
+        return [row["id"] for row in rows if row["status"] == "open"]
+
+    until(lambda: unpaid() == [invoice])
+    coupon = demo.stripe("POST", "/v1/coupons", "percent_off=20&duration=forever")["id"]
+    late(20)
+    visitor = Visitor(demo, "pays")
+    demo.stripe("POST", f"/v1/invoices/{invoice}/pay", "paid_out_of_band=true")
+    demo.stripe("POST", f"/v1/subscriptions/{subscription}", f"discounts[0][coupon]={coupon}")
+    claims = result(demo, visitor.come_back())
+    assert claims["changes"] == [
+        {"what": "discount_added", "subscription": subscription},
+        {"what": "invoice_paid", "invoice": invoice},
+    ]
+    assert unpaid() == []
+
+
 @pytest.mark.parametrize("javascript", [True, False])
 def test_a_browser_is_sent_on_with_and_without_javascript(
     browser: Browser,  # noqa: F811

@@ -211,6 +211,7 @@ async def test_without_stripe_a_configuration_is_pending_until_it_is_repeated(
     assert (await writes(fern)).count(CREATE) == 1
 
 
+@pytest.mark.alone
 async def test_a_lost_answer_of_stripe_makes_no_second_configuration(fern: TenantApi) -> None:
     await fern.api.sandbox.fail(next=3, status=503, after=True)
     assert (await fern.put("/portal-configurations/main", body()))["state"] == "pending"
@@ -251,6 +252,7 @@ async def test_an_edit_of_what_changed_since_is_refused(fern: TenantApi) -> None
     assert await writes(fern) == before
 
 
+@pytest.mark.alone
 async def test_a_direct_tenants_configuration_lives_on_its_account(api: Api) -> None:
     direct = await api.tenant(charge_type="direct")
     made = await direct.put("/portal-configurations/main", body() | {"login_page": {"enabled": True}})

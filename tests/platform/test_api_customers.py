@@ -14,6 +14,8 @@ from colonnade_tenants.partition import tenant_connection
 from tests.conftest import ScratchDatabase
 from tests.platform.api import NOWHERE, Api, TenantApi, problem, running_api
 
+pytestmark = pytest.mark.alone
+
 CREATE = "/v1/customers"
 WAITING = """
 select from pg_stat_activity

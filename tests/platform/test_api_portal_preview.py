@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.portals.preview import sample
-from colonnade.portals.preview.page import Visit, rendered
+from colonnade.portals.preview.page import Drawn, Visit, rendered
+from colonnade.portals.preview.steps import Step
 from colonnade_portal_page.brand import Brand
 from colonnade_portal_page.messages import Language
 from tests.conftest import ScratchDatabase
@@ -38,7 +39,7 @@ class Seen(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.attributes: set[str] = set()
-        self.said: dict[str, list[str]] = {"h1": [], "h2": [], "button": [], "dt": []}
+        self.said: dict[str, list[str]] = {name: [] for name in ("h1", "h2", "button", "dt", "legend", "label")}
         self._open: list[str] = []
         self.feed(html)
 
@@ -86,6 +87,61 @@ async def test_it_says_what_the_sandboxs_page_says(fern: TenantApi) -> None:
     assert set(preview.said["button"]) == set(real.said["button"])
     assert "Cancel plan" in preview.said["button"]
     assert "€9.00 per month" in (await shown(fern)).text
+
+
+@pytest.fixture
+async def subscription(fern: TenantApi) -> str:
+    """With every feature on, two plans to choose from, and a subscription of `ada` to the first."""
+    first = await fern.api.sandbox.price(fern.holder)
+    second = await fern.api.sandbox.price(fern.holder, first["product"], 1900)
+    features: dict[str, Any] = {
+        **FEATURES,
+        "customer_update": {"enabled": True, "allowed_updates": ["address", "email", "shipping"]},
+        "subscription_cancel": {
+            "enabled": True,
+            "cancellation_reason": {"enabled": True, "options": ["too_expensive", "unused"]},
+        },
+        "subscription_update": {
+            "enabled": True,
+            "default_allowed_updates": ["price", "promotion_code", "quantity"],
+            "products": [
+                {
+                    "product": first["product"],
+                    "prices": [first["id"], second["id"]],
+                    "adjustable_quantity": {"enabled": True, "minimum": 1, "maximum": 5},
+                }
+            ],
+        },
+    }
+    await fern.configuration("main", features=features)
+    await fern.customer()
+    return str((await fern.subscription(price=first["id"]))["id"])
+
+
+@pytest.mark.parametrize("step", get_args(Step))
+async def test_the_page_of_each_feature_says_what_the_sandboxs_says(
+    fern: TenantApi, subscription: str, step: str
+) -> None:
+    flow = {"type": step}
+    if step.startswith("subscription"):
+        flow["subscription"] = subscription
+    session = await fern.call("POST", "/customers/ada/portal-sessions", {"flow": flow})
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as browser:
+        real = Seen((await browser.get(session.json()["url"])).text)
+    reply = await shown(fern, f"?page={step}")
+    preview = Seen(reply.text)
+    for tag in ("h1", "legend", "label", "button"):
+        assert preview.said[tag] == real.said[tag], tag
+    assert {"form", "button"} <= set(preview.tags)
+    assert "action" not in preview.attributes
+    assert reply.headers["content-security-policy"].endswith("frame-ancestors 'none'; sandbox")
+    assert set(preview.links) == {"#main", RETURN_URL}
+
+
+async def test_a_page_that_is_switched_off_is_named(fern: TenantApi) -> None:
+    await fern.configuration("main", features={"invoice_history": {"enabled": True}})
+    for step in get_args(Step):
+        problem(await fern.call("GET", f"/portal-configurations/main/preview?page={step}"), 400, "page")
 
 
 async def test_what_is_off_is_not_shown(fern: TenantApi) -> None:
@@ -166,6 +222,7 @@ async def test_the_words_are_those_of_the_locale(fern: TenantApi) -> None:
     ("path", "body", "status", "param"),
     [
         ("main/preview?device=watch", None, 400, "device"),
+        ("main/preview?page=home", None, 400, "page"),
         ("main/preview?locale=xx", None, 400, "locale"),
         ("none/preview", None, 404, "name"),
         ("none/preview", {}, 404, "name"),
@@ -193,15 +250,13 @@ async def test_another_tenants_portal_is_not_shown(fern: TenantApi, kiln: Tenant
 def test_no_words_of_a_tenant_become_markup(name: str, headline: str) -> None:
     hostile = f'"><script>{name}</script><img src=x onerror=alert(1)>'
     features = {"invoice_history": {"enabled": False}}
-    visit = Visit(
-        {"business_profile": dict.fromkeys(("terms_of_service_url", "privacy_policy_url")), "features": features},
-        None,
-    )
+    profile = {"terms_of_service_url": None, "privacy_policy_url": None, "headline": hostile + headline}
+    visit = Visit({"business_profile": profile, "features": features}, None)
     values: dict[str, Any] = {"rows": [], "methods": None, "details": None, "tax_ids": None, "invoices": []}
     values |= {"more_invoices": False, "statuses": sample.STATUSES, "notice": ""}
     seen = Brand(name=hostile, support_email=hostile, support_url="javascript:alert(1)")
     for device in (None, "phone"):
-        page = rendered(seen, visit, hostile + headline, values, Language(), device)  # type: ignore[arg-type]
+        page = rendered(seen, visit, Drawn("home.html", values), Language(), device)  # type: ignore[arg-type]
         found = Seen(page.html)
         assert not {"script", "img"} & set(found.tags)
         assert not {link for link in found.links if link.startswith("javascript")}

@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import ScratchDatabase
 from tests.platform.api import NOWHERE, Api, TenantApi, problem, running_api
 
+pytestmark = pytest.mark.alone
+
 PATH = "/customers/ada/subscriptions"
 CARD = "pm_card_visa"
 

@@ -48,6 +48,7 @@ async def test_a_repeated_key_with_another_body_is_refused(api: Api) -> None:
     assert await count(api) == before
 
 
+@pytest.mark.alone
 async def test_a_lost_answer_of_stripe_makes_no_second_account(api: Api) -> None:
     await api.sandbox.fail(next=3, status=500, after=True)
     problem(await api.call("POST", "/v1/tenants", NEW, idempotency_key="fern-3"), 503)

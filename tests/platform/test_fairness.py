@@ -149,7 +149,7 @@ async def test_plans_that_a_worker_makes_on_an_empty_inbox_do_not_read_all_of_a_
 ) -> None:
     """Prepared once, they are kept: with the planner's own choice each claim would read the whole inbox later."""
     connection = await connect(database.service_url, Duty.WORKER)
-    for statement, arguments in ((inbox._CLAIM, 2), (inbox._SETTLE, 9), (inbox._HOLD, 1)):
+    for statement, arguments in ((inbox._CLAIM, 2), (inbox._SETTLE, 10), (inbox._HOLD, 1)):
         await connection.execute(f"prepare looked_at as {statement}")
         rows = await connection.fetch(f"explain execute looked_at ({', '.join(['null'] * arguments)})")
         await connection.execute("deallocate looked_at")

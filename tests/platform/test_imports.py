@@ -21,6 +21,8 @@ from tests.platform.deliveries import admin, web
 from tests.platform.test_cli import colonnade, external
 from tests.platform.test_sweep import deliver, handle, listed, settings
 
+pytestmark = pytest.mark.alone
+
 STATE = {
     "customers": "reference, stripe_customer",
     "subscriptions": "id, status, cancel_at, on_behalf_of",

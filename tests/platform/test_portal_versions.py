@@ -133,6 +133,7 @@ async def test_the_worker_goes_on_with_what_stripe_could_not_be_asked_for(
     assert (await writes(fern)).count(CREATE) == 1
 
 
+@pytest.mark.alone
 async def test_a_lost_creation_and_a_changed_mind_make_one_configuration(fern: TenantApi) -> None:
     # The answers to the creation alone are lost: reads before it succeed.
     await fern.api.sandbox.fail(next=3, status=503, after=True, path=CREATE)

@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.access.portal_tokens import LIFETIME, PortalToken, issue
+from colonnade.database.connections import connect
+from colonnade.database.roles import Duty
 from colonnade.errors import NotFound
 from colonnade.portals import links, sessions
 from colonnade.portals.links import Place
 from colonnade.portals.results import with_result
+from colonnade.portals.retention import prune
 from colonnade_tenants.portal.changes import changes
 from colonnade_tenants.portal.state import State, decode
 from tests.conftest import ScratchDatabase
@@ -160,6 +163,48 @@ async def test_each_session_is_noted_without_its_url(shop: TenantApi) -> None:
     assert all(row["session"].startswith("bps_") and row["locale"] == "de" for row in rows)
     secrets = [each["url"].rpartition("/")[2] for each in made]
     assert not [secret for secret in secrets if secret in json.dumps(rows)]
+
+
+async def test_old_visits_are_deleted_and_young_ones_are_not(shop: TenantApi, kiln: TenantApi) -> None:
+    await kiln.configuration()
+    await kiln.customer("ada")
+    made = [(await tenant.call("POST", SESSIONS, {})).json()["id"] for tenant in (shop, shop, shop, kiln, kiln)]
+    old = [made[0], made[1], made[3]]
+    age = "update portal_visits set created_at = now() - interval '7 days' where id = any($1)"
+    await shop.api.sql(age, old)
+    platform = await connect(shop.api.database.service_url, Duty.PLATFORM)
+    assert await prune(platform, 8) == 0
+    assert await prune(platform, 7, batch=1) == 3
+    assert await prune(platform, 7) == 0
+    await platform.close()
+    left = [row["id"] for tenant in (shop, kiln) for row in (await tenant.call("GET", SESSIONS)).json()["data"]]
+    assert left == [made[2], made[4]]
+
+
+async def test_a_revoked_key_and_a_changed_tenant_are_not_remembered(shop: TenantApi) -> None:
+    made = (await shop.call("POST", "/keys", {"name": "till"})).json()
+    assert (await shop.call("POST", SESSIONS, {}, key=made["key"])).status_code == 201
+    assert (await shop.call("POST", SESSIONS, {}, key=made["key"])).status_code == 201  # from memory
+    await shop.call("DELETE", f"/keys/{made['id']}")
+    problem(await shop.call("POST", SESSIONS, {}, key=made["key"]), 401)
+    assert (await shop.call("POST", SESSIONS, {})).status_code == 201
+    await shop.call("PATCH", "", {"return_origins": [OTHER]})
+    problem(await shop.call("POST", SESSIONS, {}), 400, "return_url")
+
+
+async def test_what_another_process_changes_is_heard(shop: TenantApi) -> None:
+    assert (await shop.call("POST", SESSIONS, {})).status_code == 201
+    await shop.api.sql("update tenants set return_origins = $2 where public_id = $1", shop.id, [OTHER])
+
+    async with asyncio.timeout(20):
+        while (await shop.call("POST", SESSIONS, {})).status_code != 400:
+            await asyncio.sleep(0.2)
+
+
+async def test_a_name_that_cannot_be_is_no_configuration(shop: TenantApi) -> None:
+    for name in ("", "\0", "bpc_1", "main "):
+        problem(await shop.call("POST", SESSIONS, {"configuration": name}), 404, "configuration")
+    problem(await shop.call("POST", "/customers/a%00/portal-sessions", {}), 404, "reference")
 
 
 async def test_another_tenants_sessions_are_not_shown(shop: TenantApi, kiln: TenantApi) -> None:
@@ -384,7 +429,7 @@ def test_what_changed_is_told_by_comparing_two_states() -> None:
             "on_behalf_of": None,
         }
         own: dict[str, Any] = {
-            name: fields.pop(name) for name in ("payment_methods", "details", "tax_ids") if name in fields
+            name: fields.pop(name) for name in ("payment_methods", "details", "tax_ids", "invoices") if name in fields
         }
         given = {"subscriptions": [subscription | {"items": [item], "pending": []} | fields], **own}
         return decode(json.dumps(given))
@@ -410,6 +455,12 @@ def test_what_changed_is_told_by_comparing_two_states() -> None:
         (state(payment_methods=["pm_1"]), plain, ["payment_method_removed"]),
         (state(details={"name": "1"}), state(details={"name": "2"}), ["details_changed"]),
         (plain, state(tax_ids=["txi_1"]), ["tax_ids_changed"]),
+        (state(discounts=[]), state(discounts=["di_1"]), ["discount_added"]),
+        (state(discounts=["di_1"]), state(discounts=["di_2"]), ["discount_added", "discount_removed"]),
+        (plain, state(discounts=["di_1"]), []),  # they were not kept before
+        (state(invoices={"in_1": "open"}), state(invoices={"in_1": "paid"}), ["invoice_paid"]),
+        (state(invoices={"in_1": "open"}), state(invoices={"in_1": "void"}), []),
+        (plain, state(invoices={"in_1": "open"}), []),
     ]
     for before, after, wanted in expected:
         assert [change.what for change in changes(before, after)] == wanted

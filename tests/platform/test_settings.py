@@ -76,6 +76,7 @@ def test_an_empty_environment_runs_on_this_machine_alone() -> None:
         ("trusted_proxies", "10.0.0.0/8, 192.0.2.1,2001:db8::/32", ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")),
         ("oidc_role_claim", "realm_access.roles", "realm_access.roles"),
         ("oidc_roles", "a=b=admin, staff=read", (("a=b", "admin"), ("staff", "read"))),
+        ("portal_visit_retention_days", "7", 7),
         ("base_url", "https://billing.example:8443", "https://billing.example:8443"),
         ("secret_key", KEY, KEY),
         ("host", "::", "::"),
@@ -133,6 +134,7 @@ def test_a_database_url_is_kept_under_one_scheme(text: str, value: str) -> None:
         ("wrong_keys_per_minute", "0"),
         *[("trusted_proxies", text) for text in ("10.0.0.1/8", "proxy", "10.0.0.1,", "*")],
         *[("oidc_roles", text) for text in ("staff", "=admin", "staff=root", "staff=admin,")],
+        ("portal_visit_retention_days", "6"),
         *[
             ("base_url", text)
             for text in ("billing.example", "https://h/", "https://h?x", "ftp://h", "http://h:0", "http://[::g]")

@@ -21,6 +21,8 @@ from colonnade.stripe_api.limits import Limits
 from tests.conftest import ScratchDatabase
 from tests.platform.api import NOWHERE, PLENTY, Api, Sandbox, problem, running_api
 
+pytestmark = pytest.mark.alone
+
 
 @asynccontextmanager
 async def connected(sandbox: Sandbox, percent: int = PLENTY, url: str | None = None) -> AsyncIterator[StripeGateway]:

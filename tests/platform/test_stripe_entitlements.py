@@ -19,6 +19,8 @@ from tests.platform.test_cli import colonnade, external
 from tests.platform.test_sweep import deliver, handle, listed, settings
 from tests.tenants.payloads import START, moment
 
+pytestmark = pytest.mark.alone
+
 Hear = Callable[[], Any]
 
 

@@ -22,6 +22,8 @@ from tests.conftest import ScratchDatabase
 from tests.platform.api import NOWHERE, PLENTY, Sandbox, TenantApi, running_api
 from tests.platform.deliveries import CONNECT, PLATFORM, Admin, Web, admin, web
 
+pytestmark = pytest.mark.alone
+
 STATE = {
     "subscriptions": "id, status, cancel_at, cancel_at_period_end, canceled_at, source_created",
     "subscription_items": "subscription, id, price, quantity, current_period_end",

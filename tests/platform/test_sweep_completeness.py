@@ -17,6 +17,8 @@ from tests.platform.api import Sandbox, TenantApi, problem, running_api
 from tests.platform.deliveries import admin, web
 from tests.platform.test_sweep import handle, settings, sweep
 
+pytestmark = pytest.mark.alone
+
 SEATS = "v1.customer.subscription.item_quantity_changed"
 
 

@@ -16,6 +16,8 @@ from tests.conftest import ScratchDatabase
 from tests.platform.api import Api, Sandbox, TenantApi, running_api
 from tests.platform.deliveries import admin, free_port
 
+pytestmark = pytest.mark.alone
+
 LOST = 7
 
 # What of the rows is alike for two tenants with one history.

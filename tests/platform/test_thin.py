@@ -18,6 +18,8 @@ from colonnade_tenants.handlers import HANDLERS
 from tests.platform.api import NOWHERE, Api, Sandbox, TenantApi
 from tests.platform.deliveries import CONNECT, PLATFORM, Admin, Web, admin, web
 
+pytestmark = pytest.mark.alone
+
 STATE = {
     "subscriptions": "id, status, cancel_at, source_created",
     "subscription_items": "subscription, id, price, quantity",

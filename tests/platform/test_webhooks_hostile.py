@@ -15,8 +15,6 @@ from colonnade.settings import Settings
 from tests.conftest import ScratchDatabase
 from tests.platform.deliveries import CONNECT, PLATFORM, Running, admin, event, web
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # one application serves all
-
 
 def signed(body: bytes, secret: str = PLATFORM) -> dict[str, str]:
     """The header of any bytes, also such that the SDK cannot sign."""

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from colonnade.database.connections import create_pool
 from colonnade.database.roles import Duty
 from colonnade.errors import Unavailable
+from colonnade.observability import REQUESTS
 from colonnade.settings import Settings
 from colonnade.webhooks import writer
 from colonnade.webhooks.writer import Received
@@ -33,9 +34,6 @@ from tests.platform.deliveries import (
 )
 
 BODY = json.dumps(event()).encode()
-
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # one application serves all
 
 
 def mac(body: bytes, at: str, secret: str = PLATFORM) -> str:
@@ -67,6 +65,17 @@ async def test_a_duplicate_is_acknowledged_and_stored_once(running: Running) -> 
     sent = event()
     assert [(await client.deliver(sent)).status_code for _ in range(3)] == [200, 200, 200]
     assert len(await db.inbox()) == 1
+
+
+async def test_each_delivery_is_counted_as_one_request_whatever_came_of_it(running: Running) -> None:
+    client, _ = running
+    routes = [("POST", "/webhooks/stripe/platform", status) for status in (200, 400)]
+    before = [REQUESTS.counts[each] for each in routes]
+    refused = await client.post(BODY, {"Stripe-Signature": "t=1,v1=00"})
+    assert (await client.deliver(event())).status_code == 200
+    assert refused.status_code == 400
+    assert refused.headers["request-id"].startswith("req_"), "who asks why has something to name"
+    assert [REQUESTS.counts[each] for each in routes] == [number + 1 for number in before]
 
 
 async def test_parallel_deliveries_are_each_stored_once(running: Running) -> None:

@@ -6,7 +6,7 @@ mine      what a test works with: `mine.session()`, `mine.connection()`, `mine.h
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -133,12 +133,27 @@ async def all_rows(pool: asyncpg.Pool, tenant_id: int) -> dict[str, list[str]]:
     return {table: sorted(map(repr, await visible(pool, tenant_id, table))) for table in TABLES}
 
 
-@pytest.fixture
-async def mine(shared_database: ScratchDatabase) -> AsyncIterator[Tenant]:
+class Pools(NamedTuple):
+    """Connections of each kind to a module's database."""
+
+    engine: AsyncEngine
+    app: asyncpg.Pool
+    worker: asyncpg.Pool
+
+
+@pytest.fixture(scope="module")
+async def pools(shared_database: ScratchDatabase) -> AsyncIterator[Pools]:
     url = shared_database.service_url
     engine = create_engine(url, Duty.APP, size=4)
-    app, worker = await create_pool(url, Duty.APP, size=4), await create_pool(url, Duty.WORKER, size=4)
-    tenant, other = (Tenant(next(_ids), engine, app, worker) for _ in range(2))
+    async with await create_pool(url, Duty.APP, size=4) as app, await create_pool(url, Duty.WORKER, size=4) as worker:
+        yield Pools(engine, app, worker)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def mine(pools: Pools) -> AsyncIterator[Tenant]:
+    worker = pools.worker
+    tenant, other = (Tenant(next(_ids), *pools) for _ in range(2))
     await other.sell(flag_export=True, limit_projects=7)
     await other.has_customer()
     await other.handle(payloads.event("created", payloads.START, payloads.subscription()))
@@ -148,6 +163,3 @@ async def mine(shared_database: ScratchDatabase) -> AsyncIterator[Tenant]:
     assert await all_rows(worker, other.id) == before, "another tenant's rows were touched"
     for table in TABLES:
         assert {row["tenant_id"] for row in await visible(worker, tenant.id, table)} <= {tenant.id}
-    await engine.dispose()
-    await app.close()
-    await worker.close()

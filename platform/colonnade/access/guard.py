@@ -24,7 +24,7 @@ from colonnade.access.known_keys import KnownKeys
 from colonnade.access.people import Person, is_token
 from colonnade.access.principals import Kind
 from colonnade.access.principals import Principal as Principal
-from colonnade.access.scopes import ALLOWED, grants_of_key, grants_of_role, may
+from colonnade.access.scopes import ALLOWED, REMEMBERED, grants_of_key, grants_of_role, may
 from colonnade.access.scopes import Scope as Scope
 from colonnade.errors import Forbidden, NotFound, Unauthenticated
 from colonnade.services import Services
@@ -84,7 +84,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     enough: frozenset[str] = handler.opt.get(ALLOWED, _ADMIN_ONLY)
     check = Scope.CHECK in enough
     gate = cast("Gate", connection.app.state.gate)
-    caller = await _caller(connection, gate, check=check)
+    caller = await _caller(connection, gate, remembered=check or handler.opt.get(REMEMBERED, False))
     gate.let_in(connection.scope, caller.principal, check=check)
     if not may(caller.grants, enough):
         raise Forbidden(_lacking(caller, enough))
@@ -94,11 +94,11 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     ACTING.set(_acting(connection, handler, caller))
 
 
-async def _caller(connection: ASGIConnection[Any, Any, Any, Any], gate: Gate, *, check: bool) -> Caller:
+async def _caller(connection: ASGIConnection[Any, Any, Any, Any], gate: Gate, *, remembered: bool) -> Caller:
     secret = bearer(connection.headers.get("authorization") or "")
     key = digest(secret)
     public_id = connection.path_params.get("tenant")
-    known: Caller | None = gate.known.get(key, public_id) if check and public_id else None
+    known: Caller | None = gate.known.get(key, public_id) if remembered and public_id else None
     if known is not None:
         return known
     gate.look_at(connection.scope, secret)

@@ -1,6 +1,6 @@
-"""API keys that were looked up lately, for checks alone: a request that memory can answer needs no database.
+"""API keys that were looked up lately, and whose they are, for what is asked most: checks and portal sessions.
 
-A key that is revoked or changed is announced by its table's trigger, and then all are looked up again.
+A key or a tenant that changes is announced by its table's trigger, and then all are looked up again.
 """
 
 import time

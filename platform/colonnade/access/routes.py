@@ -1,15 +1,16 @@
 """Routes of API keys: a tenant's, and the platform team's."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from litestar import delete, get, post
+from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from colonnade.access import owned_keys
+from colonnade.access.gate import Gate
 from colonnade.access.guard import Tenant
 from colonnade.access.owned_keys import LONGEST_OVERLAP, KeyRow, Made, Owner
 from colonnade.access.scopes import Role, Scope
@@ -98,6 +99,12 @@ def _created_platforms(made: Made) -> CreatedPlatformKey:
     return CreatedPlatformKey(**msgspec.structs.asdict(_platforms(made.row)), key=made.secret)
 
 
+def _forget(request: Request[Any, Any, Any]) -> None:
+    """Here the change counts at once; other processes hear of it."""
+    gate: Gate = request.app.state.gate
+    gate.known.forget()
+
+
 @post(_KEYS, summary="Make an API key of the tenant", tags=_TAGS)
 async def create_key(
     data: JSONBody[NewKey],
@@ -120,6 +127,7 @@ async def list_keys(
 
 @post(_KEYS + "/{key:str}/rotate", summary="Make the key that follows an API key", tags=_TAGS)
 async def rotate_key(
+    request: Request[Any, Any, Any],
     key: FromPath[str],
     data: JSONBody[Rotation],
     services: NamedDependency[Services],
@@ -127,12 +135,20 @@ async def rotate_key(
     idempotency_key: IdempotencyKey = None,
 ) -> CreatedKey:
     owner = Owner.of(current)
-    return _created(await owned_keys.rotate(services, owner, key, data.overlap, data.expires_at, idempotency_key))
+    made = await owned_keys.rotate(services, owner, key, data.overlap, data.expires_at, idempotency_key)
+    _forget(request)
+    return _created(made)
 
 
 @delete(_KEYS + "/{key:str}", summary="Revoke an API key, everywhere within a second", tags=_TAGS)
-async def revoke_key(key: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]) -> None:
+async def revoke_key(
+    request: Request[Any, Any, Any],
+    key: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+) -> None:
     await owned_keys.revoke(services, Owner.of(current), key)
+    _forget(request)
 
 
 @post("/keys", summary="Make an API key of the platform team", tags=_TAGS)
@@ -153,6 +169,7 @@ async def list_platform_keys(
 
 @post("/keys/{key:str}/rotate", summary="Make the key that follows one of the platform team's", tags=_TAGS)
 async def rotate_platform_key(
+    request: Request[Any, Any, Any],
     key: FromPath[str],
     data: JSONBody[Rotation],
     services: NamedDependency[Services],
@@ -160,12 +177,16 @@ async def rotate_platform_key(
 ) -> CreatedPlatformKey:
     owner = Owner.of(None)
     made = await owned_keys.rotate(services, owner, key, data.overlap, data.expires_at, idempotency_key)
+    _forget(request)
     return _created_platforms(made)
 
 
 @delete("/keys/{key:str}", summary="Revoke an API key of the platform team, everywhere within a second", tags=_TAGS)
-async def revoke_platform_key(key: FromPath[str], services: NamedDependency[Services]) -> None:
+async def revoke_platform_key(
+    request: Request[Any, Any, Any], key: FromPath[str], services: NamedDependency[Services]
+) -> None:
     await owned_keys.revoke(services, Owner.of(None), key)
+    _forget(request)
 
 
 ROUTES = (

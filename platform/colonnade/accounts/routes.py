@@ -1,9 +1,9 @@
 """Routes of tenants, their onboarding and their readiness."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import get, patch, post
+from litestar import Request, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import Redirect
@@ -93,8 +93,11 @@ async def change_tenant(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     principal: NamedDependency[Principal],
+    request: Request[Any, Any, Any],
 ) -> TenantView:
-    return _view(await service.change(services, current, data, principal))
+    changed = await service.change(services, current, data, principal)
+    request.app.state.gate.known.forget()  # other processes hear of it
+    return _view(changed)
 
 
 @post(

@@ -10,13 +10,13 @@ from colonnade.portals import current_prices, pushing, store, stripe_state, vers
 from colonnade.portals.configurations import PutConfiguration
 from colonnade.portals.content import Content, content_of, links_of
 from colonnade.portals.current_prices import Caution
+from colonnade.portals.defaults import default_after
 from colonnade.portals.differences import NOTHING, Difference, differences
 from colonnade.portals.examining import examine
 from colonnade.portals.offers import Offer, offers
 from colonnade.portals.rules import checked
 from colonnade.portals.states import State
 from colonnade.portals.stripe_state import EXPAND
-from colonnade.portals.writing import default_after
 from colonnade.services import Services
 from colonnade.stripe_api.charges import client_for
 from colonnade_tenants import values

@@ -5,7 +5,7 @@ applied, and the late events then are no news.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,7 @@ async def reread(services: Services, tenant: Tenant, visit: str, customer: str, 
         _listed(client, _SCHEDULES, customer),
         _kept(client, customer, "payment_methods", "payment_method.updated"),
         _kept(client, customer, "tax_ids", "customer.tax_id.updated"),
+        _named(client, before.invoices, "invoices", "invoice.updated"),
     )
     things = [each for part in found for each in part]
     things += _gone(before, {thing["id"] for _, thing in things}, customer)
@@ -65,6 +66,10 @@ async def _listed(client: StripeClient, source: _Source, customer: str) -> list[
 
 async def _kept(client: StripeClient, customer: str, name: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
     return [(kind, each) async for page in pages(client, f"/v1/customers/{customer}/{name}", {}) for each in page]
+
+
+async def _named(client: StripeClient, names: Iterable[str], kind: str, event: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(event, thing) for thing in await asyncio.gather(*(client.get(f"/v1/{kind}/{name}") for name in names))]
 
 
 def _gone(before: State, there: set[str], customer: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -35,7 +35,7 @@ async def settle(services: Services, tenant: Tenant, visit_id: str) -> Visit | N
     # First whether all was applied, then what is there: the other way round, something could fall between.
     applied = await _states(services, visit.reread_events)
     async with services.database.tenant_connection(tenant.id) as connection:
-        now = await state.now(connection, visit.customer_id)
+        now = await state.now(connection, visit.customer_id, visit.before.invoices if visit.before else ())
         mine = waited >= PATIENCE and visit.reread_events is None and await visits.claim_reread(connection, visit_id)
     outcome = _outcome(visit, changes(visit.before, now) if visit.before else [], applied, waited)
     if outcome is None:

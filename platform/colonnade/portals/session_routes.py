@@ -65,7 +65,12 @@ class VisitView(Struct):
     outcome: Outcome | None
 
 
-@post(f"{_CUSTOMER}/portal-sessions", summary="Open a portal session", tags=_TAGS, opt=allow(Scope.PORTALS))
+@post(
+    f"{_CUSTOMER}/portal-sessions",
+    summary="Open a portal session",
+    tags=_TAGS,
+    opt=allow(Scope.PORTALS, remembered=True),
+)
 async def create_portal_session(
     reference: FromPath[str],
     data: JSONBody[SessionRequest],
@@ -92,8 +97,7 @@ async def preview_portal_session(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Preview:
-    async with services.database.tenant_connection(current.id) as connection:
-        customer, chosen = await choose(connection, reference, data.configuration)
+    customer, chosen = await choose(services.database.app_pool, current.id, reference, data.configuration)
     if customer.stripe_customer is None:
         raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
     return_url(current, data, chosen.settings.default_return_url)

@@ -81,8 +81,7 @@ class Opener(Struct, frozen=True):
 
 async def prepare(services: Services, tenant: Tenant, reference: str, wanted: SessionRequest) -> Opening:
     """Check what is *wanted*. Raises `Invalid`, `NotFound`, `Conflict`, `DeadEnd`, `StripeUnavailable`."""
-    async with services.database.tenant_connection(tenant.id) as connection:
-        customer, chosen = await choose(connection, reference, wanted.configuration)
+    customer, chosen = await choose(services.database.app_pool, tenant.id, reference, wanted.configuration)
     if customer.stripe_customer is None:
         raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
     back = return_url(tenant, wanted, chosen.settings.default_return_url)
@@ -106,18 +105,16 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
 
     Raises `DeadEnd`, `TooMany`, `Conflict`, `StripeRefused`, `StripeUnavailable`.
     """
-    visit = _visit(services, tenant, opening, opener)
+    visit, pool = _visit(services, tenant, opening, opener), services.database.app_pool
     try:
-        async with services.database.tenant_connection(tenant.id) as connection:
-            known = await visits.add(connection, visit, most=services.settings.portal_sessions_per_minute)
+        known = await visits.add(pool, tenant.id, visit, most=services.settings.portal_sessions_per_minute)
     except visits.TooMany as error:
         raise TooMany(str(error), retry_after=60) from error
     if known is not None:
         _check_repeated(known, visit)
     reply, opening = await _asked(services, tenant, opening, visit.id)
     visit = msgspec.structs.replace(visit, left_out=_code(opening))
-    async with services.database.tenant_connection(tenant.id) as connection:
-        await visits.opened(connection, visit, reply["id"])
+    await visits.opened(pool, tenant.id, visit, reply["id"])
     return PortalSession(
         id=visit.id,
         url=reply["url"],

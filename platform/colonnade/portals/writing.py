@@ -1,37 +1,25 @@
-"""Writing a portal configuration: the version is noted first, then Stripe is asked, then its answer is noted.
+"""Writing a portal configuration: the version is noted first, then Stripe is asked (see `applying`).
 
-No connection to the database is held while Stripe is asked. What Stripe refuses at once is taken back; where it cannot
-be asked, the version stays `pending`, and the worker goes on with it. A process may be killed at any point: the worker
-finds the noted version when its lease has ended.
+What Stripe refuses at once is taken back; where it cannot be asked, the version stays `pending`, and the worker goes on
+with it. A process may be killed at any point: the worker finds the noted version when its lease has ended.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
-import structlog
 from msgspec import Struct
-from sqlalchemy import case, func, null
+from sqlalchemy import func
 
-from colonnade.access.guard import Tenant
-from colonnade.accounts.ownership import own
-from colonnade.database.tables import portal_work
-from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused, StripeUnavailable
-from colonnade.portals import pushing, store, versions
+from colonnade.errors import Conflict, Invalid, StripeRefused, StripeUnavailable
+from colonnade.portals import store, versions
+from colonnade.portals.applying import Applier
 from colonnade.portals.canonical import canonical
 from colonnade.portals.content import Content, content_of, links_of
+from colonnade.portals.defaults import default_after
 from colonnade.portals.examining import Examined, examine
-from colonnade.portals.leases import Lease
 from colonnade.portals.offers import Offer, offers
-from colonnade.portals.pushing import Pushed, Target
 from colonnade.portals.settings import PortalSettings
 from colonnade.portals.versions import Change
-from colonnade.services import Services
-from colonnade.stripe_api.calls import Priority
-from colonnade.stripe_api.charges import client_for, custody, qualified
-from colonnade_tenants.partition import TenantSession
-
-log = structlog.get_logger()
 
 SOON = timedelta(seconds=2)
 """After which the worker takes up what could not be pushed."""
@@ -49,18 +37,8 @@ class By(Struct, frozen=True):
     author: str | None
 
 
-class Writer(Struct, frozen=True, kw_only=True):
+class Writer(Applier, frozen=True, kw_only=True):
     """One writer of one configuration, who has its lease."""
-
-    services: Services
-    tenant: Tenant
-    lease: Lease
-    priority: Priority = Priority.REQUEST
-
-    @property
-    def name(self) -> str:
-        """The configuration's."""
-        return self.lease.name
 
     async def write(
         self,
@@ -100,10 +78,9 @@ class Writer(Struct, frozen=True, kw_only=True):
 
     async def _examined(self, offered: Sequence[Offer], settings: PortalSettings) -> Examined | None:
         """The catalogue's word; None while Stripe cannot be asked. Raises `Invalid`."""
-        client = client_for(self.services.stripe, self.tenant, self.priority)
         try:
             update = settings.features.subscription_update
-            found = await examine(self.services, self.tenant, client, offered, update)
+            found = await examine(self.services, self.tenant, self.client, offered, update)
         except StripeUnavailable:
             return None
         found.require_none()
@@ -131,85 +108,10 @@ class Writer(Struct, frozen=True, kw_only=True):
 
         Raises `Invalid`, `StripeRefused`.
         """
-        async with self.services.database.tenant(self.tenant.id) as session:
-            content = (await versions.get(session, self.name, row.version)).content
+        content = await self.content(row.version)
         if content is None:  # from before versions were kept
             return await self.write(row.settings, By("upgrade", None), active=row.active)
-        client = client_for(self.services.stripe, self.tenant, self.priority)
-        try:
-            found = examined or await examine(self.services, self.tenant, client, content.offers)
-            found.require_none()
-            target = self._target(row.version, content, found.products)
-            pushed = await self._pushed(row, target)
-        except StripeUnavailable:
-            log.warning("portal configuration pending", tenant=self.tenant.public_id, configuration=self.name)
-            return row
-        return await self._applied(row, target, pushed)
-
-    def _target(self, version: int, content: Content, products: list[dict[str, Any]]) -> Target:
-        return Target(tenant=self.tenant, name=self.name, version=version, content=content, products=products)
-
-    async def _pushed(self, row: store.Row, target: Target) -> Pushed:
-        client = client_for(self.services.stripe, self.tenant, self.priority)
-        known = row.stripe_configuration or await self._created(row.version)
-        if known is not None:
-            try:
-                return await pushing.update(client, target, known)
-            except NotFound:
-                log.warning("portal configuration gone", tenant=self.tenant.public_id, configuration=self.name)
-        await self._work(creating=row.version)
-        try:
-            return await pushing.create(client, target)
-        except (StripeRefused, Conflict):
-            await self._work(creating=None)
-            raise
-
-    async def _created(self, version: int) -> str | None:
-        """What an earlier version's creation made that Stripe did not answer to, asked for once more.
-
-        Otherwise a lost answer and a changed mind together would leave a second configuration at Stripe.
-        """
-        earlier = self.lease.work.creating
-        if earlier is None or earlier == version:
-            return None
-        async with self.services.database.tenant(self.tenant.id) as session:
-            content = (await versions.get(session, self.name, earlier)).content
-        if content is None:
-            return None
-        client = client_for(self.services.stripe, self.tenant, self.priority)
-        try:
-            found = await examine(self.services, self.tenant, client, content.offers)
-            target = self._target(earlier, content, found.products)
-            return (await pushing.create(client, target)).stripe_configuration
-        except (StripeRefused, Conflict):  # it was never made
-            return None
-
-    async def _applied(self, row: store.Row, target: Target, pushed: Pushed) -> store.Row:
-        if pushed.state != target.wanted:
-            log.warning("portal configuration differs", tenant=self.tenant.public_id, configuration=self.name)
-        every = self.services.settings.portal_check_seconds
-        async with self.services.database.tenant(self.tenant.id) as session:
-            await self.lease.keep(
-                session,
-                objects=self._objects(pushed.stripe_configuration, target.products),
-                due_at=next_look(every),
-                failures=0,
-                creating=None,
-            )
-            await own(session, self.tenant, pushed.stripe_configuration)
-            return await store.note(
-                session,
-                self.name,
-                stripe_configuration=pushed.stripe_configuration,
-                applied_version=row.version,
-                problem=None,
-            )
-
-    def _objects(self, stripe_configuration: str, products: Sequence[Mapping[str, Any]]) -> list[str]:
-        names = [stripe_configuration]
-        for product in products:
-            names += [product["product"], *product["prices"]]
-        return [qualified(custody(self.tenant), name) for name in names]
+        return await self.apply(row, content, examined)
 
     async def _take_back(self, row: store.Row, former: store.Row | None) -> None:
         """Undo a version that Stripe refused; nothing of it stays."""
@@ -233,27 +135,3 @@ class Writer(Struct, frozen=True, kw_only=True):
             return await store.save(
                 session, self.name, **{name: getattr(row, name) for name in KEPT} | {"is_default": is_default}
             )
-
-    async def done(self) -> None:
-        """Nothing is left to do until the next regular look, or the next event."""
-        await self._work(due_at=next_look(self.services.settings.portal_check_seconds), failures=0)
-
-    async def _work(self, **fields: Any) -> None:
-        async with self.services.database.tenant(self.tenant.id) as session:
-            await self.lease.keep(session, **fields)
-
-
-def next_look(every: int) -> Any:
-    """When the worker looks again: in *every* seconds (0: never), or as soon as an event said since."""
-    later = func.clock_timestamp() + timedelta(seconds=every) if every else null()
-    return case((portal_work.c.event.is_not(None), portal_work.c.due_at), else_=later)
-
-
-async def default_after(session: TenantSession, former: store.Row | None, wanted: bool | None) -> bool:
-    """Whether it is the tenant's default after a write that says *wanted*. Raises `Conflict`: a tenant has one."""
-    current = await store.default(session)
-    if wanted is False and (current is None or (former is not None and current.name == former.name)):
-        raise Conflict("A tenant has one default: make another configuration the default instead.", "default")
-    if wanted is None:
-        return current is None or (former is not None and former.is_default)
-    return wanted

@@ -111,6 +111,9 @@ class Quarantine(NamedTuple):
     reason: str
 
 
+Verdict = Attribution | Waiting | Nobodys | Quarantine
+
+
 def clues(
     account: str | None, thing: Mapping[str, Any], previous: Mapping[str, Any] | None = None, related: str | None = None
 ) -> list[Clue]:
@@ -178,9 +181,7 @@ def _id(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def decide(
-    endpoint: str, account: str | None, found: Iterable[Clue], known: Known
-) -> Attribution | Waiting | Nobodys | Quarantine:
+def decide(endpoint: str, account: str | None, found: Iterable[Clue], known: Known) -> Verdict:
     """The tenant that all rungs agree on."""
     if endpoint == "platform" and account:
         return Quarantine(f"{account} is a connected account, and the event came to the platform endpoint")

@@ -1,13 +1,13 @@
 """Reading the body of a delivery: its exact bytes, within bounds of size, time and memory."""
 
-import asyncio
-from typing import Any, cast
+from typing import Any
 
 from litestar.exceptions import HTTPException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import HTTPScope, Receive
 
 from colonnade.errors import Unavailable
+from colonnade.time_limit import TimeLimit
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of an event, at most."""
@@ -21,24 +21,23 @@ class Gone(Exception):
     """The client went away before its request was whole."""
 
 
-def announced(scope: HTTPScope) -> int | None:
-    """The Content-Length."""
-    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(value[:20]) if value.isdigit() else None
+def announced(scope: HTTPScope) -> tuple[int | None, list[bytes]]:
+    """The Content-Length, and the values of `Stripe-Signature`."""
+    length, signatures = b"", []
+    for name, value in scope["headers"]:
+        if name == b"stripe-signature":
+            signatures.append(value)
+        elif name == b"content-length":
+            length = length or value
+    return int(length[:20]) if length.isdigit() else None, signatures
 
 
 class Bodies:
-    """Those that a process is reading.
-
-    Their time is looked after together, once a second: a timer for each would cost more than reading most of them.
-    """
+    """Those that a process is reading."""
 
     def __init__(self) -> None:
         self._held = 0
-        self._began: dict[asyncio.Task[Any], float] = {}
-        """By the event loop's clock, the oldest first."""
-        self._late: set[asyncio.Task[Any]] = set()
-        self._watch: asyncio.TimerHandle | None = None
+        self._limit = TimeLimit(READING_SECONDS)
 
     async def read(self, length: int | None, receive: Receive) -> bytes:
         """One body, announced to have *length* bytes.
@@ -47,26 +46,16 @@ class Bodies:
         """
         if length and length > BODY_LIMIT:
             raise _too_large()
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        loop = task.get_loop()
-        self._began[task] = loop.time()
-        if self._watch is None:
-            self._watch = loop.call_later(1, self._end_late, loop)
         try:
-            chunk, more = await _next(receive)
-            if not more and len(chunk) <= BODY_LIMIT:
-                return chunk
-            whole = self._read_on(chunk, receive)
-            del chunk  # it would be in memory twice
-            return await whole
-        except asyncio.CancelledError:
-            if task not in self._late:
-                raise
-            self._late.discard(task)
-            task.uncancel()
+            with self._limit:
+                chunk, more = await _next(receive)
+                if not more and len(chunk) <= BODY_LIMIT:
+                    return chunk
+                whole = self._read_on(chunk, receive)
+                del chunk  # it would be in memory twice
+                return await whole
+        except TimeoutError:
             raise HTTPException(status_code=408, detail="The event did not arrive in time.") from None
-        finally:
-            del self._began[task]
 
     async def _read_on(self, chunk: bytes, receive: Receive) -> bytes:
         """The rest after the first *chunk*, with it."""
@@ -85,12 +74,6 @@ class Bodies:
                 chunk, more = await _next(receive)
         finally:
             self._held -= len(body)
-
-    def _end_late(self, loop: asyncio.AbstractEventLoop) -> None:
-        for task in [each for each, began in self._began.items() if loop.time() - began > READING_SECONDS]:
-            self._late.add(task)
-            task.cancel()
-        self._watch = loop.call_later(1, self._end_late, loop) if self._began else None
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:

@@ -7,16 +7,16 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache
 
 import asyncpg
+import msgspec
 import structlog
 
 from colonnade.observability import LAG, PROCESSED
 from colonnade.portals.noticing import notice
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import directory, inbox
-from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Waiting, decide, evidence
+from colonnade.webhooks.attribute import Attribution, Known, Nobodys, Quarantine, Verdict, Waiting, decide, evidence
 from colonnade.webhooks.delivery import Delivery, read
 from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.inbox import Claimed, Outcome
@@ -53,8 +53,9 @@ class Dispatcher:
             rows = await self._claim(connection)
             outcomes = await self._process_all(connection, rows) if rows else []
             await inbox.settle(connection, outcomes)
+        now = time.time()
         for outcome in outcomes:
-            self._count(outcome)
+            self._count(outcome, now)
         return len(rows)
 
     async def _claim(self, connection: asyncpg.Connection) -> list[Claimed]:
@@ -85,9 +86,13 @@ class Dispatcher:
         outcomes: list[Outcome] = []
         registered = frozenset(known.object)
         owners: dict[str, int | None] = {}
+        judged: dict[object, tuple[str, Verdict]] = {}
         for delivery in sorted(deliveries, key=lambda each: each.row.id):
-            said = evidence(delivery.clues, known)
-            found = decide(delivery.row.endpoint, delivery.row.account, delivery.clues, known)
+            names = {clue.key for clue in delivery.clues if clue.kind == "object"}
+            alike = delivery.row.endpoint, delivery.row.account, tuple(delivery.clues)
+            said, found = judged.get(alike) or _judge(delivery, known)
+            if names <= known.object.keys():  # of the next such event the same is known
+                judged[alike] = said, found
             tenant = found.tenant_id if isinstance(found, Attribution) else None
             if owners.get(delivery.row.object_id, tenant) != tenant:
                 continue  # behind an event of its object that is not of this tenant's run
@@ -95,20 +100,19 @@ class Dispatcher:
             if outcome is None or outcome.state == "pending":
                 owners[delivery.row.object_id] = tenant
             if isinstance(found, Attribution):
-                names = {clue.key for clue in delivery.clues if clue.kind == "object"}
                 runs[found.tenant_id].append(Attributed(delivery, found, said, names - registered))
                 known.object.update(dict.fromkeys(names - known.object.keys(), found.tenant_id))
             elif outcome:
                 outcomes.append(outcome._replace(evidence=said))
         return runs, outcomes
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Outcome, now: float) -> None:
         """Types that nobody handles share a label: their number has no bound."""
         event_type = outcome.event.type if self._handled(outcome.event.type) else "other"
         word = ("failed" if outcome.error else "waiting") if outcome.state == "pending" else outcome.state
-        _processed(event_type, word).inc()
+        PROCESSED.counts[event_type, word] += 1
         if outcome.state == "done":
-            _lag(event_type).observe(max(0.0, time.time() - outcome.event.received_at.timestamp()))
+            LAG.observe(event_type, max(0.0, now - outcome.event.received_at.timestamp()))
 
     def _handled(self, event_type: str) -> bool:
         return event_type in self._handlers or event_type in self._extensions
@@ -127,7 +131,11 @@ class Dispatcher:
                 return Outcome(row, "quarantined", reason)
 
 
-_processed, _lag = cache(PROCESSED.labels), cache(LAG.labels)  # each look-up takes longer than counting
+def _judge(delivery: Delivery, known: Known) -> tuple[str, Verdict]:
+    """Everything in the event that could name a tenant, as JSON, and the tenant that it names."""
+    said = evidence(delivery.clues, known)
+    found = decide(delivery.row.endpoint, delivery.row.account, delivery.clues, known)
+    return msgspec.json.encode(said).decode(), found
 
 
 def _read(row: Claimed) -> Delivery | Outcome:

@@ -140,8 +140,9 @@ class Extensions:
         """What it raised, its effects undone; None: nothing."""
         row = delivery.row
         try:
-            async with asyncio.timeout(TIMEOUT), tenant.event(apart=True):
-                await extension.handler(delivery.event, tenant, EventStripe(self._gateway, tenant, row))
+            async with asyncio.timeout(TIMEOUT):
+                stripe = EventStripe(self._gateway, tenant, row)
+                await tenant.event(lambda: extension.handler(delivery.event, tenant, stripe), apart=True)
         except CannotUndo:
             raise
         except Exception as error:

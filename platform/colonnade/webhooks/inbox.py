@@ -69,16 +69,20 @@ select claimed.* from shares, lateral (
     limit share
 ) claimed
 """  # noqa: S608 - only our own names are put in
+# Most events of a batch end alike: what becomes of them is sent once, and each says which of these it is.
 _SETTLE = """
+with ends as materialized (
+    select *, evidence_text::jsonb as evidence from unnest(
+        $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::int[], $9::interval[], $10::text[]
+    ) with ordinality e (state, reason, error, tenant_id, rung, attempt, pause, evidence_text, number)
+)
 update inbox i set
     state = s.state, reason = s.reason, error = s.error, tenant_id = s.tenant_id, rung = s.rung,
-    evidence = s.evidence::jsonb, attempts = i.attempts + s.attempt,
+    evidence = s.evidence, attempts = i.attempts + s.attempt,
     done_at = case when s.state = 'pending' then i.done_at else clock_timestamp() end,
     not_before = case when s.state = 'pending' then clock_timestamp() + s.pause else i.not_before end
-from unnest(
-    $1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::int[], $8::interval[], $9::text[]
-) s (id, state, reason, error, tenant_id, rung, attempt, pause, evidence)
-where i.id = s.id
+from unnest($1::bigint[], $2::bigint[]) event (id, number) join ends s using (number)
+where i.id = event.id
 """
 # Out of the way of the window above until their head is due again.
 _HOLD = """
@@ -108,7 +112,7 @@ class Outcome(NamedTuple):
     """What becomes of an event: *state* `pending` tries it again after *pause* seconds.
 
     *attempt* is 1 if this counts as a failed one; *error* is the traceback of the failure; *evidence* is what in it
-    names a tenant.
+    names a tenant, as JSON.
     """
 
     event: Claimed
@@ -118,7 +122,7 @@ class Outcome(NamedTuple):
     error: str | None = None
     attempt: int = 0
     pause: float = 0
-    evidence: list[dict[str, str | None]] | None = None
+    evidence: str | None = None
 
 
 async def claim(connection: asyncpg.Connection, limit: int, after: str = "") -> list[Claimed]:
@@ -131,16 +135,16 @@ async def claim(connection: asyncpg.Connection, limit: int, after: str = "") -> 
 
 async def settle(connection: asyncpg.Connection, outcomes: Sequence[Outcome]) -> None:
     """Note what became of a batch's events, in one statement."""
-    rows = [
-        (
-            *(outcome.event.id, outcome.state, outcome.reason, outcome.error),
-            *(outcome.by or (None, None)),
-            *(outcome.attempt, timedelta(seconds=outcome.pause)),
-            None if outcome.evidence is None else msgspec.json.encode(outcome.evidence).decode(),
-        )
-        for outcome in outcomes
-    ]
-    if rows:
-        await connection.execute(_SETTLE, *map(list, zip(*rows, strict=True)))
+    ends: dict[tuple[object, ...], int] = {}
+    numbers = [ends.setdefault(_end(outcome), len(ends) + 1) for outcome in outcomes]
+    if ends:
+        columns = map(list, zip(*ends, strict=True))
+        await connection.execute(_SETTLE, [outcome.event.id for outcome in outcomes], numbers, *columns)
     if held := [outcome.event.id for outcome in outcomes if outcome.state == "pending"]:
         await connection.execute(_HOLD, held)
+
+
+def _end(outcome: Outcome) -> tuple[object, ...]:
+    tenant_id, rung = outcome.by or (None, None)
+    pause = timedelta(seconds=outcome.pause)
+    return outcome.state, outcome.reason, outcome.error, tenant_id, rung, outcome.attempt, pause, outcome.evidence

@@ -1,9 +1,9 @@
 """The two endpoints that Stripe delivers to: verify, store, answer 200.
 
-`Deliveries` takes them before the application, whose routing costs more than storing (measured). Only what goes wrong
-goes on to the routes, where every other error is answered too. 4xx only for a bad signature or shape, and 5xx only if
-the event could not be stored: Stripe repeats what fails, and disables an endpoint that keeps failing. The body, the
-signature and the secrets are never logged.
+`Deliveries` takes them before the application and what observes it, which cost more than storing (measured). Only what
+goes wrong goes on to the routes, where every other error is answered too. 4xx only for a bad signature or shape, and
+5xx only if the event could not be stored: Stripe repeats what fails, and disables an endpoint that keeps failing. The
+body, the signature and the secrets are never logged.
 """
 
 import re
@@ -19,7 +19,8 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from colonnade.errors import Invalid, NotFound, Unavailable
-from colonnade.observability import RECEIVED, STORED, redact
+from colonnade.middleware import BEGAN, GONE
+from colonnade.observability import RECEIVED, REQUEST_SECONDS, REQUESTS, STORED, redact
 from colonnade.settings import Settings
 from colonnade.webhooks.body import Bodies, Gone, announced
 from colonnade.webhooks.envelope import decode, identify
@@ -73,9 +74,8 @@ class Receiver:
             raise NotFound("This endpoint is off: it has no secret.")
         if self._writer.full:
             raise Unavailable("Too many events are waiting to be stored; send it again later.", retry_after=2)
-        length = announced(scope)
+        length, signatures = announced(scope)
         body = await self._bodies.read(length, receive)
-        signatures = [value for name, value in scope["headers"] if name == b"stripe-signature"]
         now = time.time()
         try:
             verify(signatures, body, secrets, now)
@@ -158,7 +158,7 @@ _REFUSED = "colonnade.refused"
 
 
 class Deliveries:
-    """*app*, with deliveries taken before it."""
+    """*app*, with deliveries taken, and counted as requests, before it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -168,15 +168,18 @@ class Deliveries:
         if endpoint is None:
             await self._app(scope, receive, send)
             return
-        scope["path_template"] = scope["path"]  # what the request is counted under
+        began = time.perf_counter()
         try:
             waiting = await _take(endpoint, scope, receive)
         except Exception as error:
-            scope[_REFUSED] = error  # type: ignore[literal-required]
+            scope["path_template"] = scope["path"]  # what the request is counted under
+            scope[_REFUSED], scope[BEGAN] = error, began  # type: ignore[literal-required]
             await self._app(scope, receive, send)
             return
         if waiting:
             await _acknowledge(send)
+        REQUESTS.counts["POST", scope["path"], 200 if waiting else GONE] += 1
+        REQUEST_SECONDS.observe(scope["path"], time.perf_counter() - began)
 
 
 async def _route(endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:

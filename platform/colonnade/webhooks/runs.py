@@ -14,6 +14,7 @@ import structlog
 
 from colonnade.errors import Unavailable
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.time_limit import TimeLimit
 from colonnade.webhooks import directory
 from colonnade.webhooks.attribute import Attribution
 from colonnade.webhooks.delivery import Delivery
@@ -37,11 +38,14 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Attributed(NamedTuple):
-    """An event whose tenant is known, what said so, and the objects in it that are not registered yet."""
+    """An event whose tenant is known, what said so, and the objects in it that are not registered yet.
+
+    *evidence* is JSON, as in `inbox.Outcome`.
+    """
 
     delivery: Delivery
     by: Attribution
-    evidence: list[dict[str, str | None]]
+    evidence: str
     unregistered: set[str]
 
     @property
@@ -61,6 +65,7 @@ class Runner:
         self._gateway = gateway
         self._handlers = handlers
         self._extensions = extensions
+        self._limit = TimeLimit(EVENT_TIMEOUT)
 
     async def run(self, units: Units, runs: Runs, deadline: float) -> list[Outcome]:
         """What became of the events, each tenant's in their order; none begins after *deadline* (the loop's time).
@@ -127,11 +132,15 @@ class Runner:
     async def _one(self, units: Units, tenant: Unit, each: Attributed) -> Outcome:
         event, row = each.delivery.event, each.row
         handler = self._handlers.get(event.type)
+
+        async def handle() -> None:
+            await directory.register(tenant, each.unregistered)
+            if handler is not None:
+                await handler(event, tenant, EventStripe(self._gateway, tenant, row))
+
         try:
-            async with asyncio.timeout(EVENT_TIMEOUT), tenant.event():
-                await directory.register(tenant, each.unregistered)
-                if handler is not None:
-                    await handler(event, tenant, EventStripe(self._gateway, tenant, row))
+            with self._limit:
+                await tenant.event(handle)
         except (CannotUndo, asyncpg.DeadlockDetectedError):
             raise
         except Exception as error:

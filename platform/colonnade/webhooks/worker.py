@@ -22,6 +22,7 @@ from colonnade.notifications.sender import Sender
 from colonnade.observability import metrics_server
 from colonnade.portals.branding.pushing import push_periodically as branding_periodically
 from colonnade.portals.keeping import keep_periodically
+from colonnade.portals.retention import prune_periodically as prune_visits_periodically
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.dispatch import Dispatcher
@@ -130,6 +131,7 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     beside.append(import_periodically(settings, database_url, gateway))
     beside.append(keep_periodically(settings, database_url, gateway))
     beside.append(branding_periodically(database_url, gateway))
+    beside.append(prune_visits_periodically(database_url, settings.portal_visit_retention_days))
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
     tasks = [asyncio.create_task(each) for each in beside]

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from colonnade_portal_page.forms import REASONS
 from colonnade_sandbox.hosted import deferral, flows, pages, summary, words
 from colonnade_sandbox.hosted.visit import Visit
 from colonnade_sandbox.http import Response
@@ -11,16 +12,6 @@ from colonnade_sandbox.store import Object
 
 FLOW = "subscription_cancel"
 LONGEST_COMMENT = 500
-REASONS = {
-    "customer_service": "Customer service was less than expected",
-    "low_quality": "Quality was less than expected",
-    "missing_features": "I need more features",
-    "other": "Other reason",
-    "switched_service": "I found an alternative",
-    "too_complex": "Ease of use was less than expected",
-    "too_expensive": "It's too expensive",
-    "unused": "I no longer need it",
-}
 
 
 def can_cancel(visit: Visit, subscription: Object) -> bool:

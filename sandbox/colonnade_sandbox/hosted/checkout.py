@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from colonnade_portal_page.forms import CARDS
 from colonnade_sandbox.errors import StripeError
-from colonnade_sandbox.hosted import pages, payment_methods, words
+from colonnade_sandbox.hosted import pages, words
 from colonnade_sandbox.hosted.purchase import Purchase, open_purchase
 from colonnade_sandbox.http import Request, Response
 from colonnade_sandbox.resources import (
@@ -67,7 +68,7 @@ def _page(purchase: Purchase, alert: str = "", status: int = 200) -> Response:
         per_period=_per_period(purchase),
         trial=purchase.trial_days,
         codes=[code["code"] for code in codes if code],
-        cards=payment_methods.CARDS | SECURE if purchase.needs_card else {},
+        cards=CARDS | SECURE if purchase.needs_card else {},
         chosen=form.get("card", "visa"),
         email=purchase.email,
         given={name: form.get(name, "") for name in ("email", "name", "code")},
@@ -127,7 +128,7 @@ def _pay(purchase: Purchase) -> Response:
     form, t = purchase.request.form, purchase.t
     card = form.get("card") if purchase.needs_card else None
     email, name = purchase.email or form.get("email", "").strip(), form.get("name", "").strip()
-    if purchase.needs_card and card not in payment_methods.CARDS | SECURE:
+    if purchase.needs_card and card not in CARDS | SECURE:
         return _page(purchase, t("Choose one of the test cards."), 400)
     if not (email.count("@") == 1 and all(email.split("@")) and " " not in email):
         return _page(purchase, t("Enter an email address such as name@example.com."), 400)

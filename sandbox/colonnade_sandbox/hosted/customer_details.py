@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from colonnade_portal_page.forms import ADDRESS, FIELDS, HEADINGS
 from colonnade_sandbox.hosted import flows, pages
 from colonnade_sandbox.hosted.visit import Visit
 from colonnade_sandbox.http import Response
@@ -11,24 +12,6 @@ from colonnade_sandbox.resources import customers
 
 FEATURE = "customer_update"
 LONGEST = 500
-# Form fields by the update that allows them: name → (label, browser's autofill token).
-ADDRESS = {
-    "line1": ("Address line 1", "address-line1"),
-    "line2": ("Address line 2", "address-line2"),
-    "city": ("City", "address-level2"),
-    "state": ("State or province", "address-level1"),
-    "postal_code": ("Postal code", "postal-code"),
-    "country": ("Country", "country"),
-}
-FIELDS: dict[str, dict[str, tuple[str, str]]] = {
-    "name": {"name": ("Name", "name")},
-    "email": {"email": ("Email", "email")},
-    "phone": {"phone": ("Phone", "tel")},
-    "address": {f"address_{name}": field for name, field in ADDRESS.items()},
-    "shipping": {"shipping_name": ("Recipient", "shipping name"), "shipping_phone": ("Phone", "shipping tel")}
-    | {f"shipping_{name}": (label, f"shipping {token}") for name, (label, token) in ADDRESS.items()},
-}
-HEADINGS = {"address": "Billing address", "shipping": "Shipping address"}
 
 
 @cache

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from colonnade_portal_page import words
 from colonnade_sandbox import periods
 from colonnade_sandbox.hosted import flows, pages, summary
 from colonnade_sandbox.hosted.visit import Visit
@@ -39,20 +40,14 @@ def durations(visit: Visit) -> dict[str, dict[str, Any] | None]:
 def ask(visit: Visit, key: str) -> Response:
     choices, subscription = durations(visit), _open(visit, key)
     now, t = visit.call().now, visit.t
-    dates = {name: t.date(periods.step(now, wish, 1)) for name, wish in choices.items() if wish is not None}
+    timed = {name: wish for name, wish in choices.items() if wish is not None}
     return visit.page(
         "pause.html",
         summary=summary.of(visit, subscription),
-        choices={name: _words(visit, choices[name]) for name in dates},
-        dates=dates,
+        choices={name: words.duration(wish, t) for name, wish in timed.items()},
+        dates={name: t.date(periods.step(now, wish, 1)) for name, wish in timed.items()},
         back=flows.way_back(visit, FLOW, subscription=key),
     )
-
-
-def _words(visit: Visit, wish: dict[str, Any] | None) -> str:
-    """`1 month`, `2 weeks`."""
-    count, unit = (wish or {})["interval_count"], (wish or {})["interval"]
-    return visit.t(f"1 {unit}") if count == 1 else visit.t(f"{{count}} {unit}s", count=count)
 
 
 def pause(visit: Visit, key: str) -> Response:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from colonnade_portal_page.forms import CARDS
 from colonnade_sandbox.errors import StripeError
 from colonnade_sandbox.hosted import flows, pages
 from colonnade_sandbox.hosted.visit import Visit
@@ -10,15 +11,6 @@ from colonnade_sandbox.resources import collection, customers, lifecycle, paymen
 from colonnade_sandbox.store import Object
 
 FEATURE = "payment_method_update"
-# The test cards that the page offers, and how they behave.
-CARDS = {
-    "visa": ("Visa •••• 4242", "Every payment succeeds"),
-    "mastercard": ("Mastercard •••• 4444", "Every payment succeeds"),
-    "amex": ("American Express •••• 0005", "Every payment succeeds"),
-    "visa_debit": ("Visa debit •••• 5556", "Every payment succeeds"),
-    "chargeCustomerFail": ("Visa •••• 0341", "Can be added, but every payment fails"),
-    "chargeDeclined": ("Visa •••• 0002", "Is declined when added"),
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import text
 
-from colonnade_tenants.ids import new_id
+from colonnade_tenants.ids import new_ids
 from colonnade_tenants.partition import Kind, Statement, TenantConnection
 
 CHANNEL = "colonnade_notifications"
@@ -32,7 +32,6 @@ class Note(Struct, frozen=True):
 class _Line(Struct, frozen=True):
     """*data* is JSON already: it passes through PostgreSQL as it is."""
 
-    id: str
     type: str
     subject: int
     endpoint: int | None
@@ -78,41 +77,42 @@ async def record(tenant: TenantConnection, notes: Sequence[Note]) -> list[str]:
 
     The caller has locked the customers that they are about, so that their order is the order of the changes.
     """
-    lines = [_line(note) for note in notes]
-    await _write(tenant, lines)
-    return [line.id for line in lines]
+    return await _write(tenant, [_line(note) for note in notes])
 
 
 async def tell(tenant: TenantConnection, notes: Sequence[Note]) -> None:
     """As `record`, for handlers: a worker's unit gathers what its events tell, and writes it in one go."""
     for line in map(_line, notes):
-        await tenant.put(OUTBOX, line.id, line, None)
+        await tenant.put(OUTBOX, object(), line, None)
 
 
 def _line(note: Note) -> _Line:
     data = msgspec.json.encode(note.data).decode()
-    return _Line(new_id("ntf"), note.type, note.subject, note.endpoint, data)
+    return _Line(note.type, note.subject, note.endpoint, data)
 
 
-async def _write(tenant: TenantConnection, lines: Sequence[_Line]) -> None:
+async def _write(tenant: TenantConnection, lines: Sequence[_Line]) -> list[str]:
+    """The public ids that they got."""
+    ids = new_ids("ntf", len(lines))
     if lines:
         await tenant.execute(
             _RECORD,
-            ids=[line.id for line in lines],
+            ids=ids,
             types=[line.type for line in lines],
             subjects=[line.subject for line in lines],
             endpoints=[line.endpoint for line in lines],
             data=[line.data for line in lines],
         )
+    return ids
 
 
-async def _load(_tenant: TenantConnection, _ids: Sequence[str]) -> dict[str, _Line]:
+async def _load(_tenant: TenantConnection, _keys: Sequence[object]) -> dict[object, _Line]:
     return {}  # each is new
 
 
-async def _save(tenant: TenantConnection, lines: Mapping[str, tuple[_Line | None, _Line]]) -> None:
+async def _save(tenant: TenantConnection, lines: Mapping[object, tuple[_Line | None, _Line]]) -> None:
     await _write(tenant, [line for _, line in lines.values()])
 
 
 OUTBOX = Kind(_load, _save)
-"""What handlers tell, by public id."""
+"""What handlers tell, each under a key of its own."""

@@ -17,22 +17,26 @@ What = Literal[
     "plan_change_withdrawn",
     "subscription_paused",
     "subscription_resumed",
+    "discount_added",
+    "discount_removed",
     "status_changed",
     "payment_method_added",
     "payment_method_removed",
     "default_payment_method_changed",
     "details_changed",
     "tax_ids_changed",
+    "invoice_paid",
 ]
 _ENDED = frozenset({"canceled", "incomplete_expired"})
 
 
 class Change(Struct, frozen=True, omit_defaults=True):
-    """One difference; *subscription* where it is one's, *fields* of billing details."""
+    """One difference; *subscription* or *invoice* where it is one's, *fields* of billing details."""
 
     what: What
     subscription: str | None = None
     fields: list[str] = []
+    invoice: str | None = None
 
 
 def changes(before: State, after: State) -> list[Change]:
@@ -67,6 +71,16 @@ def _differences(then: Subscription, now: Subscription) -> Iterator[What]:
             yield "plan_change_scheduled"
         elif then.items == now.items:  # else it took effect
             yield "plan_change_withdrawn"
+    yield from _discounts(then.discounts, now.discounts)
+
+
+def _discounts(then: list[str] | None, now: list[str] | None) -> Iterator[What]:
+    if then is None or now is None:
+        return
+    if {*now} - {*then}:
+        yield "discount_added"
+    if {*then} - {*now}:
+        yield "discount_removed"
 
 
 def _status(then: str, now: str) -> Iterator[What]:
@@ -94,3 +108,6 @@ def _of_billing(before: State, after: State) -> Iterator[Change]:
         yield Change("details_changed", fields=sorted(fields))
     if before.tax_ids != after.tax_ids:
         yield Change("tax_ids_changed")
+    for name in before.invoices:
+        if after.invoices.get(name) == "paid":
+            yield Change("invoice_paid", invoice=name)

@@ -1,17 +1,16 @@
 """The rows of visits. Each is made before Stripe is asked for its session, so that a token or key opens one alone."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Text, bindparam, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, Interval, Text, any_, bindparam, delete, func, or_, select, text, update
 
-from colonnade_tenants.partition import TENANT, Statement, TenantConnection
+from colonnade_tenants.partition import TENANT, Statement, TenantConnection, as_json, bytea, tenant_connection
 from colonnade_tenants.portal.changes import Change
-from colonnade_tenants.portal.state import FROM, STATE, State, decode
+from colonnade_tenants.portal.state import State, decode
 from colonnade_tenants.portal.tables import portal_visits
 
 
@@ -66,31 +65,9 @@ _CLOCK = func.clock_timestamp()
 
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
-# A customer waits. Should the database's server crash within a second, the visit's result is `unknown`; but a token
-# that was used must stay used.
-_QUICKLY = Statement(select(func.set_config("synchronous_commit", "off", text("true"))).where(TENANT > 0))
-_LOCK = Statement(
-    text("select pg_advisory_xact_lock(hashtextextended('colonnade portal ' || :customer, :tenant))").bindparams(
-        TENANT, bindparam("customer", type_=Text)
-    )
-)
-_RECENT = (
-    select(func.count())
-    .where(
-        _OWN, _table.customer_id == bindparam("customer_id"), _table.created_at > _CLOCK - text("interval '1 minute'")
-    )
-    .scalar_subquery()
-)
-_ADD = Statement(
-    insert(portal_visits)
-    .from_select(
-        ["tenant_id", "created_at", *_GIVEN],
-        select(TENANT, _CLOCK, *(bindparam(name, type_=_table[name].type) for name in _GIVEN)).where(
-            bindparam("most", type_=BigInteger) > _RECENT
-        ),
-    )
-    .on_conflict_do_nothing()
-)
+# Each is a transaction of its own: the tenant is set by the function, as for checks.
+_ADD = "select add_portal_visit($1, $2, $3)"
+_NOTE = "select note_portal_session($1, $2, $3, $4)"
 _GET = Statement(select(*_COLUMNS).where(*_MINE))
 _OF_TOKEN = Statement(select(*_COLUMNS).where(_OWN, _table.token == bindparam("token")))
 _PAGE = Statement(
@@ -99,13 +76,6 @@ _PAGE = Statement(
     .where(_table.created_at < bindparam("after", type_=_table.created_at.type))
     .order_by(_table.created_at.desc())
     .limit(bindparam("limit"))
-)
-_OPENED = Statement(
-    text(f"""
-update portal_visits v set session = :session, left_out = coalesce(:left_out, v.left_out),
-    before = coalesce(v.before, (select {STATE} {FROM} and c.id = v.customer_id)::jsonb)
-where v.tenant_id = :tenant and v.id = :id
-""").bindparams(TENANT, bindparam("left_out", type_=Text))  # noqa: S608 - only our own text is put in
 )
 _RETURNED = Statement(
     update(portal_visits)
@@ -130,16 +100,27 @@ _SETTLED = Statement(
 )
 
 
-async def add(tenant: TenantConnection, visit: Visit, *, most: int) -> Visit | None:
-    """Keep a new visit; the one that is there already under its id. Raises `TooMany` after *most* in a minute."""
-    if visit.token is None:
-        await tenant.execute(_QUICKLY)
-    await tenant.execute(_LOCK, customer=str(visit.customer_id))
-    values = {name: getattr(visit, name) for name in _GIVEN}
-    values["rule"] = visit.rule and msgspec.json.encode(visit.rule).decode()
-    if await tenant.execute(_ADD, most=most, **values) == 1:
+# Two workers share the work: neither waits for rows of the other.
+_OLD = (
+    select(_table.id)
+    .where(_OWN, _table.created_at < _CLOCK - bindparam("age", type_=Interval))
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_FORGET = Statement(delete(portal_visits).where(_OWN, _table.id == any_(func.array(_OLD.scalar_subquery()))))
+
+
+async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> Visit | None:
+    """Keep a new visit; the one that is there already under its id. Raises `TooMany` after *most* in a minute.
+
+    Nobody has its URL yet: what is so now, is so before the visit.
+    """
+    given = {name: getattr(visit, name) for name in _GIVEN}
+    given |= {"browser": bytea(visit.browser), "fingerprint": bytea(visit.fingerprint)}
+    if await pool.fetchval(_ADD, tenant_id, as_json(given), most):
         return None
-    known = await get(tenant, visit.id)
+    async with tenant_connection(pool, tenant_id) as tenant:
+        known = await get(tenant, visit.id)
     if known is None:
         raise TooMany("This customer opened the portal too often in the last minute.")
     return known
@@ -161,10 +142,9 @@ async def page(tenant: TenantConnection, customer: int, before: datetime | None,
     return [visit for row in rows if (visit := _visit(row))]
 
 
-async def opened(tenant: TenantConnection, visit: Visit, session: str) -> None:
-    """Stripe has made the session (`bps_…`), and nobody has its URL yet: what is so now, is so before the visit."""
-    await tenant.execute(_QUICKLY)
-    await tenant.execute(_OPENED, id=visit.id, session=session, left_out=visit.left_out)
+async def opened(pool: asyncpg.Pool, tenant_id: int, visit: Visit, session: str) -> None:
+    """Stripe has made the session (`bps_…`)."""
+    await pool.execute(_NOTE, tenant_id, visit.id, session, visit.left_out)
 
 
 async def completed(tenant: TenantConnection, visit_id: str) -> None:
@@ -194,6 +174,11 @@ async def reread(tenant: TenantConnection, visit_id: str, events: Sequence[str])
 async def settle(tenant: TenantConnection, visit_id: str, outcome: Outcome) -> None:
     """What came of the visit; the first to say so is right."""
     await tenant.execute(_SETTLED, id=visit_id, outcome=msgspec.json.encode(outcome).decode())
+
+
+async def forget(tenant: TenantConnection, age: timedelta, limit: int) -> int:
+    """Delete at most *limit* visits that are older than *age*; how many were."""
+    return await tenant.execute(_FORGET, age=age, limit=limit)
 
 
 def _visit(row: asyncpg.Record | None) -> Visit | None:

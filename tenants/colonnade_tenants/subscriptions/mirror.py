@@ -95,7 +95,9 @@ async def _load(tenant: TenantConnection, customers: Sequence[int]) -> dict[int,
 
 def _mirrored(row: asyncpg.Record) -> Mirrored:
     items = msgspec.json.decode(row["items"] or "[]", type=list[Item])
-    facts = Facts(**{name: row[name] for name in _FACTS}, items=tuple(sorted(items, key=lambda item: item.id)))
+    kept: dict[str, Any] = {name: row[name] for name in _FACTS}
+    kept["discounts"] = None if row["discounts"] is None else tuple(row["discounts"])
+    facts = Facts(**kept, items=tuple(sorted(items, key=lambda item: item.id)))
     return Mirrored(
         id=row["id"],
         customer_id=row["customer_id"],

@@ -62,6 +62,7 @@ class Subscription(Struct, frozen=True):
     on_behalf_of: Reference | None
     items: ItemList
     pause_collection: PauseCollection | None = None
+    discounts: list[Reference] = []
 
 
 class Item(Struct, frozen=True):
@@ -76,7 +77,7 @@ class Item(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """A subscription, as the mirror keeps it; items by id."""
+    """A subscription, as the mirror keeps it; items by id. *discounts* (`di_…`): null where they were not kept yet."""
 
     status: str
     started_at: datetime
@@ -90,6 +91,7 @@ class Facts(Struct, frozen=True):
     schedule: str | None
     on_behalf_of: str | None
     items: tuple[Item, ...]
+    discounts: tuple[str, ...] | None = None
 
 
 _decoder = msgspec.json.Decoder(Subscription)
@@ -116,6 +118,7 @@ def facts(subscription: Subscription, items: list[SubscriptionItem] | None = Non
         schedule=optional_id(subscription.schedule),
         on_behalf_of=optional_id(subscription.on_behalf_of),
         items=tuple(sorted(map(_item, subscription.items.data if items is None else items), key=lambda item: item.id)),
+        discounts=tuple(sorted(map(id_of, subscription.discounts))),
     )
 
 

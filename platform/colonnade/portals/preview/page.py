@@ -48,13 +48,20 @@ def _templates() -> Environment:
     return pages.environment(Path(__file__).parent / "templates")
 
 
-def rendered(
-    seen: brand.Brand, visit: Visit, headline: str | None, sample: dict[str, Any], t: Language, device: Device | None
-) -> Page:
-    """The portal's home page for *device*, or as wide as the window; with its own policy inside, for `srcdoc`."""
+class Drawn(NamedTuple):
+    """A template of the portal's page, and the values that it takes of its own."""
+
+    template: str
+    values: dict[str, Any]
+
+
+def rendered(seen: brand.Brand, visit: Visit, drawn: Drawn, t: Language, device: Device | None) -> Page:
+    """The portal's page for *device*, or as wide as the window; with its own policy inside, for `srcdoc`."""
     css = brand.css(seen.primary, seen.secondary) + pages.style()
-    said = headline or t("{name} partners with Stripe for simplified billing.", name=seen.name)
-    values = {"t": t, "brand": seen, "visit": visit, "headline": said, "csrf_token": "", **sample}
+    profile = visit.configuration["business_profile"]
+    said = profile.get("headline") or t("{name} partners with Stripe for simplified billing.", name=seen.name)
+    values = {"t": t, "brand": seen, "visit": visit, "headline": said, "csrf_token": "", "drawn": drawn.template}
+    values |= {"back": (None, t("Return to billing"))} | drawn.values
     html = _filled("preview.html", css, [css], values)
     if device is None:
         return Page(html, _served([css]))

@@ -9,13 +9,15 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from colonnade.access.guard import Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.portals.preview.page import Device, Page
-from colonnade.portals.preview.service import Locale, Unsaved, preview
+from colonnade.portals.preview.service import Locale, Look, Unsaved, preview
+from colonnade.portals.preview.steps import Step
 from colonnade.services import Services
 
 _PATH = "/tenants/{tenant:str}/portal-configurations/{name:str}/preview"
 _Device = Annotated[
     Device | None, QueryParameter(description="In a frame of that size; left out: as wide as the window.")
 ]
+_Step = Annotated[Step | None, QueryParameter(description="The feature whose page it is; left out: the home page.")]
 _Locale = Annotated[Locale, QueryParameter(description="The language of the portal's own words.")]
 
 
@@ -30,10 +32,11 @@ async def get_portal_preview(
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    page: _Step = None,
     device: _Device = None,
     locale: _Locale = "en",
 ) -> Response[str]:
-    return _html(await preview(services, current, name, Unsaved(), device, locale))
+    return _html(await preview(services, current, name, Unsaved(), Look(page, device, locale)))
 
 
 @post(
@@ -49,10 +52,11 @@ async def post_portal_preview(
     data: JSONBody[Unsaved],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    page: _Step = None,
     device: _Device = None,
     locale: _Locale = "en",
 ) -> Response[str]:
-    return _html(await preview(services, current, name, data, device, locale))
+    return _html(await preview(services, current, name, data, Look(page, device, locale)))
 
 
 def _html(page: Page) -> Response[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from colonnade.portals.preview.page import Drawn
 from colonnade.portals.settings import Features
 from colonnade_portal_page import words
 from colonnade_portal_page.messages import Language
@@ -19,6 +20,18 @@ DETAILS: dict[str, tuple[str, list[str]]] = {
 }
 """By what a customer may update, in the order of the page."""
 STATUSES = {"paid": ("Paid", "good")}
+EXAMPLE: dict[str, Any] = {
+    "id": "",
+    "active": True,
+    "billing_scheme": "per_unit",
+    "currency": "usd",
+    "nickname": None,
+    "product": {"id": "", "name": "Example plan", "active": True, "description": None},
+    "recurring": {"interval": "month", "interval_count": 1, "usage_type": "licensed"},
+    "unit_amount": 1200,
+    "unit_amount_decimal": "1200",
+}
+"""A price, where nothing is offered or Stripe does not say what."""
 PERIOD = timedelta(days=30)
 
 
@@ -59,20 +72,19 @@ class Row(Struct, frozen=True):
     can_withdraw: bool = False
 
 
-def shown(features: Features, price: dict[str, Any] | None, now: datetime, t: Language) -> dict[str, Any]:
-    """The values that the page's template takes; *price* is Stripe's, with its product expanded."""
-    update, method = features.subscription_update, _card(now)
-    summary = Summary([_line(price, t)], t("Active"), _renews(now, t), method)
+def home(features: Features, price: dict[str, Any], now: datetime, t: Language) -> Drawn:
+    """The home page; *price* is Stripe's, with its product expanded."""
+    update = features.subscription_update
     row = Row(
-        summary,
+        summary(price, now, t),
         can_update=update.enabled and bool(update.default_allowed_updates),
         can_pause=features.subscription_pause.enabled,
         can_cancel=features.subscription_cancel.enabled,
     )
     allowed = features.customer_update.allowed_updates if features.customer_update.enabled else ()
-    return {
+    values = {
         "rows": [row],
-        "methods": [_Method(method)] if features.payment_method_update.enabled else None,
+        "methods": [_Method(_card(now))] if features.payment_method_update.enabled else None,
         "details": [DETAILS[name] for name in DETAILS if name in allowed] or None,
         "tax_ids": [] if "tax_id" in allowed else None,
         "invoices": _invoices(price, now) if features.invoice_history.enabled else [],
@@ -80,6 +92,25 @@ def shown(features: Features, price: dict[str, Any] | None, now: datetime, t: La
         "statuses": STATUSES,
         "notice": "",
     }
+    return Drawn("home.html", values)
+
+
+def summary(price: dict[str, Any], now: datetime, t: Language) -> Summary:
+    """A subscription to *price*."""
+    renews = t("Your plan renews on {date}.", date=t.date(ends(now)))
+    return Summary([_line(price, t)], t("Active"), renews, _card(now))
+
+
+def ends(now: datetime) -> int:
+    """When its period does: Unix seconds."""
+    return int((now + PERIOD).timestamp())
+
+
+def titles(price: dict[str, Any]) -> tuple[str, str | None]:
+    """What the page calls a price: its product's name, and its own where that is another."""
+    product = price["product"] if isinstance(price["product"], dict) else {}
+    name = str(product.get("name") or price["nickname"] or "Subscription")
+    return name, price["nickname"] if price["nickname"] != name else None
 
 
 class _Method(Struct, frozen=True):
@@ -92,31 +123,22 @@ def _card(now: datetime) -> dict[str, Any]:
     return CARD | {"card": CARD["card"] | {"exp_year": now.year + 3}}  # type: ignore[operator]
 
 
-def _renews(now: datetime, t: Language) -> str:
-    return t("Your plan renews on {date}.", date=t.date(int((now + PERIOD).timestamp())))
-
-
-def _line(price: dict[str, Any] | None, t: Language) -> Line:
-    if price is None or not price.get("recurring"):
-        return Line("Example plan", f"{words.money(1200, 'usd')} {t('per month')}")
-    product = price["product"] if isinstance(price["product"], dict) else {}
-    name = str(product.get("name") or price["nickname"] or "Subscription")
+def _line(price: dict[str, Any], t: Language) -> Line:
+    name, detail = titles(price)
     metered = price["recurring"]["usage_type"] == "metered"
-    cost = t("Usage-based price") if metered else words.unit_price(price, t)
-    return Line(name, cost, price["nickname"] if price["nickname"] != name else None)
+    return Line(name, t("Usage-based price") if metered else words.unit_price(price, t), detail)
 
 
-def _invoices(price: dict[str, Any] | None, now: datetime) -> list[dict[str, Any]]:
+def _invoices(price: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
     """Two that were paid, of what the subscription costs where that is one amount."""
-    amount = price["unit_amount"] if price and price.get("unit_amount") is not None else 1200
-    currency = price["currency"] if price else "usd"
+    amount = EXAMPLE["unit_amount"] if price["unit_amount"] is None else price["unit_amount"]
     return [
         {
             "id": "",
             "number": f"EXAMPLE-{number:04}",
             "created": int((now.astimezone(UTC) - (2 - number) * PERIOD).timestamp()),
             "total": amount,
-            "currency": currency,
+            "currency": price["currency"],
             "status": "paid",
         }
         for number in (2, 1)

@@ -1,5 +1,6 @@
 """Putting a preview together from what is saved, or from what a tenant is about to save."""
 
+import asyncio
 import base64
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -7,15 +8,17 @@ from typing import Any, Literal
 from msgspec import Struct, structs, to_builtins
 
 from colonnade.access.guard import Tenant
-from colonnade.errors import DomainError
+from colonnade.errors import DomainError, Invalid
 from colonnade.portals import branding, store
 from colonnade.portals.branding import settings as brands
 from colonnade.portals.branding import store as brand_store
 from colonnade.portals.branding.images import Kind
 from colonnade.portals.configurations import PutConfiguration
 from colonnade.portals.offers import Offer, offers
-from colonnade.portals.preview import sample
+from colonnade.portals.preview import sample, steps
 from colonnade.portals.preview.page import Device, Page, Visit, rendered
+from colonnade.portals.preview.steps import Example, Step
+from colonnade.portals.reasons import reason
 from colonnade.portals.rules import checked
 from colonnade.portals.settings import PortalSettings
 from colonnade.services import Services
@@ -40,21 +43,32 @@ class _Saved(Struct, frozen=True):
     offers: list[Offer]
 
 
-async def preview(
-    services: Services, tenant: Tenant, name: str, unsaved: Unsaved, device: Device | None, locale: Locale
-) -> Page:
+class Look(Struct, frozen=True):
+    """What is to be seen: the page of *step*, None: the home page; on which device, and in which language."""
+
+    step: Step | None
+    device: Device | None
+    locale: Locale
+
+
+async def preview(services: Services, tenant: Tenant, name: str, unsaved: Unsaved, look: Look) -> Page:
     """The page. Raises `NotFound`, `Invalid`; without Stripe, an example stands for what is offered."""
     found = await _saved(services, tenant, name, unsaved)
-    t = Language(locale)
+    features = found.settings.features
+    if look.step is not None and not getattr(features, look.step).enabled:
+        raise Invalid(reason("feature_off", feature=look.step).message, "page")
+    t, now = Language(look.locale), datetime.now(UTC)
     profile = found.settings.business_profile
     links = {link: getattr(profile, link) or getattr(found.branding, link) for link in brands.LINKS}
     visit = Visit(
-        {"business_profile": links | {"headline": profile.headline}, "features": to_builtins(found.settings.features)},
+        {"business_profile": links | {"headline": profile.headline}, "features": to_builtins(features)},
         found.settings.default_return_url,
     )
-    price = await _price(services, tenant, found.offers)
-    example = sample.shown(found.settings.features, price, datetime.now(UTC), t)
-    return rendered(_brand(tenant, found), visit, profile.headline, example, t, device)
+    prices = await _prices(services, tenant, found.offers, every=look.step == "subscription_update")
+    price = next(iter(prices.values()), sample.EXAMPLE)
+    example = Example(found.settings, found.offers if prices else (), prices, price, now, t)
+    page = steps.drawn(look.step, example) if look.step else sample.home(features, price, now, t)
+    return rendered(_brand(tenant, found), visit, page, t, look.device)
 
 
 async def _saved(services: Services, tenant: Tenant, name: str, unsaved: Unsaved) -> _Saved:
@@ -78,14 +92,18 @@ def _fields(value: Struct, kind: type[Struct]) -> dict[str, Any]:
     return {field: getattr(value, field) for field in (each.name for each in structs.fields(kind))}
 
 
-async def _price(services: Services, tenant: Tenant, offered: list[Offer]) -> dict[str, Any] | None:
-    if not offered or not offered[0].prices:
-        return None
+async def _prices(
+    services: Services, tenant: Tenant, offered: list[Offer], *, every: bool
+) -> dict[str, dict[str, Any]]:
+    """What is offered by price id, in that order; the first alone unless *every*. Empty where Stripe does not say."""
+    names = [name for offer in offered for name in offer.prices]
     client = client_for(services.stripe, tenant)
     try:
-        return await client.get(f"/v1/prices/{offered[0].prices[0]}", {"expand": ["product"]})
+        reads = (client.get(f"/v1/prices/{name}", {"expand": ["product"]}) for name in names[: None if every else 1])
+        found = await asyncio.gather(*reads)
     except DomainError:
-        return None
+        return {}
+    return {price["id"]: price for price in found if price.get("recurring")}
 
 
 def _brand(tenant: Tenant, found: _Saved) -> Brand:

@@ -1,0 +1,54 @@
+"""Deleting visits of the portal, in small batches, once they are too old to be asked about.
+
+They tell who was let in and what they changed. None goes while its customer may still come back: settings allow no less
+than a week.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import structlog
+
+from colonnade.database.connections import connect
+from colonnade.database.roles import Duty
+from colonnade_tenants.partition import TenantConnection
+from colonnade_tenants.portal import visits
+
+log = structlog.get_logger()
+
+BATCH = 1000
+PERIOD = 6 * 3600.0
+"""Seconds between runs in the worker."""
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+async def prune(connection: asyncpg.Connection, days: int, *, batch: int = BATCH) -> int:
+    """Delete what is older than *days*; how many visits were. Raises what the database raises."""
+    tenants = await connection.fetch("select id from tenants order by id")
+    return sum([await _prune(connection, row["id"], timedelta(days=days), batch) for row in tenants])
+
+
+async def _prune(connection: asyncpg.Connection, tenant_id: int, age: timedelta, batch: int) -> int:
+    deleted = 0
+    while True:
+        async with connection.transaction():
+            count = await visits.forget(await TenantConnection.bind(connection, tenant_id), age, batch)
+        deleted += count
+        if count < batch:
+            return deleted
+
+
+async def prune_periodically(database_url: str, days: int) -> None:
+    """Prune now and every `PERIOD`, for as long as the worker runs."""
+    while True:
+        try:
+            connection = await connect(database_url, Duty.PLATFORM)
+            try:
+                if deleted := await prune(connection, days):
+                    log.info("portal visits deleted", visits=deleted, older_than_days=days)
+            finally:
+                await connection.close(timeout=2)
+        except _LOST as error:
+            log.warning("portal visits not deleted", error=type(error).__name__)
+        await asyncio.sleep(PERIOD)
