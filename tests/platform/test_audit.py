@@ -72,6 +72,8 @@ async def test_a_tenant_is_not_told_who_of_the_platform_it_was(api: Api, fern: T
     await api.call("PATCH", f"/v1/tenants/{fern.id}", {"event_weight": 3})
     line, _ = await lines(fern)
     assert line["by"] == {"kind": "platform_key", "id": None}
+    (told, _) = (await api.call("GET", f"/v1/tenants/{fern.id}/audit")).json()["data"]
+    assert told["by"]["id"].startswith("key_")
 
 
 async def test_a_refused_change_is_not_logged(fern: TenantApi) -> None:

@@ -202,7 +202,7 @@ async def test_branding_that_was_pending_is_taken_up_and_names_no_files(used: Us
 
 @pytest.mark.slow
 async def test_keys_are_not_let_do_more_by_a_migration_in_either_direction(used: Used) -> None:
-    await migrate.upgrade(used.database.admin_url, used.database.service_url, "0012")
+    await migrate.upgrade(used.database.admin_url, used.database.service_url, "0013")
     add = "insert into api_keys (public_id, tenant_id, name, digest, scopes) values "
     await used.connection.execute(
         add + "('key_team', null, '', 'a', '{admin}'), ('key_odd', null, '', 'b', '{check}'),"
@@ -216,7 +216,7 @@ async def test_keys_are_not_let_do_more_by_a_migration_in_either_direction(used:
         more + "('key_reader', null, '', 'd', '{read}', null), ('key_seller', 1, '', 'e', '{catalogue}', null),"
         " ('key_brief', 1, '', 'f', '{check}', now() + interval '1 day')"
     )
-    await migrate.downgrade(used.database.admin_url, "0012")
+    await migrate.downgrade(used.database.admin_url, "0013")
     assert await used.rows(live) == [("key_shop", ["check"]), ("key_team", ["admin"])]
     await migrate.downgrade(used.database.admin_url, "0007")
     left = "select public_id from api_keys where revoked_at is null and public_id like 'key_%'"

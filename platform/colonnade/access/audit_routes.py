@@ -10,7 +10,7 @@ from litestar.response import Stream
 
 from colonnade.access import audit_reading
 from colonnade.access.audit_reading import AuditEntry, Filter
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Invalid
 from colonnade.services import Services
@@ -93,6 +93,7 @@ async def export_audit(
 async def list_tenant_audit(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    principal: NamedDependency[Principal],
     limit: Limit = 20,
     after: After = None,
     action: ActionFilter = None,
@@ -103,7 +104,7 @@ async def list_tenant_audit(
     until: ToFilter = None,
 ) -> Page[AuditEntry]:
     wanted = _filter(action, actor, target, request_id, since, until, current.id)
-    return await _page(services, wanted, after, limit, for_tenant=True)
+    return await _page(services, wanted, after, limit, for_tenant=principal.tenant_id is not None)
 
 
 @get(
@@ -116,6 +117,7 @@ async def list_tenant_audit(
 async def export_tenant_audit(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    principal: NamedDependency[Principal],
     after: AfterLine = None,
     action: ActionFilter = None,
     actor: ByFilter = None,
@@ -125,7 +127,7 @@ async def export_tenant_audit(
     until: ToFilter = None,
 ) -> Stream:
     wanted = _filter(action, actor, target, request_id, since, until, current.id)
-    return await _export(services, wanted, after, for_tenant=True)
+    return await _export(services, wanted, after, for_tenant=principal.tenant_id is not None)
 
 
 async def _page(

@@ -25,15 +25,13 @@ from colonnade.access.known_keys import KnownKeys
 from colonnade.access.people import Person, is_token
 from colonnade.access.principals import Kind
 from colonnade.access.principals import Principal as Principal
-from colonnade.access.scopes import ALLOWED, grants_of_key, grants_of_role, may
+from colonnade.access.scopes import ALLOWED, REMEMBERED, grants_of_key, grants_of_role, may
 from colonnade.access.scopes import Scope as Scope
 from colonnade.accounts.states import FROZEN, State, closed
 from colonnade.errors import Forbidden, NotFound, Unauthenticated
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
 
-REMEMBERED = "remembered"
-"""Of a route's `opt`: a key and its tenant may be as they were a second ago; looking them up takes much of its time."""
 WHILE_FROZEN = "while_frozen"
 """Of a route's `opt`: true where it serves a frozen tenant too, though its method is not one that only reads."""
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})

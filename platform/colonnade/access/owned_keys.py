@@ -128,7 +128,8 @@ async def rotate(
             made = await keys.store(connection, secret, old.name, owner.tenant_id, old.scopes, lasts)
             shortened = _row(await connection.fetchrow(_SHORTEN, key, float(overlap)))
             new = await _get(connection, owner, made.id)
-            audit.note(before=audit.named(old, *_LOGGED), after={"expires_at": shortened.expires_at, "new_key": new.id})
+            after = {"expires_at": shortened.expires_at, "new_key": new.id}
+            audit.note(target=f"{owner.path}/{key}", before=audit.named(old, *_LOGGED), after=after)
         else:
             new = await _get(connection, owner, repeated)
     return Made(secret, new)

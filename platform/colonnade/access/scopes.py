@@ -41,11 +41,13 @@ _OF_ROLE: dict[Role, frozenset[str]] = {
 }
 ALLOWED = "allowed"
 """Of a route's `opt`: what is enough for it."""
+REMEMBERED = "remembered"
+"""Of a route's `opt`: a key and its tenant may be as they were a second ago; looking them up takes much of its time."""
 
 
-def allow(*enough: Scope | Role) -> dict[str, Any]:
+def allow(*enough: Scope | Role, remembered: bool = False) -> dict[str, Any]:
     """A route's `opt`: whoever has any of these may use it."""
-    return {ALLOWED: frozenset(map(str, enough))}
+    return {ALLOWED: frozenset(map(str, enough)), REMEMBERED: remembered}
 
 
 def grants_of_role(role: Role) -> frozenset[str]:

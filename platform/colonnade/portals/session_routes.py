@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
 from colonnade.access import audit, portal_tokens
-from colonnade.access.guard import REMEMBERED, Tenant
+from colonnade.access.guard import Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Conflict, Invalid
 from colonnade.etags import IfMatch, tagged
@@ -69,7 +69,7 @@ class VisitView(Struct):
     f"{_CUSTOMER}/portal-sessions",
     summary="Open a portal session",
     tags=_TAGS,
-    opt={**allow(Scope.PORTALS), REMEMBERED: True},
+    opt=allow(Scope.PORTALS, remembered=True),
 )
 async def create_portal_session(
     reference: FromPath[str],
