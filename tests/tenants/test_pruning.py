@@ -49,4 +49,38 @@ async def test_each_statement_reaches_one_partition_of_each_table(shared_databas
     assert {name: found for name, found in reached.items() if len(found) != len(tables[name])} == {}
     only_added_to = {"portal_sessions"}  # and an insert's plan names no partition
     by_sessions = {"features", "plan_grants"}  # which compile their statements as they go
-    assert set.union(*tables.values()) == set(metadata.tables) - only_added_to - by_sessions
+    by_functions = {"plans"}
+    assert set.union(*tables.values()) == set(metadata.tables) - only_added_to - by_sessions - by_functions
+
+
+OPENED = """
+select (select count(*) from portal_opening(41, 'ada', null)), (select portal_state(41, 1, '{}')),
+    add_portal_visit(41, '{"id": "pvi_1", "customer_id": 1, "configuration": "main", "chosen_by": "default",
+        "opened_by": "key_1", "fingerprint": "", "return_url": "https://shop.example"}', 9),
+    note_portal_session(41, 'pvi_1', 'bps_1', null)
+"""
+SCANNED = """
+select regexp_replace(relname, '_p[0-9]+$', '') as of, count(*) from pg_stat_xact_user_tables
+where seq_scan + idx_scan > 0 and relname ~ '_p[0-9]+$' group by 1
+"""
+
+
+async def test_what_functions_read_is_in_one_partition_of_each_table(shared_database: ScratchDatabase) -> None:
+    connection = await asyncpg.connect(shared_database.admin_url)
+    await connection.execute("set plan_cache_mode = force_generic_plan")
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("set local session_replication_role = replica")  # no tenant is needed
+    await connection.execute(
+        "insert into customers (tenant_id, id, public_id, reference) overriding system value"
+        " values (41, 1, 'ecu_1', 'ada')"
+    )
+    await connection.execute(
+        "insert into portal_rules (tenant_id, rules) values (41, '[{\"configuration\": \"main\"}]')"
+    )
+    await connection.execute(OPENED)
+    scanned = {row["of"]: row["count"] for row in await connection.fetch(SCANNED)}
+    await transaction.rollback()
+    await connection.close()
+    assert scanned.keys() >= {"plans", "subscriptions", "customers", "invoices", "portal_visits"}
+    assert set(scanned.values()) == {1}, scanned
