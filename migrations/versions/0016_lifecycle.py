@@ -112,7 +112,7 @@ DENYING = {
     "into": ", denied",
     "granted": "WHEN denied THEN false ",
     "value": "WHEN denied THEN 0 ",
-    "rows": " AND NOT denied",
+    "rows": " AND denied IS NOT TRUE",
 }
 
 

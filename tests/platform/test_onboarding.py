@@ -92,6 +92,7 @@ async def test_what_contradicts_itself_is_named_and_nothing_is_made(api: Api) ->
     assert await api.sandbox.requests() == []
 
 
+@pytest.mark.alone
 async def test_repeating_a_v2_creation_makes_one_account(api: Api) -> None:
     body = {"name": "Fern", "account_api": "v2", "country": "DE"}
     await api.sandbox.fail(next=3, status=500, after=True)
