@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.end_to_end.demo import Demo, until
 
+pytestmark = pytest.mark.slow
+
 FERN, KILN = 0, 1
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [

@@ -17,7 +17,7 @@ from tests.end_to_end.test_browser import browser  # noqa: F401 - a fixture
 FERN, KILN = 0, 1
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.slow]
 
 
 @pytest.fixture

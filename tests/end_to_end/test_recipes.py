@@ -16,6 +16,8 @@ from tests.conftest import ROOT
 from tests.end_to_end.demo import Demo, until
 from tests.end_to_end.test_browser import FERN, browser, page
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["browser", "page"]
 
 NAMED = re.compile(r"```(?:python|html)\n(?:# |<!-- )([a-z_]+\.(?:py|html))(?: -->)?\n(.*?)```", re.DOTALL)

@@ -20,6 +20,8 @@ from tests.conftest import ScratchDatabase
 from tests.platform.api import BASE_URL, NOWHERE, ORIGIN, Api, Sandbox, TenantApi, problem, running_api
 from tests.sandbox.browser import Browser
 
+pytestmark = pytest.mark.slow
+
 RETURN = f"{ORIGIN}/connected?from=stripe"
 ASKED = {"return_url": RETURN}
 

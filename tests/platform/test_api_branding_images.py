@@ -129,6 +129,7 @@ async def test_a_forgotten_picture_stays_at_stripe_and_the_report_says_so(fern: 
     assert (fields["icon"]["verdict"], fields["icon"]["stripe"]) == ("only_at_stripe", file)
 
 
+@pytest.mark.slow
 async def test_a_worker_finishes_what_stripe_was_away_for(shared_database: ScratchDatabase, fern: TenantApi) -> None:
     async with running_api(shared_database, fern.api.sandbox, stripe=NOWHERE) as down:
         away = TenantApi(down, fern.said)

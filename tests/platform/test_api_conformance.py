@@ -57,6 +57,7 @@ async def send(api: Api, operation: Operation, tenant: TenantApi, key: str) -> h
     return await api.client.request(operation.method, path, json=body, headers=headers)
 
 
+@pytest.mark.slow
 async def test_each_example_is_answered_as_the_document_says(api: Api, document: dict[str, Any]) -> None:
     fern, kiln = await api.tenant(), await api.tenant()
     await fern.customer()

@@ -223,6 +223,7 @@ async def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         files.load(path)
 
 
+@pytest.mark.slow
 async def test_exit_codes_tell_whether_anything_changes(fern: TenantApi, file: Path) -> None:
     ended = await colonnade(fern, "plan", "-f", str(file))
     assert ended.returncode == 2, ended

@@ -6,6 +6,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
@@ -186,6 +187,7 @@ def _result(number: int) -> CheckResult:
     return CheckResult(f"customer-{number:08}", number, NOW, None, None, True, rows)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_customers_stay_within_the_limit() -> None:
     memory: Memory[Any] = Memory(1024 * 1024)
     some = answers(_result(1))

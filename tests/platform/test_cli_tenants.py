@@ -197,6 +197,7 @@ def test_every_command_says_what_it_does() -> None:
     assert [path for path, command in commands(main) if not (command.help or "").strip()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "offered"), [("colonnade ten", "tenants"), ("colonnade tenants onb", "onboard")])
 def test_a_shell_is_told_how_to_complete(words: str, offered: str) -> None:
     environ = os.environ | {

@@ -307,6 +307,7 @@ async def test_a_check_that_cannot_look_says_so(world: World) -> None:
     assert ["could not be looked at" in each.problem for each in said] == [True]
 
 
+@pytest.mark.slow
 async def test_the_command_tells_all_and_exits_1(world: World) -> None:
     await create_platform_key(world.api.database.service_url, "team")
     given = external(world.api.database.service_url) | {

@@ -18,6 +18,8 @@ import pytest
 from colonnade.database.embedded import EmbeddedPostgres, EmbeddedPostgresMissingError
 from colonnade.database.server_user import EmbeddedPostgresError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 ORDINARY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]

@@ -8,6 +8,8 @@ from tests.conftest import ScratchDatabase
 from tests.platform.deliveries import Admin, admin, event, web
 from tests.platform.test_webhooks_events import settle, tenant_key
 
+pytestmark = pytest.mark.slow
+
 CALL = (
     "insert into extension_calls (inbox_id, tenant_id, extension, state, attempts, reason, not_before, done_at) "
     "select id, tenant_id, $2, $3, $4, $5, now() + interval '1 h', case when $3 = 'pending' then null else now() end "

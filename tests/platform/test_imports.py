@@ -21,7 +21,7 @@ from tests.platform.deliveries import admin, web
 from tests.platform.test_cli import colonnade, external
 from tests.platform.test_sweep import deliver, handle, listed, settings
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 STATE = {
     "customers": "reference, stripe_customer",

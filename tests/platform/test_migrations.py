@@ -55,6 +55,7 @@ async def names(url: str) -> set[str]:
     return {row["name"] for row in rows}
 
 
+@pytest.mark.slow
 async def test_there_and_back_and_there_again(empty: ScratchDatabase) -> None:
     assert await migrate.pending(empty.admin_url) is True
     await migrate.upgrade(empty.admin_url, empty.service_url)

@@ -18,6 +18,8 @@ from colonnade_tenants.notifications.payloads import DisabledEndpoint
 from tests.conftest import ScratchDatabase
 from tests.platform.notifying import ON_LOOPBACK, SECRET_KEY, Notified, another, notified
 
+pytestmark = pytest.mark.slow
+
 
 class Event(NamedTuple):
     id: int | None

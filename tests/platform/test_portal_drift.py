@@ -26,6 +26,8 @@ from tests.platform.portals import (
     writes,
 )
 
+pytestmark = pytest.mark.slow
+
 HEADLINE = {"field": "business_profile.headline", "before": None, "after": "Hello"}
 
 

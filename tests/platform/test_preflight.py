@@ -16,6 +16,8 @@ import pytest
 from colonnade.portals.flows import AnyFlow, flow_data
 from tests.platform.api import RETURN_URL, TenantApi
 
+pytestmark = pytest.mark.slow
+
 CARD = "pm_card_visa"
 STEPS = {
     "customer_update": "/customer",

@@ -19,7 +19,7 @@ from tests.platform.test_cli import colonnade, external
 from tests.platform.test_sweep import deliver, handle, listed, settings
 from tests.tenants.payloads import START, moment
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 Hear = Callable[[], Any]
 

@@ -18,7 +18,7 @@ from colonnade_tenants.handlers import HANDLERS
 from tests.platform.api import NOWHERE, Api, Sandbox, TenantApi
 from tests.platform.deliveries import CONNECT, PLATFORM, Admin, Web, admin, web
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 STATE = {
     "subscriptions": "id, status, cancel_at, source_created",

@@ -17,6 +17,8 @@ import pytest
 from tests.conftest import ScratchDatabase
 from tests.platform.deliveries import admin, environment, event, free_port, signature
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def serving(database: ScratchDatabase, data_dir: Path, server: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import stripe
 
 from colonnade_sandbox.store import Store
@@ -12,6 +13,7 @@ from tests.sandbox.conftest import Shop, Wire, catalogue, client_for, connected_
 KEY = "sk_test_kept"
 
 
+@pytest.mark.slow
 async def test_everything_survives_a_kill(
     http: aiohttp.ClientSession, transport: stripe.AIOHTTPClient, receivers: Any, database: Path
 ) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,8 @@ from colonnade_tenants.entitlements.model import (
 from colonnade_tenants.entitlements.spans import granted_spans
 from colonnade_tenants.entitlements.versions import in_effect
 from tests.tenants.payloads import START, moment
+
+pytestmark = pytest.mark.slow
 
 STATUSES = ["active", "trialing", "past_due", "unpaid", "paused", "canceled", "incomplete"]
 KINDS: dict[str, Any] = {"export": "flag", "projects": "limit", "seats": "quantity"}

@@ -75,9 +75,7 @@ async def test_what_functions_read_is_in_one_partition_of_each_table(shared_data
         "insert into customers (tenant_id, id, public_id, reference) overriding system value"
         " values (41, 1, 'ecu_1', 'ada')"
     )
-    await connection.execute(
-        "insert into portal_rules (tenant_id, rules) values (41, '[{\"configuration\": \"main\"}]')"
-    )
+    await connection.execute('insert into portal_rules (tenant_id, rules) values (41, \'[{"configuration": "main"}]\')')
     await connection.execute(OPENED)
     scanned = {row["of"]: row["count"] for row in await connection.fetch(SCANNED)}
     await transaction.rollback()
