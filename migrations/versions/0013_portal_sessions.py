@@ -98,6 +98,17 @@ END
 $$
 """
 
+# Asked while Stripe makes the session: nobody has its URL yet, so what is so then is so before the visit.
+KNOWN = """
+CREATE FUNCTION portal_known(tenant bigint, customer bigint) RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('colonnade.tenant', tenant::text, true);
+    RETURN portal_state(tenant, customer, '{}');
+END
+$$
+"""
+
 # A customer waits. Should the database's server crash within a second, the visit's result is `unknown`; but a token
 # that was used must stay used. The lock comes before the count, whose snapshot is then newer than every visit before.
 ADD = """
@@ -114,7 +125,6 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('colonnade portal ' || visit.customer_id, tenant));
     visit.tenant_id := tenant;
     visit.created_at := clock_timestamp();
-    visit.before := portal_state(tenant, visit.customer_id, '{}');
     INSERT INTO portal_visits SELECT visit.* WHERE most > (
         SELECT count(*) FROM portal_visits v
         WHERE v.tenant_id = tenant AND v.customer_id = visit.customer_id
@@ -125,27 +135,26 @@ END
 $$
 """
 
-# Where Stripe was asked in vain, and is again much later, what was so at first is no longer what was so before.
+# Where Stripe was asked in vain before, what was so then is no longer what was so before the visit.
 NOTE = """
-CREATE FUNCTION note_portal_session(tenant bigint, visit text, stripe_session text, reason text) RETURNS void
+CREATE FUNCTION note_portal_session(tenant bigint, visit text, stripe_session text, reason text, known text)
+RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('colonnade.tenant', tenant::text, true), set_config('synchronous_commit', 'off', true);
     UPDATE portal_visits v SET session = stripe_session, left_out = coalesce(reason, v.left_out),
-        before = CASE WHEN v.session IS NULL AND v.created_at < clock_timestamp() - interval '1 minute'
-            THEN portal_state(tenant, v.customer_id, '{}')::jsonb ELSE v.before END
+        before = CASE WHEN v.session IS NULL THEN known::jsonb ELSE v.before END
     WHERE v.tenant_id = tenant AND v.id = visit;
 END
 $$
 """
 
-BEFORE = "what was known of the customer when it began"
-BEFORE_UNTIL_NOW = f"{BEFORE}; null until there is a session"
 FUNCTIONS = {
     "portal_state(bigint, bigint, text[])": STATE,
     "portal_opening(bigint, text, text)": OPENING,
+    "portal_known(bigint, bigint)": KNOWN,
     "add_portal_visit(bigint, json, bigint)": ADD,
-    "note_portal_session(bigint, text, text, text)": NOTE,
+    "note_portal_session(bigint, text, text, text, text)": NOTE,
 }
 
 
@@ -157,7 +166,6 @@ def upgrade() -> None:
         "subscriptions",
         sa.Column("discounts", postgresql.ARRAY(sa.Text()), comment="di_…, sorted; null: from before they were kept"),
     )
-    op.execute(f"COMMENT ON COLUMN portal_visits.before IS '{BEFORE}'")
     for function in FUNCTIONS.values():
         op.execute(function)
     # Who may do what, and for whom, is remembered together.
@@ -170,5 +178,4 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER announce_tenant ON tenants")
     for signature in FUNCTIONS:
         op.execute(f"DROP FUNCTION {signature}")
-    op.execute(f"COMMENT ON COLUMN portal_visits.before IS '{BEFORE_UNTIL_NOW}'")
     op.drop_column("subscriptions", "discounts")
