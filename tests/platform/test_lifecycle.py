@@ -268,7 +268,8 @@ async def test_what_is_no_account_of_the_platform_or_another_tenants_is_refused(
 ) -> None:
     await worker.store(about_access(GONE, fern.account))
     await worker.work()
-    for account in ("acct_unknown", kiln.account):
+    own = (await fern.api.sandbox.call("GET", "/v1/account"))["id"]
+    for account in ("acct_unknown", own, kiln.account):
         reply = await fern.call("POST", "/reconnect", REASON | {"account": account}, key=fern.api.key)
         problem(reply, 409 if account == kiln.account else 400, "account")
     found = await fern.get("/lifecycle")
@@ -291,9 +292,11 @@ async def test_with_another_account_nothing_of_the_old_one_comes_back_to_life(
     await worker.store(held, *([] if direct else [card]))
     await worker.work()
     new = (await api.sandbox.call("POST", "/v1/accounts", {"country": "DE", "type": "express"}))["id"]
+    await api.sql("update tenants set account_api = 'v2' where public_id = $1", fern.id)  # of the old one
     await step(fern, "reconnect", account=new)
     await worker.work()
-    assert (await fern.get(""))["account"] == new
+    found = await fern.get("")
+    assert (found["account"], found["account_api"]) == (new, "v1")
     late = [about_subscription("active", fern.account, ada, name, direct), about_access(GONE, fern.account)]
     await worker.store(*late)
     await worker.work()

@@ -10,7 +10,7 @@ import asyncpg
 from msgspec import Meta, Struct
 
 from colonnade.access.guard import Principal, Tenant
-from colonnade.accounts import following, lifecycle
+from colonnade.accounts import at_stripe, following, lifecycle
 from colonnade.accounts.lifecycle import Lifecycle
 from colonnade.accounts.states import STEPS
 from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused
@@ -35,7 +35,7 @@ with left_behind as (
 ), swept as (
     delete from sweeps where tenant_id = $1
 )
-update tenants set stripe_account = $2, live_at = null where id = $1
+update tenants set stripe_account = $2, live_at = null, account_api = 'v1' where id = $1
 """
 _ON_THE_PLATFORM = (
     """
@@ -76,6 +76,8 @@ async def reconnect(services: Services, tenant: Tenant, wanted: Reconnection, by
     if tenant.state not in STEPS["reconnect"].at_rest or name is None:
         raise Conflict(f"This tenant is {tenant.state}: it has not disconnected.", "tenant")
     client = services.stripe.platform.reconnecting()
+    if await at_stripe.own(client) == name:
+        raise Invalid("This is the platform's own account: a tenant needs one of its own.", "account")
     try:
         account, now = await client.dated(f"/v1/accounts/{name}")
     except (NotFound, StripeRefused) as error:
