@@ -244,6 +244,17 @@ async def test_connecting_again_is_harmless_and_another_account_is_refused(fern:
     assert (await fern.get(""))["account"] == account
 
 
+async def test_no_account_comes_onto_a_tenant_that_was_put_away(fern: TenantApi, visitor: Visitor) -> None:
+    begun = await start(fern)
+    back = await visitor.consented(begun["url"])
+    archived = await fern.call("POST", "/archive", {"reason": "Fraud"}, key=fern.api.key)
+    assert archived.status_code == 200, archived.text
+    assert result_of(await visitor.open(back))["result"] == "failed"
+    assert (await state_of(fern, begun))[2] == "This tenant is archived: Fraud."
+    assert (await fern.get(""))["account"] is None
+    problem(await fern.call("POST", "/account-connections", ASKED, key=fern.api.key), 409, "tenant")
+
+
 async def test_while_stripe_is_away_the_link_stays_good(fern: TenantApi, visitor: Visitor) -> None:
     begun = await start(fern)
     back = await visitor.consented(begun["url"])

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts.onboarding import check_return
+from colonnade.accounts.states import FROZEN, State, closed
 from colonnade.errors import Conflict, Forbidden, NotFound
 from colonnade.services import Services
 from colonnade_tenants.ids import new_id
@@ -86,11 +87,13 @@ where public_id = $1 and state <> 'connected'
 async def start(
     services: Services, tenant: Tenant, asked: ConnectionRequest, by: Principal, idempotency_key: str | None
 ) -> StartedConnection:
-    """A link that connects an existing account to the tenant. Raises `Forbidden`, `Conflict`, `Invalid`."""
+    """A link that connects an existing account to the tenant. Raises `Forbidden`, `Closed`, `Conflict`, `Invalid`."""
     if by.tenant_id is not None:
         raise Forbidden("Only the platform team connects accounts.")
     if services.settings.stripe_client_id is None:
         raise Conflict("Connecting existing accounts is not set up: COLONNADE_STRIPE_CLIENT_ID is missing.")
+    if tenant.state in FROZEN and tenant.state is not State.DISCONNECTED:  # who disconnected comes back by it
+        raise closed(tenant)
     check_return(services, tenant, asked.return_url)
     begun_by = msgspec.json.encode(by).decode()
     values = (tenant.id, new_id("con"), asked.return_url, begun_by, idempotency_key, float(LIFETIME))

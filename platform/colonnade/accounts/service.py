@@ -12,6 +12,7 @@ from colonnade.access import audit, keys
 from colonnade.access.guard import COLUMNS, Principal, Tenant
 from colonnade.accounts import at_stripe, following, readiness
 from colonnade.accounts.new_tenants import NewTenant, Percent, check
+from colonnade.accounts.states import FROZEN, State, closed
 from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, StripeUnavailable
 from colonnade.services import Services
 from colonnade.web import origin
@@ -123,20 +124,24 @@ async def _finish(
 
 _BIND = f"""
 update tenants t set stripe_account = $2, updated_at = now()
-where id = $1 and (stripe_account is null or stripe_account = $2) returning {COLUMNS}
+where id = $1 and (stripe_account is null or stripe_account = $2) and removal is null and archived_at is null
+returning {COLUMNS}
 """  # noqa: S608
 
 
 async def bind(connection: asyncpg.Connection, tenant: Tenant, account: dict[str, Any]) -> Tenant:
     """Let *account*, as it was just read, be the tenant's; harmless to repeat.
 
-    Raises `Conflict` where it is another tenant's, or the tenant has another.
+    Raises `Conflict` where it is another tenant's, or the tenant has another; `Closed` where it is put away or removed.
     """
     try:
         row = await connection.fetchrow(_BIND, tenant.id, account["id"])
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{account['id']} belongs to a tenant already.", "account") from error
     if row is None:
+        now = await connection.fetchrow(f"select {COLUMNS} from tenants t where id = $1", tenant.id)  # noqa: S608
+        if now is not None and now["state"] in FROZEN and now["state"] != State.DISCONNECTED:
+            raise closed(msgspec.convert(dict(now), Tenant))
         raise Conflict("This tenant has another account already.", "account")
     session = await TenantConnection.bind(connection, tenant.id)
     await apply_account(session, account, None)
