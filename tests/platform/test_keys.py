@@ -207,6 +207,15 @@ async def test_wrong_keys_are_locked_out_and_right_ones_beside_them_are_not(
         assert (await fern.call("GET", "")).status_code == 429  # it guesses: nothing of it is looked up
 
 
+async def test_an_outdated_token_in_a_loop_does_not_lock_out_the_people_beside_it(
+    shared_database: ScratchDatabase, sandbox: Sandbox
+) -> None:
+    async with running_api(shared_database, sandbox, wrong_keys_per_minute=3) as api:
+        said = [await api.call("GET", "/v1/tenants", key="eyJ.out.dated") for _ in range(4)]
+        assert [reply.status_code for reply in said] == [401, 401, 401, 429]
+        problem(await api.call("GET", "/v1/tenants", key="eyJ.anoth.er"), 401)
+
+
 async def test_a_tenant_has_so_many_requests_a_minute_and_is_told(
     shared_database: ScratchDatabase, sandbox: Sandbox
 ) -> None:

@@ -40,13 +40,13 @@ class Gate:
     async def __aexit__(self, *error: Any) -> None:
         await self.uses.__aexit__(*error)
 
-    def look_at(self, scope: Mapping[str, Any], secret: str) -> None:
+    def look_at(self, scope: Mapping[str, Any], secret: str, digest: bytes) -> None:
         """Before a key is looked up. Raises `TooMany`."""
-        self._lockouts.check(self._addresses.of(scope), prefix_of(secret), time.monotonic())
+        self._lockouts.check(self._addresses.of(scope), _part(secret, digest), time.monotonic())
 
     def turned_away(self, scope: Mapping[str, Any], secret: str, digest: bytes) -> None:
         """The key is not valid."""
-        self._lockouts.failed(self._addresses.of(scope), prefix_of(secret), digest, time.monotonic())
+        self._lockouts.failed(self._addresses.of(scope), _part(secret, digest), digest, time.monotonic())
 
     def let_in(self, scope: Any, principal: Principal, *, check: bool) -> None:
         """Count the request as its tenant's. Raises `TooMany`."""
@@ -65,6 +65,11 @@ class Gate:
         headers: Headers = spent.headers
         state[HEADERS] = headers
         return None if spent.ok else spent.retry_after
+
+
+def _part(secret: str, digest: bytes) -> str:
+    """What wrong keys are counted by: how a key of ours begins; else, as of a person's token, all of it."""
+    return prefix_of(secret) or digest.hex()[:16]
 
 
 def _people(settings: Settings) -> People | None:

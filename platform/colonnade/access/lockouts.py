@@ -18,10 +18,12 @@ log = structlog.get_logger()
 MINUTE = 60.0
 MOST = 10_000
 """Addresses, and keys of an address, that are counted: the longest untouched are forgotten first."""
+_ALL = "*"
+"""In place of a part of a key, which it never is: all keys of the address."""
 
 
 class _Tries:
-    """Wrong keys since a moment; *keys* the different ones."""
+    """Wrong keys since a moment: *count* of one, or *keys*, the different ones of an address."""
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -42,26 +44,30 @@ class Lockouts:
     def __len__(self) -> int:
         return len(self._tries)
 
-    def check(self, address: str, prefix: str, now: float) -> None:
-        """Raises `TooMany` where the address, or it with this key, has had enough."""
-        alone, together = self._current((address, prefix), now), self._current((address, ""), now)
+    def check(self, address: str, part: str, now: float) -> None:
+        """Raises `TooMany` where the address, or it with this part of a key, has had enough."""
+        alone, together = self._current((address, part), now), self._current((address, _ALL), now)
         for tries, used in ((alone, alone.count), (together, len(together.keys))):
             if used >= self._limit:
                 wait = math.ceil(tries.since + MINUTE - now)
                 raise TooMany("Too many requests came with keys that are not valid.", max(1, wait))
 
-    def failed(self, address: str, prefix: str, digest: bytes, now: float) -> None:
-        """Count one wrong key."""
-        for key in ((address, prefix), (address, "")):
-            tries = self._tries[key] = self._current(key, now)
-            tries.count += 1
-            if len(tries.keys) < self._limit:
-                tries.keys.add(digest[:8])
-            self._tries.move_to_end(key)
-            if tries.count == self._limit:
-                log.warning("many wrong keys", address=address, prefix=prefix)
+    def failed(self, address: str, part: str, digest: bytes, now: float) -> None:
+        """Count one wrong key. *part*: what is known of it, by which it is counted alone."""
+        alone, together = self._touched((address, part), now), self._touched((address, _ALL), now)
+        alone.count += 1
+        full = len(together.keys) >= self._limit
+        if not full:
+            together.keys.add(digest[:8])
+        if alone.count == self._limit or (not full and len(together.keys) == self._limit):
+            log.warning("many wrong keys", address=address, part=part)
         while len(self._tries) > MOST:
             self._tries.popitem(last=False)
+
+    def _touched(self, key: tuple[str, str], now: float) -> _Tries:
+        tries = self._tries[key] = self._current(key, now)
+        self._tries.move_to_end(key)
+        return tries
 
     def _current(self, key: tuple[str, str], now: float) -> _Tries:
         tries = self._tries.get(key)
