@@ -165,6 +165,11 @@ def test_the_settings_accept_what_a_container_is_given(
     assert settings.livemode is (name != "migrate")
 
 
+def test_the_proxy_before_the_service_can_be_named(services: dict[str, Any]) -> None:
+    given = environment(services["web"], VARIABLES | {"COLONNADE_TRUSTED_PROXIES": "172.18.0.0/16"})
+    assert Settings.load(given).trusted_proxies == ("172.18.0.0/16",)
+
+
 def test_only_the_migration_knows_the_administrators_password(services: dict[str, Any]) -> None:
     knows = {name for name, service in services.items() if "adminpassword" in str(environment(service))}
     assert knows == {"postgres", "migrate"}

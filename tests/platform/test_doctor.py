@@ -124,6 +124,7 @@ def broken(*cases: tuple[Any, ...]) -> Any:
     ("shared-secrets", {"stripe_connect_webhook_secrets": ("whsec_platform",)}, "in common"),
     ("shared-secrets", {"stripe_other_mode_webhook_secrets": ("whsec_connect",)}, "of this mode"),
     ("base-url", {"stripe_api_base": "https://api.stripe.com"}, "cannot deliver"),
+    ("proxies", {"base_url": "https://billing.example"}, "count as one address"),
     ("reachable", {"base_url": "http://127.0.0.1:1"}, "cannot be reached"),
     ("live-database", {"stripe_api_key": "sk_live_x"}, "embedded"),
     ("worker", {"data_dir": Path("/nowhere")}, "no worker has run"),

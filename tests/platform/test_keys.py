@@ -204,7 +204,8 @@ async def test_wrong_keys_are_locked_out_and_right_ones_beside_them_are_not(
         assert (await fern.call("GET", "")).status_code == 200
         for letter in "EFG":
             await fern.call("GET", "", key=f"col_tenant_AbC{letter}" + "2" * 28)
-        assert (await fern.call("GET", "")).status_code == 429  # it guesses: nothing of it is looked up
+        assert (await fern.call("GET", "", key="col_tenant_AbCH" + "2" * 28)).status_code == 429
+        assert (await fern.call("GET", "")).status_code == 200  # it may be another behind the same address
 
 
 async def test_an_outdated_token_in_a_loop_does_not_lock_out_the_people_beside_it(

@@ -40,13 +40,11 @@ class Gate:
     async def __aexit__(self, *error: Any) -> None:
         await self.uses.__aexit__(*error)
 
-    def look_at(self, scope: Mapping[str, Any], secret: str, digest: bytes) -> None:
-        """Before a key is looked up. Raises `TooMany`."""
-        self._lockouts.check(self._addresses.of(scope), _part(secret, digest), time.monotonic())
-
     def turned_away(self, scope: Mapping[str, Any], secret: str, digest: bytes) -> None:
-        """The key is not valid."""
-        self._lockouts.failed(self._addresses.of(scope), _part(secret, digest), digest, time.monotonic())
+        """The key is not valid: count it. Raises `TooMany` where there were enough."""
+        address, part, now = self._addresses.of(scope), _part(secret, digest), time.monotonic()
+        self._lockouts.check(address, part, now)
+        self._lockouts.failed(address, part, digest, now)
 
     def let_in(self, scope: Any, principal: Principal, *, check: bool) -> None:
         """Count the request as its tenant's. Raises `TooMany`."""

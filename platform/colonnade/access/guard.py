@@ -116,7 +116,6 @@ async def _caller(connection: ASGIConnection[Any, Any, Any, Any], gate: Gate, *,
     known: Caller | None = gate.known.get(key, public_id) if remembered and public_id else None
     if known is not None:
         return known
-    gate.look_at(connection.scope, secret, key)
     services = cast("Services", connection.app.state.services)
     try:
         if gate.people is not None and is_token(secret):

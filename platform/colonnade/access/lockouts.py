@@ -1,9 +1,9 @@
-"""Wrong keys: whoever sends too many is not looked up any more for the rest of the minute.
+"""Wrong keys: whoever sends too many is told to wait for the rest of the minute.
 
-A key is too long to be guessed; this keeps a guesser from the database, and shows in the log. Tries are counted for an
-address, and never for a key alone: the beginning of a key is no secret, and whoever knew it could lock its owner out.
-Of one address only different keys count together, so that one outdated key in a loop does not lock out the others
-beside it.
+A key is too long to be guessed; this slows a guesser's programs down, and shows in the log. A valid key is served all
+the same: behind a proxy that is not named all callers have one address, and a stranger must not shut them out. Tries
+are counted for an address, and never for a key alone: the beginning of a key is no secret. Of one
+address only different keys count together, so that one outdated key in a loop does not lock out the others beside it.
 """
 
 import math

@@ -14,6 +14,7 @@ CHECKS = (
     Check("expired-secrets", "no secret is past its time", ("settings",), of_settings.expired_secrets),
     Check("shared-secrets", "no secret stands in two variables", ("settings",), of_settings.shared_secrets),
     Check("base-url", "Stripe can reach the base URL", ("settings",), of_settings.base_url),
+    Check("proxies", "behind https, it is said which proxy to believe", ("settings",), of_settings.proxies),
     Check("reachable", "the service answers at its base URL", ("settings",), of_settings.reachable),
     Check("live-database", "live mode has a database of its own", ("settings",), of_settings.live_database),
     Check("worker", "a worker goes round", ("settings",), of_settings.worker),

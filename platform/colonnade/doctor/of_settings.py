@@ -74,6 +74,14 @@ async def base_url(place: Place) -> list[Said]:
     return []
 
 
+async def proxies(place: Place) -> list[Said]:
+    """Https ends at a proxy: unless it is believed, its address is every caller's, and wrong keys count together."""
+    if place.settings.base_url.startswith("https://") and not place.settings.trusted_proxies:
+        cure = "Set it to the address or network from which the proxy's connections come."
+        return [Said(f"{variable('trusted_proxies')} is not set: all callers count as one address", cure, "warning")]
+    return []
+
+
 async def reachable(place: Place) -> list[Said]:
     """Something of ours answers at the base URL."""
     url = f"{place.settings.base_url}/health/live"
