@@ -132,7 +132,11 @@ async def test_rotation_has_an_overlap(api: Api, fern: TenantApi) -> None:
     listed = {each["id"]: each for each in (await fern.get("/keys"))["data"]}
     assert datetime.fromisoformat(listed[old["id"]]["expires_at"]) > datetime.now(UTC) + timedelta(minutes=50)
 
-    await fern.call("POST", f"/keys/{new['id']}/rotate", {"overlap": 0})
+    rotated, repeated = [
+        await fern.call("POST", f"/keys/{new['id']}/rotate", {"overlap": 0}, idempotency_key="s") for _ in range(2)
+    ]
+    assert rotated.json() == repeated.json()
+    assert len((await fern.get("/audit?action=key.rotated"))["data"]) == 2
     problem(await fern.call("GET", "", key=new["key"]), 401)
     problem(await fern.call("POST", f"/keys/{new['id']}/rotate", {}), 409, "key")
 

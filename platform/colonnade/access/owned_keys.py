@@ -113,25 +113,26 @@ async def rotate(
 ) -> Made:
     """A new key that may do the same; the old one goes on for *overlap* seconds, if it had so long.
 
-    A key that expires is followed by one that lasts as long, unless *expires_at* is given. Raises `NotFound`,
-    `Invalid`, and `Conflict` for a key that is over already.
+    A key that expires is followed by one that lasts as long, unless *expires_at* is given. A repeated request answers
+    the same, even when the old key is over by then. Raises `NotFound`, `Invalid`, and `Conflict` for a key that is over
+    already.
     """
     future(expires_at)
     secret = owner.secret(services, idempotency_key, f"rotate {key}")
     async with services.database.platform_connection() as connection:
         old = await _get(connection, owner, key)
+        repeated = await connection.fetchval("select public_id from api_keys where digest = $1", keys.digest(secret))
+        if repeated is not None:
+            audit.nothing_done()
+            return Made(secret, await _get(connection, owner, repeated))
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= datetime.now(UTC)):
             raise Conflict("This key is revoked or expired: make a new one.", "key")
-        repeated = await connection.fetchval("select public_id from api_keys where digest = $1", keys.digest(secret))
-        if repeated is None:
-            lasts = expires_at or _as_long(old)
-            made = await keys.store(connection, secret, old.name, owner.tenant_id, old.scopes, lasts)
-            shortened = _row(await connection.fetchrow(_SHORTEN, key, float(overlap)))
-            new = await _get(connection, owner, made.id)
-            after = {"expires_at": shortened.expires_at, "new_key": new.id}
-            audit.note(target=f"{owner.path}/{key}", before=audit.named(old, *_LOGGED), after=after)
-        else:
-            new = await _get(connection, owner, repeated)
+        lasts = expires_at or _as_long(old)
+        made = await keys.store(connection, secret, old.name, owner.tenant_id, old.scopes, lasts)
+        shortened = _row(await connection.fetchrow(_SHORTEN, key, float(overlap)))
+        new = await _get(connection, owner, made.id)
+        after = {"expires_at": shortened.expires_at, "new_key": new.id}
+        audit.note(target=f"{owner.path}/{key}", before=audit.named(old, *_LOGGED), after=after)
     return Made(secret, new)
 
 
