@@ -103,6 +103,17 @@ async def test_counting_events_to_replay_is_not_logged(api: Api) -> None:
     assert line["after"] == {"type": "customer.updated", "tenant": None, "state": None, "from": None, "to": None}
 
 
+async def test_a_repeated_creation_is_logged_once(api: Api) -> None:
+    body = {"name": "Fern", "country": "DE"}
+    made = [(await api.call("POST", "/v1/tenants", body, idempotency_key="once")).json() for _ in range(2)]
+    assert made[0] == made[1]
+    path = f"/v1/tenants/{made[0]['id']}/keys"
+    for _ in range(2):
+        assert (await api.call("POST", path, {"name": "backend"}, idempotency_key="once")).status_code == 201
+    found = await lines(api, tenant=made[0]["id"])
+    assert [line["action"] for line in found] == ["key.created", "tenant.created"]
+
+
 async def test_no_key_is_in_the_log(api: Api, fern: TenantApi) -> None:
     made = (await fern.call("POST", "/keys", {"name": "backend"})).json()
     (line,) = await lines(fern, target=f"tenants/{fern.id}/keys/{made['id']}")

@@ -23,10 +23,11 @@ _SHOWN = re.compile(r"col_(?:platform|tenant)_[0-9A-Za-z]{4}")
 
 
 class NewKey(NamedTuple):
-    """A key just made: *secret* is shown once and kept nowhere."""
+    """A key just made: *secret* is shown once and kept nowhere. *fresh*: it was not stored before."""
 
     id: str
     secret: str
+    fresh: bool = True
 
 
 def digest(key: str) -> bytes:
@@ -71,7 +72,7 @@ async def store(
     public_id = await connection.fetchval(
         "insert into api_keys (public_id, tenant_id, name, digest, scopes, prefix, expires_at) "
         "values ($1, $2, $3, $4, $5, $6, $7) "
-        "on conflict (digest) do update set digest = excluded.digest returning public_id",
+        "on conflict (digest) do nothing returning public_id",
         new_id("key"),
         tenant_id,
         name,
@@ -80,7 +81,10 @@ async def store(
         prefix_of(key),
         expires_at,
     )
-    return NewKey(public_id, key)
+    if public_id is not None:
+        return NewKey(public_id, key)
+    stored = await connection.fetchval("select public_id from api_keys where digest = $1", digest(key))
+    return NewKey(stored, key, fresh=False)
 
 
 async def create_platform_key(database_url: str, name: str, role: Role = Role.ADMIN) -> str:

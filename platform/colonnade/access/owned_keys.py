@@ -95,7 +95,10 @@ async def create(
         row = await _get(connection, owner, made.id)
         if (row.name, row.scopes, row.expires_at, row.revoked_at) != (name, scopes, expires_at, None):
             raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
-        audit.note(target=f"{owner.path}/{row.id}", after=audit.named(row, *_LOGGED))
+        if made.fresh:
+            audit.note(target=f"{owner.path}/{row.id}", after=audit.named(row, *_LOGGED))
+        else:
+            audit.nothing_done()
     return Made(secret, row)
 
 

@@ -113,7 +113,8 @@ async def _finish(
     else:
         key = keys.derived_key("tenant", services.secret_key, f"{tenant.public_id}\0{idempotency_key}")
     async with services.database.platform_connection() as connection:
-        await keys.store(connection, key, "first key", tenant.id)
+        if not (await keys.store(connection, key, "first key", tenant.id)).fresh:
+            audit.nothing_done()  # a repeated request
         audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(tenant))
         if account is None:
             await readiness.await_account(connection, tenant)
