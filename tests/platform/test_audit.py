@@ -130,6 +130,16 @@ async def test_another_tenant_reads_nothing_of_it(fern: TenantApi, kiln: TenantA
     assert fern.id not in str(await lines(kiln))
 
 
+async def test_a_tenant_confirms_no_platforms_id_by_asking_for_it(api: Api, fern: TenantApi) -> None:
+    await fern.call("PUT", "/features/seats", SEATS)
+    (made,) = await lines(api, tenant=fern.id, action="tenant.created")
+    assert await lines(fern, by=made["by"]["id"]) == []
+    assert (await fern.call("GET", f"/audit/export?by={made['by']['id']}")).text == ""
+    assert len(await lines(api, tenant=fern.id, by=made["by"]["id"])) == 1
+    own = (await lines(fern, action="feature.changed"))[0]["by"]["id"]
+    assert len(await lines(fern, by=own)) == 1
+
+
 async def test_filters_and_pages(api: Api, fern: TenantApi) -> None:
     for name in ("a", "b", "c"):
         await fern.call("PUT", f"/features/{name}", SEATS)

@@ -18,7 +18,8 @@ BATCH = 500
 # Filters are equal parts of one statement, so that each stays a plain comparison with a parameter or is null.
 _CONDITIONS = """
     ($1::bigint is null or a.tenant_id = $1) and ($2::text is null or a.action = $2)
-    and ($3::text is null or a.by_id = $3) and ($4::text is null or a.target = $4 or a.target like $5)
+    and ($3::text is null or a.by_id = $3 and ($9::text is null or a.by_kind = $9))
+    and ($4::text is null or a.target = $4 or a.target like $5)
     and ($6::text is null or a.request_id = $6)
     and ($7::timestamptz is null or a.at >= $7) and ($8::timestamptz is null or a.at < $8)
 """
@@ -27,8 +28,8 @@ select a.id as place, a.public_id as id, a.at, a.action, a.by_kind, a.by_id, t.p
     a.before::text, a.after::text, a.request_id
 from audit_log a left join tenants t on t.id = a.tenant_id
 """
-_PAGE = f"{_LINES} where {_CONDITIONS} and ($9::bigint is null or a.id < $9) order by a.id desc limit $10"
-_EXPORT = f"{_LINES} where {_CONDITIONS} and a.id > $9::bigint order by a.id limit $10"
+_PAGE = f"{_LINES} where {_CONDITIONS} and ($10::bigint is null or a.id < $10) order by a.id desc limit $11"
+_EXPORT = f"{_LINES} where {_CONDITIONS} and a.id > $10::bigint order by a.id limit $11"
 
 
 class By(Struct, frozen=True):
@@ -67,11 +68,12 @@ class Filter(Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
 
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """The parameters of `_CONDITIONS`, in order."""
+    def arguments(self, *, for_tenant: bool) -> tuple[Any, ...]:
+        """The parameters of `_CONDITIONS`, in order. A tenant finds nobody by an id that it is not shown."""
         below = None if self.target is None else f"{_escaped(self.target)}/%"
-        return (self.tenant_id, self.action, self.by, self.target, below, self.request_id, self.since, self.until)
+        shown = Kind.TENANT_KEY if for_tenant else None
+        times = (self.since, self.until)
+        return (self.tenant_id, self.action, self.by, self.target, below, self.request_id, *times, shown)
 
 
 async def tenant_id(database: Database, public_id: str | None) -> int | None:
@@ -88,14 +90,15 @@ async def page(
     database: Database, wanted: Filter, after: int | None, limit: int, *, for_tenant: bool
 ) -> list[tuple[int, AuditEntry]]:
     """At most *limit* lines before the place *after*, newest first, each with its place."""
-    rows = await database.platform_pool.fetch(_PAGE, *wanted.arguments, after, limit)
+    rows = await database.platform_pool.fetch(_PAGE, *wanted.arguments(for_tenant=for_tenant), after, limit)
     return [(row["place"], _entry(row, for_tenant=for_tenant)) for row in rows]
 
 
 async def export(database: Database, wanted: Filter, place: int, *, for_tenant: bool) -> AsyncIterator[bytes]:
     """The lines as JSON, one on each line, oldest first, those after *place*."""
     encode = msgspec.json.Encoder().encode
-    while rows := await database.platform_pool.fetch(_EXPORT, *wanted.arguments, place, BATCH):
+    conditions = wanted.arguments(for_tenant=for_tenant)
+    while rows := await database.platform_pool.fetch(_EXPORT, *conditions, place, BATCH):
         yield b"".join(encode(_entry(row, for_tenant=for_tenant)) + b"\n" for row in rows)
         place = rows[-1]["place"]
 
