@@ -244,6 +244,19 @@ async def test_connecting_again_is_harmless_and_another_account_is_refused(fern:
     assert (await fern.get(""))["account"] == account
 
 
+async def test_the_way_back_leads_to_pages_that_are_still_on_the_lists_and_keeps_their_fragment(
+    fern: TenantApi, visitor: Visitor
+) -> None:
+    begun = await start(fern, return_url=f"{ORIGIN}/connected#done")
+    reply = await visitor.open(await visitor.consented(begun["url"], "deny"))
+    back = urlsplit(reply.headers["location"])
+    assert (parse_qs(back.query)["result"], back.fragment) == (["denied"], "done")
+    returning = await visitor.consented(begun["url"], "deny")
+    assert (await fern.call("PATCH", "", {"return_origins": []})).status_code == 200
+    reply = await visitor.open(returning)
+    assert (reply.status_code, "location" in reply.headers) == (200, False)
+
+
 async def test_no_account_comes_onto_a_tenant_that_was_put_away(fern: TenantApi, visitor: Visitor) -> None:
     begun = await start(fern)
     back = await visitor.consented(begun["url"])

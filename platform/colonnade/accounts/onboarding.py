@@ -94,11 +94,16 @@ async def returned(services: Services, token: str) -> str | None:
     tenant, asked = await _opened(services, token)
     with suppress(DomainError):  # then its event will tell
         await readiness(services, tenant)
+    return still_allowed(services, tenant, asked.return_url)
+
+
+def still_allowed(services: Services, tenant: Tenant, url: str | None) -> str | None:
+    """*url*, unless its origin was taken off the lists since it was given."""
     try:
-        check_return(services, tenant, asked.return_url)
+        check_return(services, tenant, url)
     except DomainError:
-        return None  # an origin that was taken off the list since
-    return asked.return_url
+        return None
+    return url
 
 
 async def _opened(services: Services, token: str) -> tuple[Tenant, OnboardingRequest]:

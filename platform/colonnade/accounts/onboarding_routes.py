@@ -152,10 +152,13 @@ async def finish_account_connection(
     error: _Text = "",
 ) -> Response[Any]:
     found = await oauth.arrive(services, oauth.Answer(oauth_state, code, error), request.cookies)
-    if found.return_url is None:
+    tenant = await service.tenant_by_id(services, found.tenant)
+    return_url = onboarding.still_allowed(services, tenant, found.return_url)
+    if return_url is None:
         return pages.message(*_DONE[found.state], 200)
+    parts = urlsplit(return_url)
     result = urlencode({"connection": found.id, "result": found.state})
-    url = f"{found.return_url}{'&' if urlsplit(found.return_url).query else '?'}{result}"
+    url = parts._replace(query=f"{parts.query}&{result}" if parts.query else result).geturl()
     return Redirect(url, status_code=303, headers=_UNKEPT)
 
 
