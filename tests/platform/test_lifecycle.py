@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 
+from colonnade.accounts import coming_back, keeping
 from colonnade.accounts.lifecycle_routes import ROUTES
 from colonnade.accounts.states import CLOSED, FROZEN, STEPS, State, sentence
 from colonnade.errors import Closed
@@ -205,6 +207,29 @@ async def test_events_of_a_disconnected_tenant_are_held_and_applied_once_without
     assert [each["status"] for each in subscriptions["data"]] == ["past_due"]
     assert (await changes(fern))[len(before) :] in ([], ["return"])
     assert await granted(fern)
+
+
+async def test_a_tenant_whose_step_fails_does_not_hold_up_those_after_it(
+    fern: TenantApi, kiln: TenantApi, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tenant in (fern, kiln):
+        await step(tenant, "archive")
+        assert (await step(tenant, "restore"))["coming_back"]
+    (first,) = await fern.api.sql("select id from tenants where public_id = $1", fern.id)
+    advance = coming_back.advance
+
+    async def failing(connection: asyncpg.Connection, tenant_id: int) -> None:
+        if tenant_id == first["id"]:
+            raise RuntimeError
+        await advance(connection, tenant_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(coming_back, "advance", failing)
+        for _ in range(10):
+            await keeping.keep(worker.keeper)
+    back = [(await tenant.get("/lifecycle"))["coming_back"] for tenant in (fern, kiln)]
+    assert back == [True, False]
+    await worker.work()
 
 
 async def test_access_that_ended_meanwhile_ends_once_on_return(fern: TenantApi, worker: Worker) -> None:

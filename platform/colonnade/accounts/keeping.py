@@ -26,13 +26,18 @@ _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def keep(connection: asyncpg.Connection) -> bool:
-    """One step for each tenant that is on its way; whether there is more to do at once."""
+    """One step for each tenant that is on its way, whatever becomes of another's; whether there is more to do now."""
     more = False
     for tenant_id, removed in await connection.fetch(_UNFINISHED):
-        if removed:
-            more = await removal.advance(connection, tenant_id) or more
-        else:
-            await coming_back.advance(connection, tenant_id)
+        try:
+            if removed:
+                more = await removal.advance(connection, tenant_id) or more
+            else:
+                await coming_back.advance(connection, tenant_id)
+        except Exception as error:
+            if connection.is_closed():
+                raise
+            log.error("a tenant is not kept", tenant=tenant_id, exc_info=error)
     return more
 
 
