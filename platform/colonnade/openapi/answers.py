@@ -47,7 +47,7 @@ _OCCURS: tuple[tuple[int, Callable[[Operation], bool]], ...] = (
     (401, lambda it: it.guarded or it.page),
     (403, lambda it: it.guarded or it.page),
     (404, lambda it: it.page or "{" in it.path or it.takes("tenant")),
-    (409, lambda it: it.page or it.writes),
+    (409, lambda it: it.page or it.writes or it.name in _ASK_STRIPE),
     (412, lambda it: it.takes("If-Match")),
     (413, lambda it: "requestBody" in it.said),
     (415, lambda it: "application/json" in it.said.get("requestBody", {}).get("content", ())),
