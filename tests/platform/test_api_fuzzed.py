@@ -54,7 +54,7 @@ def _try(served: Served, document: dict[str, Any], operation: Operation, mode: G
     made = schema[operation.path][operation.method.upper()].as_strategy(generation_mode=mode)
 
     @hypothesis.settings(
-        max_examples=12,
+        max_examples=8,
         deadline=None,
         derandomize=True,
         database=None,
