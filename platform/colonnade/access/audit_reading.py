@@ -18,12 +18,8 @@ BATCH = 500
 # Filters are equal parts of one statement, so that each stays a plain comparison with a parameter or is null.
 _CONDITIONS = """
     ($1::bigint is null or a.tenant_id = $1) and ($2::text is null or a.action = $2)
-<<<<<<< HEAD
-    and ($3::text is null or a.by_id = $3 and ($9::text is null or a.by_kind = $9)) and ($4::text is null or a.target = $4 or a.target like $5)
-=======
     and ($3::text is null or a.by_id = $3 and ($9::text is null or a.by_kind = $9))
     and ($4::text is null or a.target = $4 or a.target like $5)
->>>>>>> x4
     and ($6::text is null or a.request_id = $6)
     and ($7::timestamptz is null or a.at >= $7) and ($8::timestamptz is null or a.at < $8)
 """

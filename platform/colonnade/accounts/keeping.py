@@ -26,11 +26,7 @@ _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def keep(connection: asyncpg.Connection) -> bool:
-<<<<<<< HEAD
-    """One step for each tenant that is on its way, whatever becomes of another's; whether there is more to do at once."""
-=======
     """One step for each tenant that is on its way, whatever becomes of another's; whether there is more to do now."""
->>>>>>> x4
     more = False
     for tenant_id, removed in await connection.fetch(_UNFINISHED):
         try:
