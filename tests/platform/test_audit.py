@@ -12,10 +12,19 @@ from colonnade.access.principals import COMMAND_LINE, WORKER
 from colonnade.app import GUARDED
 from colonnade.database.connections import Database
 from colonnade.database.roles import Duty, quote
+from colonnade.errors import StripeRefused
+from colonnade.stripe_api.client import StripeClient
 from colonnade_tenants.partition import TenantConnection
-from tests.platform.api import Api, TenantApi, problem
+from tests.platform.api import RETURN_URL, Api, TenantApi, problem
 
 SEATS = {"kind": "quantity", "name": "Seats"}
+PRODUCT = {"product": "prod_unknown", "prices": ["price_unknown"]}
+CANCEL = {"subscription_cancel": {"enabled": True}}
+_PRODUCTS = "features.subscription_update.products"
+
+
+async def _refuse(*_: Any, **__: Any) -> None:
+    raise StripeRefused("No.", status=400)
 
 
 async def lines(api: Api | TenantApi, **query: str) -> list[dict[str, Any]]:
@@ -80,6 +89,27 @@ async def test_a_refused_change_is_not_logged(fern: TenantApi) -> None:
     problem(await fern.call("PUT", "/features/seats", {**SEATS, "kind": "odd"}), 400, "kind")
     problem(await fern.call("DELETE", "/features/none"), 404, "key")
     assert await lines(fern, target=f"tenants/{fern.id}/features") == []
+
+
+async def test_what_is_refused_after_a_lease_or_a_reservation_is_not_logged(
+    fern: TenantApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fern.configuration()
+    before = await lines(fern)
+    unknown = {"enabled": True, "default_allowed_updates": ["price"], "products": [PRODUCT]}
+    wanted = {"features": {"subscription_update": unknown}, "default_return_url": RETURN_URL}
+    problem(await fern.call("PUT", "/portal-configurations/main", wanted), 400, f"{_PRODUCTS}[0].product")
+    problem(await fern.call("POST", "/portal-configurations/main/deactivate"), 409, "name")
+    with monkeypatch.context() as patch:
+        patch.setattr(StripeClient, "post", _refuse)
+        problem(await fern.call("PUT", "/customers/ada", {"email": "ada@fern.example"}), 422)
+        problem(await fern.call("PUT", "/portal-configurations/other", {**wanted, "features": CANCEL}), 422)
+    assert await lines(fern) == before
+
+    await fern.customer()
+    await fern.configuration("other")
+    made = [line["action"] for line in await lines(fern)][: -len(before)]
+    assert sorted(made) == ["customer.changed", "portal_configuration.changed"]
 
 
 async def test_what_reads_is_not_logged(fern: TenantApi) -> None:

@@ -22,6 +22,12 @@ from tests.platform.test_lifecycle import REASON, selling, step
 
 COUNTS = st.dictionaries(st.sampled_from(["customers", "plans", "inbox"]), st.integers(0, 99))
 
+_KEY_OF = """
+select (select by_id from audit_log a where a.tenant_id = t.id and action = 'tenant.created') as platform,
+    (select public_id from api_keys k where k.tenant_id = t.id) as tenant
+from tenants t where public_id = $1
+"""
+
 
 @pytest.fixture
 async def worker(shared_database: ScratchDatabase, sandbox: Sandbox) -> AsyncIterator[Worker]:
@@ -128,6 +134,41 @@ async def test_a_tenant_is_removed_after_a_look_and_late_events_leave_a_stub(
     again = await api.tenant(name="Fern again", account=fern.account)
     await stub_of(worker, about_subscription("active", fern.account, ada, name))
     assert (await again.get("/customers"))["data"] == []
+
+
+async def test_a_tenants_own_export_names_its_keys_and_nobody_of_the_platform(
+    api: Api, fern: TenantApi, worker: Worker
+) -> None:
+    ada = await selling(fern)
+    sent = about_subscription("active", fern.account, ada, f"sub_{fern.id}")
+    await worker.store(sent)
+    await worker.work()
+    await fern.configuration()
+    await api.call("POST", f"/v1/events/{sent['id']}/replay")
+    await worker.work()
+    override = {"feature": "export", "effect": "grant", "reason": "a gift", "author": "fern"}
+    for key in (None, api.key):
+        await fern.call("PUT", "/portal-policy", {"drift": "report" if key else "revert"}, key=key)
+        path = "/customers/ada/overrides"
+        reply = await fern.call("POST", path, override, key=key)
+        assert reply.status_code == 201, reply.text
+        reply = await fern.call("POST", "/customers/ada/portal-sessions", {}, key=key)
+        assert reply.status_code == 201, reply.text
+    for name in ("suspend", "resume"):
+        await step(fern, name)
+    ours, theirs = (await api.sql(_KEY_OF, fern.id))[0]
+    whole = await export(fern, key=api.key)
+    named = {line["table"] for line in whole[1:-1] if ours in json.dumps(line["row"])}
+    tables = {"audit_log", "entitlement_overrides", "inbox", "portal_policies", "portal_visits", "tenants"}
+    assert named >= tables | {"tenant_states"}
+    for path in ("", "/customers/ada"):
+        lines = await export(fern, path)
+        assert ours not in json.dumps(lines)
+        overrides = [line["row"]["author_key"] for line in lines[1:-1] if line["table"] == "entitlement_overrides"]
+        assert set(overrides) == {theirs, None}
+        (event,) = [line["row"] for line in lines[1:-1] if line["table"] == "inbox"]
+        assert [(each["action"], each["by"]) for each in event["actions"]] == [("replayed", None)]
+        assert event["evidence"] is None
 
 
 async def test_a_customer_takes_everything_along_and_leaves_nothing(fern: TenantApi, worker: Worker) -> None:

@@ -1,6 +1,7 @@
 """Every table that tells tenants apart is exported and emptied, or named with a reason: none can be forgotten."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import LargeBinary
 import colonnade_tenants.tables
 from colonnade.accounts import exporting, removal
 from colonnade.accounts.exporting import Place, Subject
-from colonnade.accounts.holdings import EMPTIED, EXPORTED, HOLDINGS, KEPT, OF_CUSTOMER, SIGNALS, WITHHELD
+from colonnade.accounts.holdings import EMPTIED, EXPORTED, HOLDINGS, KEPT, OF_CUSTOMER, SIGNALS, TO_TENANT, WITHHELD
 from colonnade.database import tables as platform
 from colonnade.database.connections import create_pool
 from colonnade.database.roles import Duty
@@ -110,6 +111,15 @@ def test_what_could_be_a_secret_is_withheld() -> None:
     mirrored = {pair for pair in found if pair[1] == "source_before"}
     assert found - WITHHELD.keys() - mirrored == OPEN
     assert WITHHELD.keys() <= {(name, column.name) for name, table in TABLES.items() for column in table.columns}
+
+
+def test_what_names_who_acted_is_reduced_for_a_tenant() -> None:
+    telling = re.compile(r"(^|_)(by|author|actor)(_|$)|^(actions|evidence|drift)$")
+    found = {
+        (each.name, name) for each in EXPORTED for name in each.columns if telling.search(name) and "kind" not in name
+    }
+    said = {("portal_visits", "chosen_by"), ("portal_policies", "drift"), ("entitlement_overrides", "author")}
+    assert found - said == TO_TENANT.keys()  # an override's author is text that is meant for the tenant
 
 
 def test_every_table_is_of_customers_or_said_not_to_be() -> None:

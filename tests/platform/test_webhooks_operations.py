@@ -83,7 +83,8 @@ async def test_an_event_is_shown_with_its_payload_and_journey(
     ]
     key = await tenant_key(db, tenant)
     seen = (await client.call("GET", f"/v1/tenants/ten_acct_anna/events/{sent['id']}", key)).json()
-    assert seen == shown | {"evidence": None}
+    journey = [received, replayed | {"by": None}, *shown["journey"][2:]]
+    assert seen == shown | {"evidence": None, "journey": journey}
 
 
 async def test_effects_are_the_entitlements_that_the_event_changed(running: Running) -> None:

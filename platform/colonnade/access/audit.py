@@ -1,9 +1,10 @@
 """The audit log: who did what, on what, and what it was before and after. Lines are added, and never changed.
 
-A request that may change something is noted by the guard; the first of its transactions that writes anything adds the
-line, so that a change and its line are committed together, and no handler can forget it. What was changed elsewhere, at
-Stripe say, gets its line once the request has succeeded. A handler says more about it by `note`. What is done without a
-request, or is more than one action, is told by `record`.
+A request that may change something is noted by the guard; the first of its final transactions that writes anything adds
+the line, so that a change and its line are committed together, and no handler can forget it. What is only reserved or
+noted until Stripe has answered is not final (see `Database.tenant`): Stripe may refuse it. Such a request, and one that
+changes things elsewhere alone, gets its line at the latest once it has succeeded. A handler says more about it by
+`note`. What is done without a request, or is more than one action, is told by `record`.
 """
 
 from collections.abc import Mapping

@@ -36,7 +36,8 @@ class Removed(Struct):
     total: int
 
 
-def _stream(services: Services, subject: Subject, after: str | None) -> Stream:
+def _stream(services: Services, subject: Subject, principal: Principal, after: str | None) -> Stream:
+    subject = subject._replace(for_tenant=principal.tenant_id is not None)
     place = exporting.place(subject, after)
     lines = exporting.lines(services.database.platform_pool, subject, place)
     return Stream(lines, media_type=_LINES, headers={"Cache-Control": "no-store"})
@@ -50,9 +51,12 @@ def _stream(services: Services, subject: Subject, after: str | None) -> Stream:
     response_headers=_HEADERS,
 )
 async def export_tenant(
-    services: NamedDependency[Services], current: NamedDependency[Tenant], after: Cursor = None
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    principal: NamedDependency[Principal],
+    after: Cursor = None,
 ) -> Stream:
-    return _stream(services, Subject(current.id, current.public_id), after)
+    return _stream(services, Subject(current.id, current.public_id), principal, after)
 
 
 @get(
@@ -66,9 +70,10 @@ async def export_customer(
     reference: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    principal: NamedDependency[Principal],
     after: Cursor = None,
 ) -> Stream:
-    return _stream(services, await customer_removal.subject(services, current, reference), after)
+    return _stream(services, await customer_removal.subject(services, current, reference), principal, after)
 
 
 @delete(

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import BigInteger, DateTime, Integer
 from sqlalchemy.dialects import postgresql
 
-from colonnade.accounts.holdings import EXPORTED, OF_CUSTOMER, Holding
+from colonnade.accounts.holdings import EXPORTED, OF_CUSTOMER, TO_TENANT, Holding
 from colonnade.errors import Invalid
 from colonnade.web import cursor, from_cursor
 from colonnade.webhooks.payload import shown
@@ -29,13 +29,17 @@ PAGES = {"inbox": 20, "branding_images": 1}
 
 
 class Subject(NamedTuple):
-    """Whose rows: the tenant's, or those of one customer, who has *objects* at Stripe."""
+    """Whose rows: the tenant's, or those of one customer, who has *objects* at Stripe.
+
+    *for_tenant*: the tenant itself reads them, and is not told who of the platform acted.
+    """
 
     tenant_id: int
     tenant: str
     customer_id: int | None = None
     customer: str | None = None
     objects: Sequence[str] = ()
+    for_tenant: bool = False
 
     @property
     def holdings(self) -> list[Holding]:
@@ -142,7 +146,7 @@ async def _page(pool: asyncpg.Pool, subject: Subject, holding: Holding, after: l
 
 
 def _query(subject: Subject, holding: Holding, after: list[str] | None) -> str:
-    columns = ", ".join(f'"{name}"' for name in holding.columns)
+    columns = ", ".join(_column(subject, holding, name) for name in holding.columns)
     key = ", ".join(f'"{each.name}"::text' for each in holding.key)
     body = "body" if holding.name == "inbox" else "null::bytea"
     following = "$4::text[] is null"
@@ -156,6 +160,11 @@ def _query(subject: Subject, holding: Holding, after: list[str] | None) -> str:
     select array[{key}]::text[] as key, {body} as body, to_jsonb((select r from (select {columns}) r))::text as row
     from {holding.name} where {subject.condition(holding)} and {following} {order} limit $5
     """  # noqa: S608 - only our own names are put in
+
+
+def _column(subject: Subject, holding: Holding, name: str) -> str:
+    told = TO_TENANT.get((holding.name, name)) if subject.for_tenant else None
+    return f'"{name}"' if told is None else f'{told} as "{name}"'
 
 
 def _row(holding: Holding, found: asyncpg.Record) -> _Row:

@@ -111,7 +111,7 @@ async def _reserved(
     services: Services, tenant: Tenant, reference: str, wanted: PutCustomer, if_match: str | None
 ) -> Customer:
     """The row as it is, or a new one. One that is there keeps what it says until Stripe has taken the change."""
-    async with services.database.tenant(tenant.id) as session:
+    async with services.database.tenant(tenant.id, final=False) as session:
         try:
             found = await customers.get(session, reference)
             require_match(if_match, shown(found))
@@ -147,7 +147,7 @@ async def _create(services: Services, tenant: Tenant, customer: Customer) -> Cus
 
 async def _release(services: Services, tenant: Tenant, customer: Customer) -> None:
     """Take back a row that Stripe refused, so that nothing was written."""
-    async with services.database.tenant(tenant.id) as session:
+    async with services.database.tenant(tenant.id, final=False) as session:
         decided = select(entitlement_overrides.c.id).where(
             entitlement_overrides.c.tenant_id == TENANT, entitlement_overrides.c.customer_id == customer.id
         )

@@ -81,7 +81,8 @@ async def _nothing(_: Transaction) -> None:
 class Database:
     """The web process's connections. Use as an asynchronous context manager; entering checks the login.
 
-    *before_commit* is awaited at the end of every transaction, while it is still open. Entering raises `UnsafeLogin`.
+    *before_commit* is awaited at the end of every final transaction, while it is still open. Entering raises
+    `UnsafeLogin`.
     """
 
     app_pool: asyncpg.Pool
@@ -110,11 +111,15 @@ class Database:
         await self._stack.aclose()
 
     @asynccontextmanager
-    async def tenant(self, tenant_id: int) -> AsyncIterator[TenantSession]:
-        """One transaction as one tenant, through SQLAlchemy."""
+    async def tenant(self, tenant_id: int, *, final: bool = True) -> AsyncIterator[TenantSession]:
+        """One transaction as one tenant, through SQLAlchemy.
+
+        Not *final*: what it writes may be taken back, as a lease or a reservation is; `before_commit` does not see it.
+        """
         async with tenant_session(self._app, tenant_id) as session:
             yield session
-            await self._before_commit(session)
+            if final:
+                await self._before_commit(session)
 
     @asynccontextmanager
     async def tenant_connection(self, tenant_id: int) -> AsyncIterator[TenantConnection]:

@@ -71,7 +71,7 @@ class Applier(Struct, frozen=True, kw_only=True):
         await self._work(due_at=next_look(self.services.settings.portal_check_seconds), failures=0)
 
     async def _work(self, **fields: Any) -> None:
-        async with self.services.database.tenant(self.tenant.id) as session:
+        async with self.services.database.tenant(self.tenant.id, final=False) as session:
             await self.lease.keep(session, **fields)
 
     def _target(self, version: int, content: Content, products: list[dict[str, Any]]) -> Target:

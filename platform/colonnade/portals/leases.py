@@ -87,7 +87,7 @@ async def held(database: Database, tenant_id: int, name: str, patience: float = 
     lease = Lease(name, Work(None, None, 0, None))
     deadline = asyncio.get_running_loop().time() + patience
     while True:
-        async with database.tenant(tenant_id) as session:
+        async with database.tenant(tenant_id, final=False) as session:
             if await lease.take(session):
                 break
         if asyncio.get_running_loop().time() > deadline:
@@ -96,5 +96,5 @@ async def held(database: Database, tenant_id: int, name: str, patience: float = 
     try:
         yield lease
     finally:
-        async with database.tenant(tenant_id) as session:
+        async with database.tenant(tenant_id, final=False) as session:
             await lease.release(session)

@@ -88,7 +88,7 @@ class Writer(Applier, frozen=True, kw_only=True):
 
     async def _note(self, former: store.Row | None, settings: PortalSettings, content: Content, by: By) -> store.Row:
         version = former.version + 1 if former else 1
-        async with self.services.database.tenant(self.tenant.id) as session:
+        async with self.services.database.tenant(self.tenant.id, final=False) as session:
             await self.lease.keep(session, due_at=func.clock_timestamp() + SOON)
             row = await store.save(
                 session,
@@ -115,7 +115,7 @@ class Writer(Applier, frozen=True, kw_only=True):
 
     async def _take_back(self, row: store.Row, former: store.Row | None) -> None:
         """Undo a version that Stripe refused; nothing of it stays."""
-        async with self.services.database.tenant(self.tenant.id) as session:
+        async with self.services.database.tenant(self.tenant.id, final=False) as session:
             await self.lease.keep(session, creating=self.lease.work.creating)
             await versions.remove(session, self.name, row.version)
             if former is None:

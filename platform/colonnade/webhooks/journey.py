@@ -21,7 +21,7 @@ EFFECTS = 100
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What happened to an event; *by* is the endpoint, rung, handler or API key that did it."""
+    """What happened to an event; *by* is the endpoint, rung, handler or API key that did it (a tenant sees no key)."""
 
     what: Literal["received", "swept", "released", "replayed", "ignored", "attributed", "handled", "stopped", "waiting"]
     at: datetime | None
@@ -99,7 +99,9 @@ async def show_to_tenant(database: Database, tenant_id: int, event_id: str) -> E
         row = (await session.execute(found)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"No such event: {event_id!r}.", "event")
-    return _detail(row, await _effects(database, tenant_id, event_id))
+    # All of these were done by the platform team: the tenant learns what, not who of them.
+    unnamed = [each | {"by": None} for each in row["actions"]]
+    return _detail(dict(row) | {"actions": unnamed}, await _effects(database, tenant_id, event_id))
 
 
 async def _effects(database: Database, tenant_id: int, event_id: str) -> list[Effect]:
