@@ -464,3 +464,25 @@ def test_what_changed_is_told_by_comparing_two_states() -> None:
     ]
     for before, after, wanted in expected:
         assert [change.what for change in changes(before, after)] == wanted
+
+
+async def visited(tenant: TenantApi) -> tuple[str, str]:
+    """A new visit, and the path of its way back."""
+    made = (await tenant.call("POST", SESSIONS, {})).json()["id"]
+    return made, links.link("", Place(tenant.id, made), SECRET_KEY)
+
+
+async def test_a_later_read_of_stripe_is_stored_beside_the_first(shop: TenantApi) -> None:
+    visit, path = await visited(shop)
+    first: set[str] = set()
+    for _ in range(2):
+        await shop.api.client.get(path)
+        earlier = "returned_at = returned_at - interval '1 s', reread_at = null, reread_events = null"
+        await shop.api.sql(f"update portal_visits set {earlier} where id = $1", visit)
+        await shop.api.client.get(path)
+        (row,) = await shop.api.sql("select reread_events from portal_visits where id = $1", visit)
+        assert row["reread_events"]
+        assert not first & set(row["reread_events"])
+        first |= set(row["reread_events"])
+    stored = await shop.api.sql("select event_id from inbox where event_id = any($1)", list(first))
+    assert {row["event_id"] for row in stored} == first
