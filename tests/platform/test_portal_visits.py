@@ -486,3 +486,15 @@ async def test_a_later_read_of_stripe_is_stored_beside_the_first(shop: TenantApi
         first |= set(row["reread_events"])
     stored = await shop.api.sql("select event_id from inbox where event_id = any($1)", list(first))
     assert {row["event_id"] for row in stored} == first
+
+
+async def test_waiting_writes_nothing(shop: TenantApi) -> None:
+    visit, path = await visited(shop)
+    written = set()
+    for _ in range(2):
+        await shop.api.client.get(path)
+        later = "select xmin::text, returned_at from portal_visits where id = $1"
+        (row,) = await shop.api.sql(later, visit)
+        written.add((row["xmin"], row["returned_at"]))
+    ((_, returned),) = written
+    assert returned is not None
