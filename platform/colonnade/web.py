@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -70,16 +70,24 @@ def number_from_cursor(text: str | None) -> int | None:
     return None if value is None else int(value)
 
 
+def aware_time(text: str) -> datetime:
+    """The time in *text*, in UTC. Raises `ValueError`, also for one without a zone, or whose year in UTC is no year."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("Give the time's zone; Z for UTC.")
+    try:
+        return found.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("No such time.") from error
+
+
 def parse_time(text: str | None, param: str) -> datetime | None:
     """A time with its zone. Raises `Invalid`."""
     try:
         # In a query a plus sign is a space.
-        found = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))
+        return None if text is None else aware_time(text.replace(" ", "+"))
     except ValueError as error:
-        raise Invalid("Give a time such as 2026-12-01T00:00:00Z.", param) from error
-    if found is not None and found.tzinfo is None:
-        raise Invalid("Give the time's zone; Z for UTC.", param)
-    return found
+        raise Invalid("Give a time with its zone, such as 2026-12-01T00:00:00Z.", param) from error
 
 
 def stripe_key(*parts: str, given: str | None) -> str:

@@ -1,13 +1,16 @@
 """What every route keeps to: strict bodies, request ids, headers, other origins, limits."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 import pytest_asyncio
 
+from colonnade.web import cursor
 from tests.conftest import ScratchDatabase
 from tests.platform.api import ORIGIN, Api, Sandbox, TenantApi, problem, running_api
 
@@ -186,3 +189,20 @@ async def test_of_two_who_read_the_same_tenant_one_may_write(api: Api) -> None:
     read = (await tenant.call("GET", "")).headers["etag"]
     both = [tenant.call("PATCH", "", {"name": name}, If_Match=read) for name in ("Moss", "Lichen")]
     assert sorted(reply.status_code for reply in await asyncio.gather(*both)) == [200, 412]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"])
+async def test_a_time_that_is_none_is_refused_by_name(api: Api, text: str) -> None:
+    fern = await api.tenant()
+    await fern.customer("ada")
+    problem(await fern.call("GET", f"/audit?from={quote(text)}"), 400, "from")
+    problem(await fern.call("GET", f"/customers/ada/portal-sessions?after={cursor(text)}"), 400, "after")
+    line = json.dumps(["entitlements", ["1", "f", text]])
+    problem(await fern.call("GET", f"/export?after={cursor(line)}"), 400, "after")
+
+
+async def test_a_place_in_an_export_is_read_as_the_database_writes_it(fern: TenantApi) -> None:
+    line = json.dumps(["entitlements", ["1_0", "f", "2026-W01-1T00:00:00Z"]])
+    reply = await fern.call("GET", f"/export?after={cursor(line)}")
+    assert reply.status_code == 200
+    assert json.loads(reply.text.splitlines()[-1])["end"]

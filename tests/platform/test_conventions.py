@@ -1,19 +1,21 @@
 """The headers of every answer, deprecation, and what a body's null means, without a server."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import httpx
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar, get
 
 from colonnade.accounts.service import TenantChange
 from colonnade.conventions.deprecation import deprecated
 from colonnade.conventions.headers import Shield, given_id
+from colonnade.errors import Invalid
 from colonnade.middleware import RequestObserver
 from colonnade.problems import EXCEPTION_HANDLERS
+from colonnade.web import parse_time
 
 PLAIN = Shield("http://127.0.0.1:8000")
 
@@ -76,3 +78,22 @@ async def test_a_deprecated_route_says_until_when() -> None:
 def test_a_route_stays_for_half_a_year_after_it_was_deprecated() -> None:
     with pytest.raises(ValueError, match="six months"):
         deprecated(since=date(2027, 1, 4), sunset=date(2027, 3, 1), guide="https://colonnade.example/versioning")
+
+
+OFFSETS = st.timedeltas(timedelta(hours=-24), timedelta(hours=24)).filter(lambda found: abs(found) < timedelta(days=1))
+
+
+@settings(max_examples=300)
+@given(st.datetimes(timezones=OFFSETS.map(timezone)).map(datetime.isoformat) | st.text(max_size=40))
+@example("0001-01-01T00:00:00+14:00")
+@example("9999-12-31T23:59:59-14:00")
+@example("2026-01-01T00:00:00")
+def test_any_text_is_a_time_in_utc_or_refused_by_name(text: str) -> None:
+    try:
+        found = parse_time(text, "from")
+    except Invalid as refused:
+        assert refused.param == "from"  # noqa: PT017
+    else:
+        assert found is not None
+        assert found.tzinfo is UTC
+        assert found == datetime.fromisoformat(text.replace(" ", "+"))

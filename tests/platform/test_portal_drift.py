@@ -1,6 +1,7 @@
 """Edits that others make at Stripe are found, told from our own, and adopted or reverted; archived prices go."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from colonnade.database.roles import Duty
 from colonnade.stripe_api.charges import qualified
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extensions
-from colonnade_tenants.handlers import HANDLERS
+from colonnade_tenants.handlers import HANDLERS, Handler
 from tests.platform import deliveries
 from tests.platform.api import Api, TenantApi, problem
 from tests.platform.portals import (
@@ -31,8 +32,8 @@ pytestmark = pytest.mark.slow
 HEADLINE = {"field": "business_profile.headline", "before": None, "after": "Hello"}
 
 
-async def noticed(tenant: TenantApi, *events: dict[str, Any]) -> None:
-    """The worker handles *events*, as they came from the account that holds the tenant's customers."""
+async def noticed(tenant: TenantApi, *events: dict[str, Any], handlers: Mapping[str, Handler] = HANDLERS) -> None:
+    """The worker handles *events* with *handlers*, as they came from the account that holds the tenant's customers."""
     account, endpoint = tenant.holder, "connect" if tenant.holder else "platform"
     for event in events:
         thing = qualified(account, event["data"]["object"]["id"])
@@ -43,7 +44,7 @@ async def noticed(tenant: TenantApi, *events: dict[str, Any]) -> None:
             *(event["id"], endpoint, account, event["type"], thing, sent),
         )
     async with services_of(tenant) as services:
-        dispatcher = Dispatcher(services.stripe, HANDLERS, Extensions(services.stripe, ()))
+        dispatcher = Dispatcher(services.stripe, handlers, Extensions(services.stripe, ()))
         async with await create_pool(tenant.api.database.service_url, Duty.WORKER, size=1) as pool:
             await dispatcher.batch(pool)
 
@@ -215,6 +216,20 @@ async def test_a_price_that_several_tenants_offer_is_looked_at_for_each(fern: Te
         [(True, (await due(fern))[0][1])],
         [(True, (await due(kiln))[0][1])],
     ]
+
+
+async def test_a_handler_that_waits_holds_no_work_up(api: Api) -> None:
+    fern = await api.tenant(charge_type="direct")
+    made = await fern.put(OPEN, body())
+    free = []
+
+    async def wait(*_: Any) -> None:
+        free.extend(await api.sql("select from portal_work where objects <> '{}' for update nowait"))
+
+    outside = updated(made)
+    await noticed(fern, outside, handlers={outside["type"]: wait})
+    assert free
+    assert await due(fern) == [(True, outside["id"])]
 
 
 async def test_an_account_cannot_pass_its_objects_for_others(api: Api, fern: TenantApi) -> None:

@@ -13,17 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.access.portal_tokens import LIFETIME, PortalToken, issue
-from colonnade.database.connections import connect
+from colonnade.database.connections import connect, create_pool
 from colonnade.database.roles import Duty
 from colonnade.errors import NotFound
 from colonnade.portals import links, sessions
 from colonnade.portals.links import Place
 from colonnade.portals.results import with_result
 from colonnade.portals.retention import prune
+from colonnade.webhooks.dispatch import Dispatcher
+from colonnade.webhooks.extensions import Extensions
+from colonnade_tenants.handlers import HANDLERS
 from colonnade_tenants.portal.changes import changes
 from colonnade_tenants.portal.state import State, decode
 from tests.conftest import ScratchDatabase
 from tests.platform.api import ORIGIN, RETURN_URL, SECRET_KEY, Api, Sandbox, TenantApi, problem, running_api
+from tests.platform.portals import services_of
 
 SESSIONS = "/customers/ada/portal-sessions"
 TOKENS = "/customers/ada/portal-tokens"
@@ -464,3 +468,70 @@ def test_what_changed_is_told_by_comparing_two_states() -> None:
     ]
     for before, after, wanted in expected:
         assert [change.what for change in changes(before, after)] == wanted
+
+
+async def visited(tenant: TenantApi) -> tuple[str, str]:
+    """A new visit, and the path of its way back."""
+    made = (await tenant.call("POST", SESSIONS, {})).json()["id"]
+    return made, links.link("", Place(tenant.id, made), SECRET_KEY)
+
+
+async def test_a_later_read_of_stripe_is_stored_beside_the_first(shop: TenantApi) -> None:
+    visit, path = await visited(shop)
+    first: set[str] = set()
+    for _ in range(2):
+        await shop.api.client.get(path)
+        earlier = "returned_at = returned_at - interval '1 s', reread_at = null, reread_events = null"
+        await shop.api.sql(f"update portal_visits set {earlier} where id = $1", visit)
+        await shop.api.client.get(path)
+        (row,) = await shop.api.sql("select reread_events from portal_visits where id = $1", visit)
+        assert row["reread_events"]
+        assert not first & set(row["reread_events"])
+        first |= set(row["reread_events"])
+    stored = await shop.api.sql("select event_id from inbox where event_id = any($1)", list(first))
+    assert {row["event_id"] for row in stored} == first
+
+
+async def test_waiting_writes_nothing(shop: TenantApi) -> None:
+    visit, path = await visited(shop)
+    written = set()
+    for _ in range(2):
+        await shop.api.client.get(path)
+        later = "select xmin::text, returned_at from portal_visits where id = $1"
+        (row,) = await shop.api.sql(later, visit)
+        written.add((row["xmin"], row["returned_at"]))
+    ((_, returned),) = written
+    assert returned is not None
+
+
+async def brought_back(tenant: TenantApi, path: str) -> str:
+    """The result with which the customer is sent on, where Stripe delivers nothing and the worker handles the rest."""
+    async with asyncio.timeout(20), services_of(tenant) as services:
+        dispatcher = Dispatcher(services.stripe, HANDLERS, Extensions(services.stripe, ()))
+        async with await create_pool(tenant.api.database.service_url, Duty.WORKER, size=1) as pool:
+            while (reply := await tenant.api.client.get(path)).status_code == 200:
+                await dispatcher.batch(pool)
+                await asyncio.sleep(0.1)
+    assert reply.status_code == 303
+    token = reply.headers["location"].partition("portal_result=")[2]
+    found: str = jwt.decode(token, options={"verify_signature": False})["result"]
+    return found
+
+
+@pytest.mark.parametrize("how", ["", "/done"])
+async def test_a_second_return_tells_what_was_changed_since_the_first(shop: TenantApi, how: str) -> None:
+    visit, path = await visited(shop)
+    assert await brought_back(shop, path + how) == "unchanged"
+    customer = (await shop.get("/customers/ada"))["stripe_customer"]
+    await shop.api.sandbox.call("POST", "/v1/payment_methods/pm_card_visa/attach", {"customer": customer})
+    assert await brought_back(shop, path + how) == "unchanged"  # the same return still
+    earlier = "settled_at = settled_at - interval '6 s', completed_at = completed_at - interval '6 s'"
+    await shop.api.sql(f"update portal_visits set {earlier} where id = $1", visit)
+    assert await brought_back(shop, path + how) == "changed"
+
+
+async def test_a_return_after_one_that_was_never_waited_for_begins_anew(shop: TenantApi) -> None:
+    visit, path = await visited(shop)
+    assert (await shop.api.client.get(path)).status_code == 200  # as a browser does that loads links ahead
+    await shop.api.sql("update portal_visits set returned_at = now() - interval '1 h' where id = $1", visit)
+    assert await brought_back(shop, path) == "unchanged"

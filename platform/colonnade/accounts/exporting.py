@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 
 from colonnade.accounts.holdings import EXPORTED, OF_CUSTOMER, TO_TENANT, Holding
 from colonnade.errors import Invalid
-from colonnade.web import cursor, from_cursor
+from colonnade.web import aware_time, cursor, from_cursor
 from colonnade.webhooks.payload import shown
 from colonnade_tenants.partition import TenantConnection
 
@@ -80,21 +80,23 @@ def place(subject: Subject, after: str | None) -> Place | None:
     try:
         found = msgspec.json.decode(text, type=Place)
         holding = next(each for each in subject.holdings if each.name == found.table)
-        for column, value in zip(holding.key, found.key, strict=True):
-            _check(column.type, value)
+        found.key = [_checked(column.type, value) for column, value in zip(holding.key, found.key, strict=True)]
     except (msgspec.MsgspecError, StopIteration, ValueError) as error:
         raise Invalid("This is not the `cursor` of a line of this export.", "after") from error
     return found
 
 
-def _check(kind: Any, value: str) -> None:
+def _checked(kind: Any, value: str) -> str:
+    """*value* as the database reads it: it knows fewer ways than Python to write a number or a time."""
     if isinstance(kind, BigInteger | Integer):
         if not -(2**63) <= int(value) < 2**63:
             raise ValueError(value)
-    elif isinstance(kind, DateTime):
-        datetime.fromisoformat(value)
-    elif not value.isprintable():
+        return str(int(value))
+    if isinstance(kind, DateTime):
+        return str(aware_time(value))
+    if not value.isprintable():
         raise ValueError(value)
+    return value
 
 
 async def counts(connection: asyncpg.Connection, subject: Subject) -> dict[str, int]:

@@ -43,6 +43,8 @@ _ANSWERS = {
 )
 async def come_back(link: FromPath[str], services: NamedDependency[Services]) -> Response[Any]:
     tenant, visit_id = await _place(services, link)
+    async with services.database.tenant_connection(tenant.id) as connection:
+        await visits.again(connection, visit_id)
     return await _on(services, tenant, visit_id)
 
 
@@ -58,6 +60,7 @@ async def come_back_done(link: FromPath[str], services: NamedDependency[Services
     tenant, visit_id = await _place(services, link)
     async with services.database.tenant_connection(tenant.id) as connection:
         await visits.completed(connection, visit_id)
+        await visits.again(connection, visit_id)
     return await _on(services, tenant, visit_id)
 
 

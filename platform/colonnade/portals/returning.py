@@ -14,7 +14,7 @@ from colonnade_tenants.portal.visits import Outcome, Visit
 
 PATIENCE = 0.5
 """Seconds that events are waited for before Stripe is asked: most are here sooner."""
-LONGEST = 30.0
+LONGEST = visits.WAITING.total_seconds()
 """Seconds after which the customer is sent on, whatever is known."""
 _EXPECTED = {
     "subscription_cancel": {"subscription_ended", "cancellation_scheduled"},
@@ -43,7 +43,7 @@ async def settle(services: Services, tenant: Tenant, visit_id: str) -> Visit | N
             await _reread(services, tenant, visit)
         return visit
     async with services.database.tenant_connection(tenant.id) as connection:
-        await visits.settle(connection, visit_id, outcome)
+        await visits.settle(connection, visit, outcome)
         return await visits.get(connection, visit_id)
 
 
@@ -57,8 +57,8 @@ def _outcome(visit: Visit, differences: list[Change], applied: set[str], waited:
 
 
 def _as_expected(visit: Visit, differences: list[Change]) -> bool:
-    """Whether the visit's flow is done, and what it does is here: it did nothing else."""
-    if visit.completed_at is None:
+    """Whether the visit's flow is just done, and what it does is here: it did nothing else."""
+    if visit.completed_at is None or visit.returned_at is None or visit.returned_at > visit.completed_at + visits.AGAIN:
         return False
     wanted = _EXPECTED.get(visit.flow or "", set())
     return any(each.what in wanted and each.subscription == visit.subscription for each in differences)
@@ -83,4 +83,4 @@ async def _reread(services: Services, tenant: Tenant, visit: Visit) -> None:
     except DomainError:
         return  # somebody's next call tries again
     async with services.database.tenant_connection(tenant.id) as connection:
-        await visits.reread(connection, visit.id, events)
+        await visits.reread(connection, visit, events)

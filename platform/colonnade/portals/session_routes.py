@@ -19,7 +19,7 @@ from colonnade.portals.judging import Preview
 from colonnade.portals.requests import SessionRequest, return_url
 from colonnade.portals.sessions import Opener, PortalSession, open_session, prepare
 from colonnade.services import Services
-from colonnade.web import After, IdempotencyKey, Limit, Page, cursor, from_cursor, origin
+from colonnade.web import After, IdempotencyKey, Limit, Page, aware_time, cursor, from_cursor, origin
 from colonnade_tenants import customers
 from colonnade_tenants.portal import visits
 from colonnade_tenants.portal.visits import Outcome, Visit
@@ -184,7 +184,7 @@ def _shown(visit: Visit) -> VisitView:
 
 def _place(after: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if (text := from_cursor(after)) else None
+        return aware_time(text) if (text := from_cursor(after)) else None
     except ValueError as error:
         raise Invalid("This is not the `next` of a page.", "after") from error
 

@@ -85,9 +85,9 @@ class Dispatcher:
         deliveries = [each for each in found if isinstance(each, Delivery)]
         known = await directory.look_up(connection, [clue for delivery in deliveries for clue in delivery.clues])
         runs, settled = self._attribute(deliveries, known)
-        await notice(connection, deliveries)
         ordered = {tenant_id: _in_order(first(run)) for tenant_id, run in runs.items()}
         handled = await self._runner.run(Units(connection), ordered, deadline) if runs else []
+        await notice(connection, deliveries)  # last: it locks rows, and handlers may wait for Stripe
         return [*settled, *(each for each in found if isinstance(each, Outcome)), *handled]
 
     def _attribute(

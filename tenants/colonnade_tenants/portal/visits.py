@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import ARRAY, Interval, Text, any_, bindparam, delete, func, or_, select, text, update
+from sqlalchemy import ARRAY, Interval, Text, any_, bindparam, delete, func, null, or_, select, text, update
 
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection, as_json, bytea, tenant_connection
 from colonnade_tenants.portal.changes import Change
@@ -60,8 +60,16 @@ _NAMES = Visit.__struct_fields__
 _COLUMNS = [_table[name] for name in _NAMES]
 _OWN = _table.tenant_id == TENANT
 _MINE = (_OWN, _table.id == bindparam("id"))
+# What an earlier return found out is not said of a later one.
+_THIS = (*_MINE, _table.returned_at == bindparam("returned", type_=_table.returned_at.type))
+_WHILE = bindparam("again", type_=Interval)
 _GIVEN = (*_NAMES[: _NAMES.index("session")], "return_url", "done_url")
 _CLOCK = func.clock_timestamp()
+
+AGAIN = timedelta(seconds=5)
+"""A look at a link so long after its visit was settled is another return: the customer went back to the portal."""
+WAITING = timedelta(seconds=30)
+"""The longest that a return waits to be settled, if its customer waits too."""
 
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -78,11 +86,20 @@ _PAGE = Statement(
     .order_by(_table.created_at.desc())
     .limit(bindparam("limit"))
 )
+_LOOK = Statement(select(*_COLUMNS, _CLOCK.label("now")).where(*_MINE))
 _RETURNED = Statement(
     update(portal_visits)
     .where(*_MINE)
     .values(returned_at=func.coalesce(_table.returned_at, _CLOCK))
     .returning(*_COLUMNS, _CLOCK.label("now"))
+)
+_AGAIN = Statement(
+    update(portal_visits)
+    .where(*_MINE)
+    .where(
+        func.coalesce(_table.settled_at, _table.returned_at + bindparam("waiting", type_=Interval)) < _CLOCK - _WHILE
+    )
+    .values(dict.fromkeys(("returned_at", "reread_at", "reread_events", "settled_at", "outcome"), null()))
 )
 _COMPLETED = Statement(
     update(portal_visits).where(*_MINE).values(completed_at=func.coalesce(_table.completed_at, _CLOCK))
@@ -93,10 +110,10 @@ _REREAD = Statement(
     .where(or_(_table.reread_at.is_(None), _table.reread_at < _CLOCK - text("interval '5 seconds'")))
     .values(reread_at=_CLOCK)
 )
-_STORED = Statement(update(portal_visits).where(*_MINE).values(reread_events=bindparam("events", type_=ARRAY(Text))))
+_STORED = Statement(update(portal_visits).where(*_THIS).values(reread_events=bindparam("events", type_=ARRAY(Text))))
 _SETTLED = Statement(
     update(portal_visits)
-    .where(*_MINE, _table.settled_at.is_(None))
+    .where(*_THIS, _table.settled_at.is_(None))
     .values(settled_at=_CLOCK, outcome=bindparam("outcome", type_=_table.outcome.type))
 )
 
@@ -156,9 +173,16 @@ async def completed(tenant: TenantConnection, visit_id: str) -> None:
     await tenant.execute(_COMPLETED, id=visit_id)
 
 
+async def again(tenant: TenantConnection, visit_id: str) -> None:
+    """The customer's browser is here: where an earlier return is over, what is known of that is forgotten."""
+    await tenant.execute(_AGAIN, id=visit_id, again=AGAIN, waiting=WAITING)
+
+
 async def returned(tenant: TenantConnection, visit_id: str) -> tuple[Visit, float] | None:
     """The visit, and seconds since its customer came back, which is now if it did not before."""
-    row = await tenant.fetch_one(_RETURNED, id=visit_id)
+    row = await tenant.fetch_one(_LOOK, id=visit_id)
+    if row is not None and row["returned_at"] is None:  # written once: this is asked ten times a second
+        row = await tenant.fetch_one(_RETURNED, id=visit_id)
     visit = _visit(row)
     if visit is None or row is None:
         return None
@@ -170,14 +194,16 @@ async def claim_reread(tenant: TenantConnection, visit_id: str) -> bool:
     return await tenant.execute(_REREAD, id=visit_id) == 1
 
 
-async def reread(tenant: TenantConnection, visit_id: str, events: Sequence[str]) -> None:
+async def reread(tenant: TenantConnection, visit: Visit, events: Sequence[str]) -> None:
     """Stripe's answer is in the inbox as these *events*."""
-    await tenant.execute(_STORED, id=visit_id, events=list(events))
+    await tenant.execute(_STORED, id=visit.id, returned=visit.returned_at, events=list(events))
 
 
-async def settle(tenant: TenantConnection, visit_id: str, outcome: Outcome) -> None:
-    """What came of the visit; the first to say so is right."""
-    await tenant.execute(_SETTLED, id=visit_id, outcome=msgspec.json.encode(outcome).decode())
+async def settle(tenant: TenantConnection, visit: Visit, outcome: Outcome) -> None:
+    """What came of the visit, as of the return that *visit* has; the first to say so is right."""
+    await tenant.execute(
+        _SETTLED, id=visit.id, returned=visit.returned_at, outcome=msgspec.json.encode(outcome).decode()
+    )
 
 
 async def forget(tenant: TenantConnection, age: timedelta, limit: int) -> int:
