@@ -9,10 +9,12 @@ import pytest
 from colonnade.accounts import coming_back, keeping
 from colonnade.accounts.lifecycle_routes import ROUTES
 from colonnade.accounts.states import CLOSED, FROZEN, STEPS, State, sentence
+from colonnade.commands.services import opened
 from colonnade.errors import Closed
+from colonnade.settings import Settings
 from colonnade.stripe_api.charges import ChargeType
 from tests.conftest import ScratchDatabase
-from tests.platform.api import Api, Sandbox, TenantApi, problem
+from tests.platform.api import SECRET_KEY, Api, Sandbox, TenantApi, problem
 from tests.platform.checking import SEATS, answered, give, heard, seats
 from tests.platform.lifecycles import (
     BACK,
@@ -173,7 +175,16 @@ async def test_no_call_goes_to_stripe_for_a_frozen_tenant_whoever_makes_it(
         with pytest.raises(Closed, match="disconnected"):
             await client.get(f"/v1/accounts/{fern.account}")
     assert await api.sandbox.requests("GET") == []
-    assert (await worker.gateway.platform.reconnecting().get(f"/v1/accounts/{fern.account}"))["id"] == fern.account
+    asking = worker.gateway.platform.reconnecting().bound(tenant=row["id"])
+    assert (await asking.get(f"/v1/accounts/{fern.account}"))["id"] == fern.account
+
+
+async def test_commands_call_stripe_for_no_frozen_tenant(api: Api, fern: TenantApi) -> None:
+    await step(fern, "archive")
+    settings = Settings(stripe_api_key=api.sandbox.key, stripe_api_base=api.sandbox.url, secret_key=SECRET_KEY)
+    async with opened(settings, api.database.service_url) as services:
+        with pytest.raises(Closed, match="archived"):
+            await services.stripe.account(fern.account).get("/v1/prices")
 
 
 @pytest.mark.parametrize("charge_type", [ChargeType.DESTINATION, ChargeType.DIRECT])

@@ -1,23 +1,19 @@
 """`colonnade portals`: tenants' portals, branding, features and plans from one reviewed file."""
 
-import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import rich_click as click
 
-from colonnade.commands.common import note, serving
+from colonnade.commands.common import note
+from colonnade.commands.services import run
 
 if TYPE_CHECKING:
     from colonnade.as_code.planning import Step
-    from colonnade.services import Services
-
-T = TypeVar("T")
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _file = click.option("-f", "--file", "path", required=True, type=_FILE, help="YAML, TOML or JSON, by its name.")
@@ -36,7 +32,7 @@ def plan_(path: Path, as_json: bool) -> None:
     """Say what applying FILE would change. Exit code 0: nothing, 2: something, 1: an error."""
     from colonnade.as_code import files, planning
 
-    steps = _run(lambda services: planning.plan(services, files.load(path)))
+    steps = run(lambda services: planning.plan(services, files.load(path)), "stripe_api_key")
     _show(steps, as_json)
     sys.exit(2 if any(step.action != "none" for step in steps) else 0)
 
@@ -49,7 +45,7 @@ def apply_(path: Path, as_json: bool, author: str) -> None:
     """Make it as FILE says. Exit code 0: it is so, or will be once Stripe can be asked, 1: an error."""
     from colonnade.as_code import applying, files
 
-    steps = _run(lambda services: applying.apply(services, files.load(path), f"cli:{author}"))
+    steps = run(lambda services: applying.apply(services, files.load(path), f"cli:{author}"), "stripe_api_key")
     _show(steps, as_json)
 
 
@@ -60,30 +56,11 @@ def export_(path: Path | None, tenants: tuple[str, ...]) -> None:
     """Write what is so now as YAML, to begin with or to compare. It holds no secrets."""
     from colonnade.as_code import exporting, files
 
-    text = files.dump(_run(lambda services: exporting.export(services, tenants)))
+    text = files.dump(run(lambda services: exporting.export(services, tenants), "stripe_api_key"))
     if path is None:
         click.echo(text, nl=False)
     else:
         path.write_text(text)
-
-
-def _run(work: Callable[["Services"], Awaitable[T]]) -> T:
-    from colonnade.database.connections import Database
-    from colonnade.services import Services
-    from colonnade.settings import Settings
-    from colonnade.stripe_api.client import StripeGateway
-
-    async def run(settings: Settings, database_url: str) -> T:
-        gateway = StripeGateway(settings)
-        try:
-            async with Database(database_url) as database:
-                return await work(Services(settings, "", database, gateway))
-        finally:
-            await gateway.close()
-
-    with serving("stripe_api_key") as (settings, database_url):
-        return asyncio.run(run(settings, database_url))
-    raise AssertionError("`serving` ends the program where it fails")
 
 
 def _show(steps: list["Step"], as_json: bool) -> None:

@@ -47,6 +47,7 @@ async def import_now(
     gateway = StripeGateway(settings)
     try:
         async with _importer(settings, database_url, gateway) as (importer, pool):
+            gateway.gate.use(pool)
             owner = await store.owner(pool, tenant)
             if dry:
                 return await importer.survey(owner, reference_key, progress)

@@ -42,7 +42,8 @@ class StripeClient:
     def bound(self, *, tenant: int | None = None, priority: Priority | None = None) -> "StripeClient":
         """The same account, with another tenant's turn or another priority."""
         chosen = self._priority if priority is None else priority
-        return StripeClient(self._sender, self.account, self._tenant if tenant is None else tenant, chosen)
+        turn = self._tenant if tenant is None else tenant
+        return StripeClient(self._sender, self.account, turn, chosen, self._reconnecting)
 
     def reconnecting(self) -> "StripeClient":
         """The same account, to ask about one that had disconnected."""

@@ -58,6 +58,7 @@ async def _opened(settings: Settings, database_url: str, tenant: str) -> AsyncIt
     gateway = StripeGateway(settings)
     try:
         async with Database(database_url) as database:
+            gateway.gate.use(database.platform_pool)
             services = Services(settings, "", database, gateway)
             yield services, await tenant_by_id(services, tenant)
     finally:
