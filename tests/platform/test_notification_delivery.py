@@ -17,6 +17,8 @@ from tests.conftest import ScratchDatabase
 from tests.platform.consumer import Consumer, consuming
 from tests.platform.notifying import SECRET_KEY, Notified, another, news, notified, notifier
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.platform.api import Sandbox, TenantApi, problem, running_api
 from tests.platform.deliveries import admin, web
 from tests.platform.test_sweep import handle, settings, sweep
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 SEATS = "v1.customer.subscription.item_quantity_changed"
 

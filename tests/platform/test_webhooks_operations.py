@@ -26,6 +26,8 @@ from tests.platform.deliveries import SETTINGS, Admin, Running, admin, environme
 from tests.platform.test_cli import colonnade
 from tests.platform.test_webhooks_events import listed, seeded, settle, tenant_key
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def running(shared_database: ScratchDatabase) -> AsyncIterator[Running]:

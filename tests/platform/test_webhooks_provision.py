@@ -25,7 +25,7 @@ from tests.platform.api import BASE_URL, PLENTY, Sandbox
 from tests.platform.deliveries import admin, environment, event, headers_for, web
 from tests.platform.test_cli import colonnade
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 
 class Stage(NamedTuple):
