@@ -35,7 +35,7 @@ KNOWN = {"reference": ["ada", "bo"], "name": ["main"], "key": ["frost-alerts", "
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_whatever_is_sent_is_answered_as_documented(served: Served, mode: GenerationMode) -> None:
     tried = sum(_try(served, served.document, operation, mode) for operation in operations(served.document))
-    assert tried > 3 * len(operations(served.document))
+    assert tried > 2 * len(operations(served.document))
 
 
 def test_an_answer_that_is_not_documented_would_be_noticed(served: Served) -> None:
@@ -54,7 +54,7 @@ def _try(served: Served, document: dict[str, Any], operation: Operation, mode: G
     made = schema[operation.path][operation.method.upper()].as_strategy(generation_mode=mode)
 
     @hypothesis.settings(
-        max_examples=8,
+        max_examples=4,
         deadline=None,
         derandomize=True,
         database=None,
