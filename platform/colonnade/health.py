@@ -4,7 +4,6 @@ import asyncio
 from contextlib import suppress
 from typing import Literal
 
-import asyncpg
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
@@ -12,13 +11,12 @@ from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from colonnade.accounts.readiness import counted
+from colonnade.database.connections import LOST
 from colonnade.database.migrate import pending
 from colonnade.observability import OLDEST, READINESS, WAITING, WATERMARK
 from colonnade.services import Services
 from colonnade.webhooks.backlog import Backlog, measure
 from colonnade.webhooks.sweeps import Behind, behind
-
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Health(Struct):
@@ -52,7 +50,7 @@ async def ready(services: NamedDependency[Services]) -> Response[Health]:
                 checks["migrations"] = "pending: run `colonnade migrate`"
             else:
                 checks |= await _wanted(services)
-    except _LOST:
+    except LOST:
         checks = {"database": "cannot be reached"}
     well = all(found == "ok" for found in checks.values())
     return Response(Health("ok" if well else "unavailable", checks), status_code=200 if well else 503)
@@ -85,7 +83,7 @@ def _found(backlog: Backlog, limit: int) -> str:
 
 @get("/metrics", summary="Counters for Prometheus", include_in_schema=False)
 async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
-    with suppress(*_LOST):  # the other metrics are wanted then above all
+    with suppress(*LOST):  # the other metrics are wanted then above all
         async with asyncio.timeout(3):
             backlog = await measure(services.database.platform_pool)
             watermarks = await behind(services.database.platform_pool)

@@ -3,10 +3,9 @@
 import asyncio
 from typing import Any, Self
 
-import asyncpg
 import structlog
 
-from colonnade.database.connections import connect
+from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
 
 log = structlog.get_logger()
@@ -22,7 +21,6 @@ update api_keys set last_used_at = now() where id in (
     order by id for update skip locked
 )
 """
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class KeyUses:
@@ -63,5 +61,5 @@ class KeyUses:
                 await connection.execute(_WRITE, sorted(used))
             finally:
                 await connection.close(timeout=2)
-        except _LOST as error:
+        except LOST as error:
             log.warning("the last use of keys is not kept", error=type(error).__name__)

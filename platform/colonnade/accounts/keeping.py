@@ -10,7 +10,7 @@ import structlog
 
 from colonnade.accounts import coming_back, removal
 from colonnade.accounts.states import FROZEN, literal
-from colonnade.database.connections import connect
+from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
 
 log = structlog.get_logger()
@@ -22,7 +22,6 @@ _UNFINISHED = f"""
 select id, removal is not null as removed from tenants
 where (coming_back or removal = 'deleting') and (removal is not null or state not in {literal(FROZEN)}) order by id
 """  # noqa: S608 - only our own names are put in
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def keep(connection: asyncpg.Connection) -> bool:
@@ -52,7 +51,7 @@ async def keep_periodically(database_url: str) -> None:
                         await asyncio.sleep(POLL)
             finally:
                 await connection.close(timeout=2)
-        except _LOST as error:
+        except LOST as error:
             log.warning("tenants wait", error=type(error).__name__)
         except Exception as error:
             log.error("tenants are not kept", exc_info=error)

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from colonnade.database.connections import create_pool
+from colonnade.database.connections import LOST, create_pool
 from colonnade.database.roles import Duty
 from colonnade.database.tables import recomputations
 from colonnade.errors import NotFound
@@ -42,7 +42,6 @@ where id = $1
 _FAILED = """
 update recomputations set failures = failures + 1, problem = $2, not_before = clock_timestamp() + $3 where id = $1
 """
-_LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
 
 class Recomputation(msgspec.Struct, frozen=True):
@@ -138,6 +137,6 @@ async def recompute_periodically(database_url: str) -> None:
                 while True:
                     if not await advance(pool):
                         await asyncio.sleep(POLL)
-        except (*_LOST, asyncpg.PostgresError) as error:
+        except LOST as error:
             log.warning("recomputations wait", error=type(error).__name__)
         await asyncio.sleep(POLL)

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
-import asyncpg
 import structlog
 
-from colonnade.database.connections import connect
+from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
 
 log = structlog.get_logger()
@@ -28,7 +27,6 @@ SILENCE = 3.0
 RETRY = 0.5
 """Seconds between two tries to connect."""
 
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 # Of the platform's own account, whose events most tenants' depend on; it is no tenant's.
 _PULSE = "select clock_timestamp() as at, (select complete_until from sweeps where account = '') as complete_until"
 
@@ -89,7 +87,7 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except _LOST as error:
+            except LOST as error:
                 log.warning("not listening for entitlements: the database is asked", error=type(error).__name__)
             self._lose()
             await asyncio.sleep(RETRY)

@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from colonnade.database.roles import Duty, check_login
 from colonnade_tenants.partition import TenantConnection, TenantSession, tenant_connection, tenant_session
 
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a statement may raise when the database is away, comes back, or gives up: work in the background tries again."""
+
 
 def server_settings(duty: Duty) -> dict[str, str]:
     """What every connection of *duty* asks of the server.

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
+from colonnade.database.connections import LOST
 from colonnade.doctor import of_database, of_settings, of_stripe
-from colonnade.doctor.place import LOST, Check, Finding, Place
+from colonnade.doctor.place import Check, Finding, Place
 from colonnade.errors import DomainError
 
 CHECKS = (

@@ -3,10 +3,10 @@
 import asyncpg
 
 from colonnade.accounts.states import FROZEN, literal
-from colonnade.database.connections import verify
+from colonnade.database.connections import LOST, verify
 from colonnade.database.migrate import pending
 from colonnade.database.roles import UnsafeLogin
-from colonnade.doctor.place import LOST, MOST, Place, Said
+from colonnade.doctor.place import MOST, Place, Said
 from colonnade.settings import variable
 from colonnade.webhooks.backlog import measure
 from colonnade.webhooks.sweeps import behind

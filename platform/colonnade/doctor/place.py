@@ -16,7 +16,6 @@ from colonnade.stripe_api.client import StripeGateway
 
 MOST = 10
 """Tenants that one check names."""
-LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 Severity = Literal["error", "warning"]
 Need = Literal["settings", "key", "database", "tables", "stripe"]

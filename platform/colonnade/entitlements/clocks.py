@@ -8,7 +8,7 @@ import asyncio
 import asyncpg
 import structlog
 
-from colonnade.database.connections import create_pool
+from colonnade.database.connections import LOST, create_pool
 from colonnade.database.roles import Duty
 from colonnade_tenants.entitlements.clock import note_ends
 from colonnade_tenants.partition import TenantConnection
@@ -32,7 +32,6 @@ where noted_until < now() - make_interval(secs => $1)
 order by noted_until limit $2 for update skip locked
 """
 _ADVANCE = "update entitlement_clocks set noted_until = $2 where tenant_id = $1"
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def tick(pool: asyncpg.Pool, period: float = PERIOD) -> int:
@@ -56,6 +55,6 @@ async def note_periodically(database_url: str) -> None:
                     while await tick(pool):
                         pass
                     await asyncio.sleep(PERIOD)
-        except _LOST as error:
+        except LOST as error:
             log.warning("clocks wait", error=type(error).__name__)
         await asyncio.sleep(1)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import structlog
 
-from colonnade.database.connections import create_pool
+from colonnade.database.connections import LOST, create_pool
 from colonnade.database.roles import Duty
 from colonnade.errors import Conflict, DomainError, Unavailable
 from colonnade.imports import store
@@ -22,7 +22,6 @@ LOOK = 5.0
 """Seconds between looks for imports that nobody is at."""
 AGAIN = 30.0
 """Seconds before an import that failed is tried again."""
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @asynccontextmanager
@@ -70,7 +69,7 @@ async def import_periodically(settings: Settings, database_url: str, gateway: St
             async with _importer(settings, database_url, gateway) as (importer, pool):
                 while await _go_on(importer, pool):
                     await asyncio.sleep(LOOK)
-        except _LOST as error:
+        except LOST as error:
             log.warning("imports wait", error=type(error).__name__)
         except Exception as error:
             log.error("imports failed", exc_info=error)

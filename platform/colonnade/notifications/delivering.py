@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from colonnade.cipher import SecretUnreadable
-from colonnade.database.connections import connect, create_pool
+from colonnade.database.connections import LOST, connect, create_pool
 from colonnade.database.roles import Duty
 from colonnade.notifications import turns
 from colonnade.notifications.publishing import publish_waiting
@@ -36,8 +36,6 @@ POLL = 1.0
 """Seconds between looks when no notification comes."""
 GRACE = TIMEOUT + 5
 """Seconds that requests under way have to end when the worker stops."""
-
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Notifier:
@@ -68,7 +66,7 @@ class Notifier:
         try:
             busy = await publish_waiting(pool) > 0
             busy = await self._send_due(pool) > 0 or busy
-        except _LOST as error:
+        except LOST as error:
             log.warning("notifications wait", error=type(error).__name__)
         except Exception as error:
             log.error("notifications wait", exc_info=error)
@@ -146,6 +144,6 @@ class Notifier:
                     await ended.wait()
                 finally:
                     await connection.close(timeout=2)
-            except _LOST as error:
+            except LOST as error:
                 log.warning("not listening for notifications", error=type(error).__name__)
             await asyncio.sleep(POLL)

@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-import asyncpg
 import structlog
 
-from colonnade.database.connections import Database, connect
+from colonnade.database.connections import LOST, Database, connect
 from colonnade.database.roles import Duty
 from colonnade.errors import Unavailable
 from colonnade_tenants.notifications import stream
@@ -32,8 +31,6 @@ STREAMS = 50
 """Of one tenant in one process."""
 POLL = 1.0
 """Seconds between looks while nothing can be heard."""
-
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Channel:
@@ -125,7 +122,7 @@ class Feed:
                 if channel := self._channels.get(tenant_id):
                     try:
                         await channel.refresh(self._database, tenant_id)
-                    except _LOST as error:
+                    except LOST as error:
                         log.warning("stream not read", error=type(error).__name__)
 
     async def _listen(self) -> None:
@@ -141,7 +138,7 @@ class Feed:
                     await ended.wait()
                 finally:
                     await connection.close(timeout=2)
-            except _LOST as error:
+            except LOST as error:
                 log.warning("not listening for streams", error=type(error).__name__)
             await asyncio.sleep(POLL)
             self._mark(*self._channels)

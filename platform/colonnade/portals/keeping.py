@@ -4,13 +4,12 @@ import asyncio
 from datetime import timedelta
 from typing import NamedTuple
 
-import asyncpg
 import structlog
 from sqlalchemy import func
 
 from colonnade.accounts.service import tenant_by_id
 from colonnade.accounts.states import FROZEN, literal
-from colonnade.database.connections import Database
+from colonnade.database.connections import LOST, Database
 from colonnade.errors import DomainError, Unavailable
 from colonnade.portals import drift, store
 from colonnade.portals.leases import Lease, held
@@ -34,7 +33,6 @@ from portal_work w join tenants t on t.id = w.tenant_id and t.state not in {lite
 where w.due_at <= clock_timestamp() and (w.lease_until is null or w.lease_until < clock_timestamp())
 order by w.due_at limit $1
 """  # noqa: S608 - only our own names are put in
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Due(NamedTuple):
@@ -114,7 +112,7 @@ async def keep_periodically(settings: Settings, database_url: str, gateway: Stri
                 while True:
                     if not await keep_due(services):
                         await asyncio.sleep(POLL)
-        except _LOST as error:
+        except LOST as error:
             log.warning("portal configurations wait", error=type(error).__name__)
         except Exception as error:
             log.error("portal configurations failed", exc_info=error)

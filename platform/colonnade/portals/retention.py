@@ -10,7 +10,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
-from colonnade.database.connections import connect
+from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.portal import visits
@@ -20,7 +20,6 @@ log = structlog.get_logger()
 BATCH = 1000
 PERIOD = 6 * 3600.0
 """Seconds between runs in the worker."""
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def prune(connection: asyncpg.Connection, days: int, *, batch: int = BATCH) -> int:
@@ -49,6 +48,6 @@ async def prune_periodically(database_url: str, days: int) -> None:
                     log.info("portal visits deleted", visits=deleted, older_than_days=days)
             finally:
                 await connection.close(timeout=2)
-        except _LOST as error:
+        except LOST as error:
             log.warning("portal visits not deleted", error=type(error).__name__)
         await asyncio.sleep(PERIOD)

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from sqlalchemy import select
 
-from colonnade.database.connections import Database
+from colonnade.database.connections import LOST, Database
 from colonnade.database.tables import webhook_failures
 from colonnade.observability import SIGNATURE_FAILURES
 from colonnade.webhooks.forensics import Cause, Diagnosis, Keyring, Refused, diagnose
@@ -32,7 +32,6 @@ insert into webhook_failures (endpoint, cause, detail, count) values ($1, $2, $3
 on conflict (endpoint, cause) do update
 set detail = excluded.detail, count = webhook_failures.count + 1, last_at = now()
 """
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class FailureView(msgspec.Struct):
@@ -87,7 +86,7 @@ class Refusals:
         try:
             async with asyncio.timeout(5):
                 await self._pool.execute(_NOTE, endpoint, str(found.cause), found.detail)
-        except _LOST as error:
+        except LOST as error:
             log.warning("signature failure not kept", error=type(error).__name__)
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
-from colonnade.database.connections import connect
+from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
 
 log = structlog.get_logger()
@@ -27,7 +27,6 @@ delete from inbox where id = any (array(
     order by received_at limit $2 for update skip locked
 ))
 """
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def prune(connection: asyncpg.Connection, days: int, *, batch: int = BATCH) -> int:
@@ -52,6 +51,6 @@ async def prune_periodically(database_url: str, days: int) -> None:
                     log.info("events deleted", events=deleted, older_than_days=days)
             finally:
                 await connection.close(timeout=2)
-        except _LOST as error:
+        except LOST as error:
             log.warning("events not deleted", error=type(error).__name__)
         await asyncio.sleep(PERIOD)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
-from colonnade.database.connections import create_pool
+from colonnade.database.connections import LOST, create_pool
 from colonnade.database.roles import Duty
 from colonnade.errors import NotFound
 from colonnade.settings import Settings
@@ -22,7 +22,6 @@ log = structlog.get_logger()
 
 LOOK = 30.0
 """Seconds between looks for accounts that are due."""
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @asynccontextmanager
@@ -46,7 +45,7 @@ async def sweep_periodically(settings: Settings, database_url: str, gateway: Str
                 while True:
                     await sweeper.due(every)
                     await asyncio.sleep(min(LOOK, settings.sweep_seconds))
-        except _LOST as error:
+        except LOST as error:
             log.warning("sweep given up", error=type(error).__name__)
         except Exception as error:
             log.error("sweep failed", exc_info=error)

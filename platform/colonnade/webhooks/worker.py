@@ -11,7 +11,7 @@ import structlog
 
 from colonnade.accounts.keeping import keep_periodically as lifecycle_periodically
 from colonnade.catalogue.recomputations import recompute_periodically
-from colonnade.database.connections import connect, create_pool, verify
+from colonnade.database.connections import LOST, connect, create_pool, verify
 from colonnade.database.roles import Duty
 from colonnade.entitlements.clocks import note_periodically
 from colonnade.garbage import collect_rarely
@@ -37,8 +37,6 @@ log = structlog.get_logger()
 
 POLL = 1.0
 """Seconds between looks at the inbox when no notification comes."""
-
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Worker:
@@ -86,7 +84,7 @@ class Worker:
             try:
                 found = await self._dispatcher.batch(pool)
                 found += await self._extensions.retry(pool)
-            except _LOST as error:
+            except LOST as error:
                 log.warning("batch given up", error=type(error).__name__, reason=str(error).partition("\n")[0])
             except Exception as error:
                 log.error("batch failed", exc_info=error)
@@ -101,7 +99,7 @@ class Worker:
         while True:
             try:
                 await self._hear()
-            except _LOST as error:
+            except LOST as error:
                 log.warning("not listening", error=type(error).__name__)
             await asyncio.sleep(POLL)
 

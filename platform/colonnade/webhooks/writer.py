@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 from sqlalchemy.dialects.postgresql import dialect
 
+from colonnade.database.connections import LOST
 from colonnade.database.tables import inbox
 from colonnade.errors import Unavailable
 
@@ -69,7 +70,6 @@ _BY_DEFAULT = {"state": "pending", "reason": None, "swept": False}
 """What the table itself puts in: each column that is sent costs an event about 1 µs (measured)."""
 _SENT = [name for name in Received._fields if name not in _BY_DEFAULT]
 _INSERT_ORDINARY = _insert(_SENT)
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
@@ -174,7 +174,7 @@ class InboxWriter:
             self._stored.clear()
             pause = BUSY_PAUSE if self._news >= BUSY else NOTIFY_PAUSE
             self._news = 0
-            with suppress(*_LOST):
+            with suppress(*LOST):
                 async with asyncio.timeout(TIMEOUT), self._pool.acquire() as connection:
                     await connection.execute(_NOTIFY)
             await asyncio.sleep(pause)

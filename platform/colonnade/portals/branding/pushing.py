@@ -11,12 +11,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from colonnade.accounts.states import FROZEN, literal
-from colonnade.database.connections import create_engine
+from colonnade.database.connections import LOST, create_engine
 from colonnade.database.roles import Duty
 from colonnade.errors import DomainError, NotFound, StripeRefused, StripeUnavailable
 from colonnade.portals.branding import store
@@ -43,7 +42,6 @@ where b.try_at <= now() and (b.claimed_until is null or b.claimed_until < now())
     and t.state not in {literal(FROZEN)}
 order by b.try_at limit 20
 """  # noqa: S608 - only our own names are put in
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class _Files(NamedTuple):
@@ -158,7 +156,7 @@ async def push_periodically(database_url: str, gateway: StripeGateway) -> None:
         while True:
             try:
                 await push_due(engine, gateway)
-            except _LOST as error:
+            except LOST as error:
                 log.warning("branding waits", error=type(error).__name__)
             except Exception as error:
                 log.error("branding failed", exc_info=error)
