@@ -51,7 +51,6 @@ BEGIN
         INSERT INTO tenant_states (tenant_id, previous, state, by, reason, at)
         VALUES (NEW.id, OLD.state, NEW.state, NEW.state_by, NEW.state_reason, NEW.state_since);
     END IF;
-    PERFORM pg_notify('colonnade_keys', '');
     PERFORM pg_notify('colonnade_entitlements', NEW.id || ':*');
     RETURN NULL;
 END $$

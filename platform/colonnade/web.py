@@ -62,10 +62,10 @@ def from_cursor(text: str | None) -> str | None:
         raise Invalid("This is not the `next` of a page.", "after") from error
 
 
-def number_from_cursor(text: str | None) -> int | None:
-    """The number in a cursor. Raises `Invalid`."""
+def number_from_cursor(text: str | None, digits: int = 18) -> int | None:
+    """The number in a cursor, of at most so many *digits*. Raises `Invalid`."""
     value = from_cursor(text)
-    if value is not None and not (value.isascii() and value.isdigit() and len(value) < 19):
+    if value is not None and not (value.isascii() and value.isdigit() and len(value) <= digits):
         raise Invalid("This is not the `next` of a page.", "after")
     return None if value is None else int(value)
 

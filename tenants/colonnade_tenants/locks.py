@@ -27,6 +27,6 @@ async def read_catalogue(tenant: TenantConnection) -> None:
 async def change_catalogue(tenant: TenantConnection) -> datetime:
     """Be the only transaction of this tenant that reads or changes features and plans, until it ends; since when."""
     (row,) = await tenant.fetch(_OWN)
-    tenant.held.add("catalogue")
+    tenant.held.add(CATALOGUE)
     now: datetime = row["now"]
     return now

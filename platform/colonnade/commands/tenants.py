@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from colonnade.commands.common import as_json_option, note, say_json, serving
+from colonnade.commands.services import run
 
 if TYPE_CHECKING:
     from colonnade.imports.store import Import
@@ -61,8 +62,7 @@ def compare(tenant: str, prefix: str, read: bool, as_json: bool) -> None:
         for each in found.differences:
             click.echo(f"  {each.lookup_key}: {'only Stripe' if each.stripe else 'only here'}: {each.detail}")
 
-    with serving("stripe_api_key") as (settings, database_url):
-        looked = asyncio.run(compare_all(settings, database_url, tenant, prefix, read=read, show=show))
+    looked = run(lambda services: compare_all(services, tenant, prefix, read=read, show=show), "stripe_api_key")
     note(f"{differ} of {looked} customers differ.")
     sys.exit(1 if differ else 0)
 
@@ -81,8 +81,7 @@ def take_over_features(tenant: str, prefix: str, products: tuple[str, ...], appl
     from colonnade.stripe_entitlements.service import TakeOver
 
     wanted = TakeOver(not apply, prefix, list(products))
-    with serving("stripe_api_key") as (settings, database_url):
-        report = asyncio.run(take_over_now(settings, database_url, tenant, wanted))
+    report = run(lambda services: take_over_now(services, tenant, wanted), "stripe_api_key")
     if as_json:
         say_json(report)
         return

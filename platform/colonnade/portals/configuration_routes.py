@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
-from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import configurations, planning, policy, store, versions
 from colonnade.portals.configurations import PortalConfiguration, PutConfiguration
@@ -19,7 +18,7 @@ from colonnade.portals.policy import PortalPolicy, PutPortalPolicy
 from colonnade.portals.versions import Version
 from colonnade.portals.writing import By
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
+from colonnade.web import After, Limit, Page, as_it_is, from_cursor, number_from_cursor, page_of
 
 CONFIGURATIONS = "/tenants/{tenant:str}/portal-configurations"
 ONE = CONFIGURATIONS + "/{name:str}"
@@ -109,14 +108,8 @@ async def list_portal_configuration_versions(
 ) -> Page[Version]:
     async with services.database.tenant(current.id) as session:
         await store.get(session, name)
-        found = await versions.page(session, name, _number(from_cursor(after)), limit + 1)
+        found = await versions.page(session, name, number_from_cursor(after, digits=9), limit + 1)
     return page_of(found, limit, lambda each: each.version, as_it_is)
-
-
-def _number(text: str | None) -> int | None:
-    if text is not None and not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise Invalid("This is not the `next` of a page.", "after")
-    return None if text is None else int(text)
 
 
 @get(
