@@ -10,6 +10,7 @@ from colonnade.app import create_app
 from colonnade.garbage import collect_rarely
 from colonnade.observability import configure_logging
 from colonnade.settings import Settings, ensure_secret_key
+from colonnade.tracing.switch import start
 
 _DATABASE_URL = "COLONNADE_SERVICE_DATABASE_URL"
 STOPPING = 10
@@ -24,7 +25,9 @@ def application() -> Litestar:
     database_url = environ.pop(_DATABASE_URL)
     settings = Settings.load(environ)
     configure_logging(settings.log_level.upper(), settings.log_format)
+    tracing = start("web")
     app = create_app(settings, database_url=database_url, secret_key=ensure_secret_key(settings))
+    app.on_shutdown.append(tracing.stop)
     collect_rarely()
     return app
 

@@ -21,6 +21,7 @@ from colonnade.stripe_api.failures import LOST, Failure, code_of, pause, transla
 from colonnade.stripe_api.gate import Gate
 from colonnade.stripe_api.limits import kind
 from colonnade.stripe_api.merging import Merging, Sent
+from colonnade.tracing.switch import current
 
 log = structlog.get_logger()
 
@@ -53,7 +54,8 @@ class Sender:
     """The process's calls, whoever makes them. Raises what `StripeClient` promises."""
 
     def __init__(self, sdk: stripe.StripeClient, budget: Budget, breaker: Breaker, gate: Gate) -> None:
-        self._sdk, self._budget, self._breaker, self._gate = sdk, budget, breaker, gate
+        self._ask = current().asking(sdk.raw_request_async)
+        self._budget, self._breaker, self._gate = budget, breaker, gate
         self._reads: Merging[Reply] = Merging()
         self._clock = asyncio.get_running_loop().time
 
@@ -105,7 +107,7 @@ class Sender:
     async def _try(self, call: Call, options: Mapping[str, Any], until: float) -> Reply:
         limit = max(SHORTEST_TRY, min(LONGEST_TRY, until - self._clock()))
         async with asyncio.timeout(limit):
-            reply = await self._sdk.raw_request_async(call.method, call.path, **call.params, **options, **_file(call))
+            reply = await self._ask(call.method, call.path, **call.params, **options, **_file(call))
         self._breaker.answered()
         STRIPE_CIRCUIT.state(self._breaker.state)
         self._count(call, "ok")
