@@ -14,7 +14,7 @@ import structlog
 
 from colonnade.errors import StripeUnavailable
 from colonnade.observability import STRIPE_CALLS, STRIPE_CIRCUIT
-from colonnade.stripe_api.breaker import Breaker
+from colonnade.stripe_api.breaker import Breaker, State
 from colonnade.stripe_api.budget import Budget
 from colonnade.stripe_api.calls import Call, Priority
 from colonnade.stripe_api.failures import LOST, Failure, code_of, pause, translated, understand
@@ -58,6 +58,11 @@ class Sender:
         self._budget, self._breaker, self._gate = budget, breaker, gate
         self._reads: Merging[Reply] = Merging()
         self._clock = asyncio.get_running_loop().time
+
+    @property
+    def refusing(self) -> float | None:
+        """Seconds for which calls are refused here, since Stripe does not answer; None: it answers."""
+        return None if self._breaker.state is State.CLOSED else self._breaker.wait(self._clock())
 
     async def send(self, call: Call) -> Reply:
         """Stripe's answer to *call*; a read that the same tenant has waiting already is joined."""
