@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Literal
 
 from litestar import Response, get
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
@@ -15,6 +16,7 @@ from colonnade.database.connections import LOST
 from colonnade.database.migrate import pending
 from colonnade.observability import OLDEST, READINESS, WAITING, WATERMARK
 from colonnade.services import Services
+from colonnade.stopping import STOPPING
 from colonnade.webhooks.backlog import Backlog, measure
 from colonnade.webhooks.sweeps import Behind, behind
 
@@ -47,7 +49,9 @@ _NOT_READY = ResponseSpec(Health, description="It cannot; *checks* say why.", ge
     security=[{}],
     responses={503: _NOT_READY},
 )
-async def ready(services: NamedDependency[Services]) -> Response[Health]:
+async def ready(services: NamedDependency[Services], state: State) -> Response[Health]:
+    if state.get(STOPPING):
+        return Response(Health("unavailable", {"process": "stopping"}), status_code=503)
     checks = {"database": "ok", "migrations": "ok"}
     try:
         async with asyncio.timeout(3):
