@@ -27,7 +27,7 @@ from colonnade.portals.retention import prune_periodically as prune_visits_perio
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.tracing.switch import start
-from colonnade.webhooks.dispatch import Dispatcher
+from colonnade.webhooks.dispatch import BATCH, Dispatcher
 from colonnade.webhooks.extensions import Extension, Extensions, installed
 from colonnade.webhooks.retention import prune_periodically
 from colonnade.webhooks.sweeping import sweep_periodically
@@ -38,6 +38,10 @@ log = structlog.get_logger()
 
 POLL = 1.0
 """Seconds between looks at the inbox when no notification comes."""
+
+
+FULL = BATCH // 2
+"""Events in a batch that tell of a backlog."""
 
 
 class Worker:
@@ -90,6 +94,8 @@ class Worker:
             except Exception as error:
                 log.error("batch failed", exc_info=error)
             beat(self._data_dir)
+            if found >= FULL:
+                self._wake.set()  # tasks that found nothing, since the others had it
             if not found:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL):
