@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ Lines = dict[str, tuple[set[str], set[str]]]
 """Levels and fields by event."""
 
 
+@cache
 def logged() -> Lines:
     """What the code says."""
     found: Lines = defaultdict(lambda: (set(), set()))

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -145,6 +145,7 @@ def test_a_missing_library_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch)
         wanted(COLLECTOR)
 
 
+@settings(max_examples=25)
 @given(st.text(min_size=1), st.floats(0, 1))
 def test_each_process_samples_an_event_alike_and_gives_it_the_same_ids(event_id: str, ratio: float) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -229,6 +230,8 @@ async def test_deliveries_of_no_event_have_a_trace_of_their_own_and_health_has_n
     await api.client.get("/health/live")
     await api.client.get("/metrics")
     assert spans.take() == {}
+    await api.client.request("BREW", "/coffee")
+    assert list(spans.take()) == ["_OTHER unknown"]
     headers = {"Stripe-Signature": "t=1,v1=00", "traceparent": TRACEPARENT}
     reply = await api.client.post("/webhooks/stripe/platform", content=b"{}", headers=headers)
     found = spans.take()

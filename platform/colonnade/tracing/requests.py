@@ -10,7 +10,7 @@ from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
@@ -21,6 +21,7 @@ from colonnade.checks import front
 _UNTRACED = ("/health/", "/metrics")
 """Asked every few seconds by machines: nobody looks for their traces."""
 _PROPAGATOR = TraceContextTextMapPropagator()
+_METHODS = frozenset(method.value for method in HttpMethod)
 _CHECKS = frozenset({front.LIST, front.SINGLE})
 """Routes that are also answered before the guard; whoever they answer well has shown a key."""
 
@@ -42,9 +43,7 @@ class Request:
     def span(self) -> Span:
         """Its span, begun by now."""
         if self._span is None:
-            self._span = self._tracer.start_span(
-                self._scope["method"], self._parent(), SpanKind.SERVER, start_time=self._began
-            )
+            self._span = self._tracer.start_span("request", self._parent(), SpanKind.SERVER, start_time=self._began)
         return self._span
 
     def answered(self, status: int) -> None:
@@ -54,11 +53,12 @@ class Request:
     def end(self) -> None:
         """It is answered, or never will be."""
         scope, span = self._scope, self.span()
-        route = scope.get("path_template") or scope["path"] if self.event else scope.get("path_template") or "unknown"
-        span.update_name(f"{scope['method']} {route}")
+        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        route = scope.get("path_template") or (scope["path"] if self.event else "unknown")
+        span.update_name(f"{method} {route}")
         tenant = self._state.get("tenant")
         attributes = {
-            "http.request.method": scope["method"],
+            "http.request.method": method,
             "http.route": route,
             "http.response.status_code": self._status,
             "colonnade.request_id": self._state.get("request_id"),
