@@ -62,8 +62,8 @@ _TENANT = "select public_id from tenants where id = $1"
 
 
 class _Causes(msgspec.Struct):
-    cause: str | None = None
-    event: str | None = None
+    cause: Any = None
+    event: Any = None
 
 
 class _Body(msgspec.Struct):
@@ -172,7 +172,7 @@ class Recording(Tracing):
     def sending(self, send: F) -> F:
         async def traced(url: str, secrets: Sequence[str], delivery: Notification) -> Attempt:
             causes = msgspec.json.decode(delivery.payload, type=_Body).data
-            event_id = causes.cause or causes.event or ""
+            event_id = str(causes.cause or causes.event)
             parent = self.of_event(event_id) if event_id.startswith("evt_") else Context()
             about = {"colonnade.notification": delivery.public_id, "colonnade.attempt": delivery.attempts}
             with self._span(f"notify {delivery.type}", SpanKind.CLIENT, parent, about) as span:
