@@ -18,6 +18,7 @@ from opentelemetry.trace import StatusCode
 from colonnade.database.connections import create_pool
 from colonnade.database.roles import Duty
 from colonnade.settings import SettingsError
+from colonnade.stripe_api import failures, sender
 from colonnade.tracing import ids, switch
 from colonnade.tracing.recording import Recording
 from colonnade.tracing.switch import Tracing, wanted
@@ -79,7 +80,9 @@ async def desk(recorded: Spans, shared_database: ScratchDatabase) -> AsyncIterat
     pool = await create_pool(shared_database.service_url, Duty.WORKER, size=1)
     async with admin(shared_database) as db:
         await db.connection.execute("delete from inbox")
-        yield Desk(db, pool)
+        desk = Desk(db, pool)
+        yield desk
+        await desk._gateway.close()
     await pool.close()
 
 
@@ -275,6 +278,30 @@ async def test_each_try_is_a_span_and_the_event_one_at_its_end_that_a_replay_doe
     assert again.attributes is not None
     assert again.attributes["colonnade.by_hand"] is True
     assert trace_of(again) == trace_of(root)
+
+
+async def asking(_event: Event, _tenant: TenantConnection, stripe: TenantStripe) -> None:
+    await stripe.get("/v1/subscriptions/sub_8", {"expand": ["ada@shop.example"]})
+
+
+async def test_what_a_handler_asks_of_stripe_is_below_its_try(
+    desk: Desk, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe is away here, which a handler's event waits for."""
+    monkeypatch.setattr(failures, "FIRST_PAUSE", 0.01)
+    await desk.db.tenant("acct_asking")
+    sent = subscription(8, account="acct_asking")
+    await desk.put(sent)
+    assert (await desk.work(asking))[sent["id"]][0] == "pending"
+    found = spans.take()
+    (handled,) = found[f"handle {TYPE}"]
+    tries = found["GET /v1/subscriptions/{id}"]
+    assert handled.context is not None
+    assert [each.parent and each.parent.span_id for each in tries] == [handled.context.span_id] * sender.TRIES
+    assert {each.status.status_code for each in tries} == {StatusCode.ERROR}
+    assert not any("ada@" in each.to_json() or "sub_8" in each.to_json() for each in (*tries, handled))
+    assert handled.attributes is not None
+    assert handled.attributes["colonnade.outcome"] == "pending"
 
 
 async def put_back(connection: asyncpg.Connection) -> None:
