@@ -34,7 +34,8 @@ import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
-from colonnade.access import audit
+from colonnade.access import actors, audit
+from colonnade.access.actors import Told
 from colonnade.access.gate import Gate
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
@@ -102,6 +103,10 @@ def _principal(request: Request[Any, Any, Any], services: NamedDependency[Servic
     return principal
 
 
+async def _told(principal: NamedDependency[Principal], services: NamedDependency[Services]) -> Told:
+    return await actors.told(services.database, principal)
+
+
 def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Litestar:
     """The web application on the database at *database_url*.
 
@@ -151,6 +156,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
             "services": Provide(services, sync_to_thread=False),
             "current": Provide(_current, sync_to_thread=False),
             "principal": Provide(_principal, sync_to_thread=False),
+            "told": Provide(_told),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],

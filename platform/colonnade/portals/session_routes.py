@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
 from colonnade.access import audit, portal_tokens
+from colonnade.access.actors import Told
 from colonnade.access.guard import Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Conflict, Invalid
@@ -44,7 +45,10 @@ class IssuedToken(Struct):
 
 
 class VisitView(Struct):
-    """Who opened the portal for the customer, how, and what came of it; never the session's URL."""
+    """Who opened the portal for the customer, how, and what came of it; never the session's URL.
+
+    *opened_by*: an API key, or `browser`; null, to the tenant: the platform team.
+    """
 
     id: str
     configuration: str
@@ -54,7 +58,7 @@ class VisitView(Struct):
     subscription: str | None
     left_out: str | None
     locale: str | None
-    opened_by: str
+    opened_by: str | None
     origin: str | None
     session: str | None
     return_url: str
@@ -114,6 +118,7 @@ async def list_portal_sessions(
     reference: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     limit: Limit = 20,
     after: After = None,
 ) -> Page[VisitView]:
@@ -122,7 +127,7 @@ async def list_portal_sessions(
     async with services.database.tenant_connection(current.id) as connection:
         found = await visits.page(connection, customer.id, _place(after), limit + 1)
     following = found[limit - 1].created_at if len(found) > limit else None
-    return Page([_shown(visit) for visit in found[:limit]], cursor(following.isoformat()) if following else None)
+    return Page([_shown(visit, told) for visit in found[:limit]], cursor(following.isoformat()) if following else None)
 
 
 @post(
@@ -178,8 +183,9 @@ async def put_portal_rules(
     return tagged(shown)
 
 
-def _shown(visit: Visit) -> VisitView:
-    return VisitView(**{name: getattr(visit, name) for name in VisitView.__struct_fields__})
+def _shown(visit: Visit, told: Told) -> VisitView:
+    fields = {name: getattr(visit, name) for name in VisitView.__struct_fields__}
+    return VisitView(**fields | {"opened_by": told(visit.opened_by)})
 
 
 def _place(after: str | None) -> datetime | None:
