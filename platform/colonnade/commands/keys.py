@@ -73,9 +73,9 @@ def create_key(
 
         found = await _tenant(services, tenant)
         owner = owned_keys.Owner.of(found)
-        acting(services, "key.created", owner.path, found)
         may = sorted(set(scopes or [role or "admin"]))
-        return await owned_keys.create(services, owner, name, may, _utc(expires), None)
+        async with acting(services, "key.created", owner.path, found):
+            return await owned_keys.create(services, owner, name, may, _utc(expires), None)
 
     _print(run(make), as_json)
 
@@ -92,8 +92,8 @@ def rotate_key(key: str, overlap: int, as_json: bool) -> None:
 
         found = await _owner(services, key)
         owner = owned_keys.Owner.of(found)
-        acting(services, "key.rotated", f"{owner.path}/{key}", found)
-        return await owned_keys.rotate(services, owner, key, overlap, None, None)
+        async with acting(services, "key.rotated", f"{owner.path}/{key}", found):
+            return await owned_keys.rotate(services, owner, key, overlap, None, None)
 
     _print(run(make), as_json)
 
@@ -109,8 +109,8 @@ def revoke_key(key: str, as_json: bool) -> None:
 
         found = await _owner(services, key)
         owner = owned_keys.Owner.of(found)
-        acting(services, "key.revoked", f"{owner.path}/{key}", found)
-        await owned_keys.revoke(services, owner, key)
+        async with acting(services, "key.revoked", f"{owner.path}/{key}", found):
+            await owned_keys.revoke(services, owner, key)
 
     run(revoke)
     say_json({"id": key, "revoked": True}) if as_json else note(f"{key} is revoked.")
