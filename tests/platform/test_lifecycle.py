@@ -257,6 +257,29 @@ async def test_access_that_ended_meanwhile_ends_once_on_return(fern: TenantApi, 
     assert not await granted(fern)
 
 
+async def test_a_return_ends_though_more_events_are_due_all_the_time(fern: TenantApi, worker: Worker) -> None:
+    ada, name = await selling(fern), f"sub_{fern.id}"
+    first = about_subscription("active", fern.account, ada, name)
+    await worker.store(first)
+    await worker.work()
+    await step(fern, "archive")
+    held = about_subscription("unpaid", fern.account, ada, name)
+    await worker.store(held)
+    await worker.work()
+    await step(fern, "restore")
+    await keeping.keep(worker.keeper)
+    await fern.api.sql(
+        "update inbox set state = 'pending', reason = 'RuntimeError', not_before = now() where event_id = $1",
+        first["id"],
+    )
+    await keeping.keep(worker.keeper)
+    assert (await fern.get("/lifecycle"))["coming_back"], "what was held is waited for"
+    await fern.api.sql("update inbox set state = 'done' where event_id = $1", held["id"])
+    await keeping.keep(worker.keeper)
+    assert not (await fern.get("/lifecycle"))["coming_back"]
+    await worker.work()
+
+
 async def test_the_word_that_access_was_taken_goes_before_all_else_of_its_batch(
     fern: TenantApi, worker: Worker
 ) -> None:

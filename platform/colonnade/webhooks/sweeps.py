@@ -73,9 +73,10 @@ where account = $1 returning swept_until, complete_until
 """
 
 _PAGE = """
-select nullif(account, ''), t.public_id, complete_until, swept_until, finished_at, found, problem, t.state
+select nullif(account, '') as account, t.public_id as tenant, complete_until, swept_until, finished_at, found, problem,
+    t.state
 from sweeps s left join tenants t on t.id = s.tenant_id
-where account >= $1 and account is distinct from $2 order by account limit $3
+where account >= $1 and account is distinct from $2 order by s.account limit $3
 """
 _BEHIND = f"""
 (select account, complete_until, extract(epoch from now() - complete_until)::float8 from sweeps where account = '')
@@ -88,12 +89,12 @@ where t.state not in {literal(FROZEN)} order by complete_until, account limit $1
 
 async def page(pool: asyncpg.Pool, after: str | None, limit: int) -> list[SweepView]:
     """Accounts by id, the platform's own ("") first; from the one that follows *after*."""
-    return [_shown(*row) for row in await pool.fetch(_PAGE, after or "", after, limit)]
+    return [_shown(dict(row)) for row in await pool.fetch(_PAGE, after or "", after, limit)]
 
 
-def _shown(*row: Any) -> SweepView:
-    *fields, problem, state = row
-    return SweepView(*fields, sentence(State(state)) if state in FROZEN else problem)
+def _shown(row: dict[str, Any]) -> SweepView:
+    state = row.pop("state")
+    return SweepView(**row | ({"problem": sentence(State(state))} if state in FROZEN else {}))
 
 
 async def behind(pool: asyncpg.Pool) -> list[Behind]:
