@@ -46,6 +46,7 @@ from colonnade.conventions.strict import StrictRequest
 from colonnade.database.connections import Database
 from colonnade.middleware import RequestObserver
 from colonnade.notifications.feed import Feed
+from colonnade.portals.rooms import Room
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
@@ -165,7 +166,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )
-    app.state.checks, app.state.gate = checks, gate
+    app.state.checks, app.state.gate, app.state.room = checks, gate, Room()
     inner = TenantOrigins(Front(app.asgi_handler, checks, gate), lambda: app.state.services.database.platform_pool)
     app.asgi_handler = Deliveries(RequestObserver(inner, Shield(settings.base_url)))
     return app
