@@ -8,6 +8,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Column, Table
 
+from colonnade.access.keys import LONGEST_OVERLAP
 from colonnade.access.scopes import Role, Scope
 from colonnade.commands.common import as_json_option, note, say_json
 from colonnade.commands.services import acting, run
@@ -82,7 +83,13 @@ def create_key(
 
 @keys.command("rotate")
 @click.argument("key")
-@click.option("--overlap", default=86_400, show_default=True, type=click.IntRange(0), help="Seconds for the old one.")
+@click.option(
+    "--overlap",
+    default=86_400,
+    show_default=True,
+    type=click.IntRange(0, LONGEST_OVERLAP),
+    help="Seconds for the old one.",
+)
 @as_json_option
 def rotate_key(key: str, overlap: int, as_json: bool) -> None:
     """Make the key that follows KEY (`key_…`), and print it, this once; the old one goes on for a while."""
