@@ -3,22 +3,22 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from litestar import Request, Response, get, post, put
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
 from colonnade.access import audit, portal_tokens
 from colonnade.access.actors import Told
-from colonnade.access.guard import Tenant
+from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
-from colonnade.errors import Conflict, Invalid
+from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import choosing, judging
-from colonnade.portals.choosing import Rules, RulesView, choose
+from colonnade.portals.choosing import Rules, RulesView
 from colonnade.portals.judging import Preview
-from colonnade.portals.requests import SessionRequest, return_url
-from colonnade.portals.sessions import Opener, PortalSession, open_session, prepare
+from colonnade.portals.requests import SessionRequest
+from colonnade.portals.sessions import Opener, PortalSession, chosen_for, open_session, prepare
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, aware_time, cursor, from_cursor, origin
 from colonnade_tenants import customers
@@ -80,11 +80,11 @@ async def create_portal_session(
     data: JSONBody[SessionRequest],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[PortalSession]:
     opening = await prepare(services, current, reference, data)
-    opener = Opener(request.state.principal.id, once=idempotency_key)
+    opener = Opener(principal.id, once=idempotency_key)
     return Response(await open_session(services, current, opening, opener), headers=_PRIVATE)
 
 
@@ -101,10 +101,7 @@ async def preview_portal_session(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Preview:
-    customer, chosen = await choose(services.database.app_pool, current.id, reference, data.configuration)
-    if customer.stripe_customer is None:
-        raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
-    return_url(current, data, chosen.settings.default_return_url)
+    customer, chosen, _ = await chosen_for(services, current, reference, data)
     return await judging.preview(services, current, customer, chosen, data.flow)
 
 
