@@ -62,6 +62,11 @@ class Open(Struct, frozen=True, kw_only=True):
 
 
 _SHOWN = "public_id as id, state, account, problem, return_url, created_at, expires_at, finished_at"
+# An expired link is not made good again: the key then begins another.
+_RENEW = """
+update account_connections set idempotency_key = null
+where tenant_id = $1 and idempotency_key = $2 and state <> 'connected' and expires_at <= now()
+"""
 _START = f"""
 insert into account_connections (tenant_id, public_id, return_url, begun_by, idempotency_key, expires_at)
 values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
@@ -74,6 +79,7 @@ select c.public_id as id, t.public_id as tenant, c.state, c.return_url, c.begun_
     c.expires_at <= now() as expired
 from account_connections c join tenants t on t.id = c.tenant_id where c.public_id = $1
 """
+_EXPECT = "update tenants set updated_at = now() where public_id = $1"
 _USE = """
 update account_connections set used = array_append(used, $2), state = 'pending', problem = null, finished_at = null
 where public_id = $1 and state <> 'connected' and not $2 = any (used) and expires_at > now() returning id
@@ -98,6 +104,7 @@ async def start(
     begun_by = msgspec.json.encode(by).decode()
     values = (tenant.id, new_id("con"), asked.return_url, begun_by, idempotency_key, float(LIFETIME))
     async with services.database.platform_connection() as connection:
+        await connection.execute(_RENEW, tenant.id, idempotency_key)
         row = await connection.fetchrow(_START, *values)
         if row["return_url"] != asked.return_url:
             raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
@@ -116,7 +123,10 @@ async def get(services: Services, tenant: Tenant, public_id: str) -> Connection:
 
 
 async def opened(services: Services, token: str) -> Open:
-    """The request that a link of ours names, which may still be opened. Raises `NotFound`, `Conflict`."""
+    """The request that a link of ours names, which may still be opened; from now on an account is expected.
+
+    Raises `NotFound`, `Conflict`.
+    """
     public_id = token.partition(".")[0]
     if not token.isascii() or not hmac.compare_digest(token, _token(services, public_id)):
         raise NotFound("This link does not work.")
@@ -125,6 +135,7 @@ async def opened(services: Services, token: str) -> Open:
         raise Conflict("The account is connected already.")
     if found.expired:
         raise NotFound("This link has expired; ask for a new one.")
+    await services.database.platform_pool.execute(_EXPECT, found.tenant)
     return found
 
 
