@@ -40,8 +40,6 @@ log = structlog.get_logger()
 
 POLL = 1.0
 """Seconds between looks at the inbox when no notification comes."""
-
-
 FULL = BATCH // 2
 """Events in a batch that tell of a backlog."""
 
