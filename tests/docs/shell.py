@@ -1,6 +1,8 @@
 """The commands of a page, run in one shell as a reader pastes them, and what the page says that they print."""
 
+import os
 import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,7 +28,7 @@ class Step(NamedTuple):
     @property
     def only_asks(self) -> bool:
         """It may be repeated until what it waits for has come."""
-        return not re.search(r"\b(?:send|POST|PUT|create|delete|apply)\b", self.commands)
+        return not re.search(r"\b(?:send|POST|PUT|create|import|provision|reencrypt|rotate)\b", self.commands)
 
 
 def steps(page: str) -> list[Step]:
@@ -84,9 +86,10 @@ def shell(folder: Path, environ: Mapping[str, str]) -> Iterator[Shell]:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                start_new_session=True,
             ) as process,
         ):
             try:
                 yield Shell(process, Path(scratch), errors)
             finally:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # with what the page left in the background
