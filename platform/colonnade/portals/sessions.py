@@ -5,13 +5,13 @@ A session's URL lets whoever has it in: it is answered once, and neither stored 
 
 import asyncio
 import hashlib
-import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from colonnade import secret_keys
 from colonnade.access.guard import Tenant
 from colonnade.accounts.states import check_open
 from colonnade.errors import Conflict, DeadEnd, NotFound, StripeRefused, StripeUnavailable, TooMany, Unauthenticated
@@ -226,4 +226,4 @@ def _id(services: Services, tenant: Tenant, once: str | None) -> str:
     if once is None:
         return new_id("pvi")
     said = f"portal visit\0{tenant.public_id}\0{once}"
-    return f"pvi_{hmac.digest(services.secret_key.encode(), said.encode(), hashlib.sha256).hex()[:26]}"
+    return f"pvi_{secret_keys.mac(services.secret_key, said)[:26]}"
