@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -25,18 +22,6 @@ pytestmark = pytest.mark.slow
 
 SERVER, CLIENT, CONSUMER = 2, 3, 5
 EMAIL = "ada@shop.example"
-
-
-@contextmanager
-def variables(**given: str) -> Iterator[None]:
-    """A block in which processes that are started are given these."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, text in before.items():
-            os.environ.pop(name) if text is None else os.environ.update({name: text})
 
 
 async def catalogue(fern: Notified) -> None:
@@ -64,10 +49,10 @@ async def test_an_event_is_one_trace_from_its_receipt_to_the_notification(
             "COLONNADE_NOTIFICATION_LOOPBACK": "true",
             "COLONNADE_STRIPE_API_KEY": sandbox.key,
             "COLONNADE_STRIPE_API_BASE": sandbox_url,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         }
         with (
-            variables(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **environ),
-            serving(database, tmp_path, "granian") as (web, port),
+            serving(database, tmp_path, "granian", **environ) as (web, port),
             worker_process(environ) as worker,
         ):
             url = f"http://127.0.0.1:{port}/webhooks/stripe/platform"

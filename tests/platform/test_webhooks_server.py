@@ -30,9 +30,9 @@ def serving(
         env={
             **os.environ,
             **environment(database, data_dir),
+            **more,
             "COLONNADE_PORT": str(port),
             "COLONNADE_SERVER": server,
-            **more,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
