@@ -98,6 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8000
     web_workers: int = 1
+    drain_seconds: int = 2
+    """For how long a web process that is told to stop serves on, and says so in its readiness."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "console"
     server: Server = "granian"
@@ -380,6 +382,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "secret_key": _secret_key,
     "host": _host,
     "port": _number(1, 65535),
+    "drain_seconds": _number(0, 600),
     "web_workers": _number(1, 64),
     "log_level": _choice(LogLevel),
     "log_format": _choice(LogFormat),

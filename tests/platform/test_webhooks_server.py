@@ -21,7 +21,9 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def serving(database: ScratchDatabase, data_dir: Path, server: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def serving(
+    database: ScratchDatabase, data_dir: Path, server: str, **more: str
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "colonnade", "serve"],
@@ -30,6 +32,7 @@ def serving(database: ScratchDatabase, data_dir: Path, server: str) -> Iterator[
             **environment(database, data_dir),
             "COLONNADE_PORT": str(port),
             "COLONNADE_SERVER": server,
+            **more,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -138,6 +138,11 @@ class StripeGateway:
         """Calls on the platform's own account."""
         return StripeClient(self._sender, None)
 
+    @property
+    def refusing(self) -> float | None:
+        """Seconds for which this process asks Stripe nothing, since it does not answer; None: it answers."""
+        return self._sender.refusing
+
     def account(self, account: str) -> StripeClient:
         """Calls on the connected account *account*."""
         return StripeClient(self._sender, account)

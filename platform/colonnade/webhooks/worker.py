@@ -26,6 +26,7 @@ from colonnade.portals.keeping import keep_periodically
 from colonnade.portals.retention import prune_periodically as prune_visits_periodically
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.tracing.switch import start
 from colonnade.webhooks.dispatch import BATCH, Dispatcher
 from colonnade.webhooks.extensions import Extension, Extensions, installed
 from colonnade.webhooks.retention import prune_periodically
@@ -123,6 +124,7 @@ class Worker:
 async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises `UnsafeLogin`, `ExtensionBroken`, and what connecting raises."""
     collect_rarely()
+    tracing = start("worker")
     gateway = StripeGateway(settings, "worker")
     worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency, extensions=installed())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -151,3 +153,4 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await gateway.close()
+            await asyncio.to_thread(tracing.stop)
