@@ -34,7 +34,8 @@ import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
-from colonnade.access import audit
+from colonnade.access import actors, audit
+from colonnade.access.actors import Told
 from colonnade.access.gate import Gate
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
@@ -45,6 +46,7 @@ from colonnade.conventions.strict import StrictRequest
 from colonnade.database.connections import Database
 from colonnade.middleware import RequestObserver
 from colonnade.notifications.feed import Feed
+from colonnade.portals.rooms import Room
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
@@ -103,6 +105,10 @@ def _principal(request: Request[Any, Any, Any], services: NamedDependency[Servic
     return principal
 
 
+async def _told(principal: NamedDependency[Principal], services: NamedDependency[Services]) -> Told:
+    return await actors.told(services.database, principal)
+
+
 def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Litestar:
     """The web application on the database at *database_url*.
 
@@ -152,6 +158,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
             "services": Provide(services, sync_to_thread=False),
             "current": Provide(_current, sync_to_thread=False),
             "principal": Provide(_principal, sync_to_thread=False),
+            "told": Provide(_told),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],
@@ -160,7 +167,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         logging_config=None,  # `configure_logging` has set it up
         request_max_body_size=BODY_LIMIT,
     )
-    app.state.checks, app.state.gate = checks, gate
+    app.state.checks, app.state.gate, app.state.room = checks, gate, Room()
     inner = TenantOrigins(Front(app.asgi_handler, checks, gate), lambda: app.state.services.database.platform_pool)
     app.asgi_handler = current().application(Deliveries(RequestObserver(inner, Shield(settings.base_url))))
     return app

@@ -1,14 +1,15 @@
-"""What several routes share: request headers, pages of a list, URLs given by callers."""
+"""What several routes share: request headers, pages of a list, lines of JSON, URLs given by callers."""
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from litestar.params import HeaderParameter, QueryParameter
+from litestar.response import Stream
 
 from colonnade.errors import Invalid
 from colonnade_tenants.ids import new_id
@@ -27,6 +28,8 @@ IdempotencyKey = Annotated[
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows on a page.")]
 After = Annotated[str | None, QueryParameter(description="`next` of the page before.")]
+LINES = "application/x-ndjson"
+"""The media type of `lines_of_json`."""
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -40,6 +43,11 @@ def page_of(found: Sequence[R], limit: int, place: Callable[[R], object], shown:
     """The first *limit* of *found*, *shown*; it has one more where a page follows, which begins after a *place*."""
     following = cursor(str(place(found[limit - 1]))) if len(found) > limit else None
     return Page([shown(each) for each in found[:limit]], following)
+
+
+def lines_of_json(lines: AsyncIterator[bytes]) -> Stream:
+    """*lines*, as they come."""
+    return Stream(lines, media_type=LINES, headers={"Cache-Control": "no-store"})
 
 
 def as_it_is(thing: T) -> T:

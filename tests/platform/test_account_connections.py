@@ -15,7 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.accounts import oauth
+from colonnade.database.connections import connect
+from colonnade.database.roles import Duty
 from colonnade.errors import Forbidden, Invalid
+from colonnade.webhooks.attribute import Clue
+from colonnade.webhooks.directory import look_up
 from tests.conftest import ScratchDatabase
 from tests.platform.api import BASE_URL, NOWHERE, ORIGIN, Api, Sandbox, TenantApi, problem, running_api
 from tests.sandbox.browser import Browser
@@ -126,6 +130,24 @@ async def test_a_business_connects_the_account_that_it_has(fern: TenantApi, visi
     spent = await visitor.open(begun["url"])
     assert spent.status_code == 409
     assert "connected already" in spent.text
+
+
+async def test_an_account_is_expected_from_the_opening_of_the_link_for_an_hour(
+    fern: TenantApi, visitor: Visitor
+) -> None:
+    begun = await start(fern)
+    back = "update tenants set updated_at = now() - interval '61 minutes'"
+    await fern.api.sql(back)
+    connection = await connect(fern.api.database.service_url, Duty.WORKER)
+    try:
+        clues = [Clue("account", "account", "acct_new")]
+        assert not (await look_up(connection, clues)).creating
+        await visitor.open(begun["url"])
+        assert (await look_up(connection, clues)).creating
+        await fern.api.sql(back)
+        assert not (await look_up(connection, clues)).creating
+    finally:
+        await connection.close()
 
 
 async def test_an_answer_works_once(fern: TenantApi, visitor: Visitor) -> None:
@@ -294,6 +316,11 @@ async def test_beginning_is_repeated_harmlessly_and_not_shown_to_others(fern: Te
         await fern.call("POST", "/account-connections", ASKED, key=api.key, idempotency_key="a") for _ in range(2)
     ]
     assert first.json() == again.json()
+    await api.sql("update account_connections set expires_at = now() where public_id = $1", first.json()["id"])
+    renewed = await fern.call("POST", "/account-connections", ASKED, key=api.key, idempotency_key="a")
+    assert renewed.json()["id"] != first.json()["id"]
+    gone, good = [await api.call("GET", each.json()["url"].removeprefix(BASE_URL), key="") for each in (first, renewed)]
+    assert (gone.status_code, good.status_code) == (404, 303)
     other = await fern.call("POST", "/account-connections", {}, key=api.key, idempotency_key="a")
     problem(other, 409, "Idempotency-Key")
     kiln = await api.tenant(name="Kiln")

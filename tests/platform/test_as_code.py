@@ -108,7 +108,8 @@ async def test_applied_twice_it_writes_once(fern: TenantApi, file: Path) -> None
     await applied(fern, file)
     main = await fern.get("/portal-configurations/main")
     assert (main["state"], main["version"], main["default"]) == ("applied", 1, True)
-    version = (await fern.get("/portal-configurations/main/versions"))["data"][0]
+    told = await fern.call("GET", "/portal-configurations/main/versions", key=fern.api.key)
+    version = told.json()["data"][0]
     assert (version["change"], version["author"]) == ("file", "cli:ada")
     assert (await fern.get("/plans/pro"))["grants"][0]["feature"] in ("export", "projects", "seats")
     assert (await fern.get("/branding"))["primary_color"] == "#00aa55"
@@ -116,6 +117,50 @@ async def test_applied_twice_it_writes_once(fern: TenantApi, file: Path) -> None
     assert set(done(await planned(fern, file)).values()) == {"none"}
     await applied(fern, file)
     assert await posts(fern) == before
+
+
+async def test_what_is_applied_is_in_the_audit_log_by_the_command_line(fern: TenantApi, file: Path) -> None:
+    await applied(fern, file)
+    query = """
+    select target, action, by_id from audit_log
+    where tenant_id = (select id from tenants where public_id = $1) and action <> 'tenant.created'
+    """
+    lines = await fern.api.sql(query, fern.id)
+    root = f"tenants/{fern.id}"
+    assert {tuple(row) for row in lines} == {
+        (f"{root}/{path}", action, "command line")
+        for path, action in (
+            ("features/export", "feature.changed"),
+            ("features/projects", "feature.changed"),
+            ("features/seats", "feature.changed"),
+            ("plans/pro", "plan.changed"),
+            ("branding", "branding.changed"),
+            ("portal-policy", "portal_policy.changed"),
+            ("portal-configurations/main", "portal_configuration.changed"),
+            ("portal-configurations/small", "portal_configuration.changed"),
+        )
+    }
+    assert len(lines) == 8
+    await applied(fern, file)
+    assert len(await fern.api.sql(query, fern.id)) == 8, "nothing was done, so nothing is logged"
+
+
+async def test_to_a_frozen_tenant_nothing_is_applied_and_its_neighbour_of_the_file_waits(
+    fern: TenantApi, kiln: TenantApi, file: Path
+) -> None:
+    rest = {"features": {"export": {"kind": "flag", "name": "Export"}}}
+    whole = msgspec.yaml.decode(file.read_bytes())
+    file.write_bytes(msgspec.yaml.encode({"tenants": whole["tenants"] | {kiln.id: rest}}))
+    async with services_of(fern) as services:
+        assert {fern.id, kiln.id} <= (await exporting.export(services, [])).tenants.keys()
+    archived = await fern.call("POST", "/archive", {"reason": "it moved away"}, key=fern.api.key)
+    assert archived.status_code == 200
+    with pytest.raises(Invalid, match=f"tenants.{fern.id}.tenant: This tenant is archived: it moved away."):
+        await applied(fern, file)
+    written = "select from features f join tenants t on t.id = f.tenant_id where t.public_id = any ($1)"
+    assert await fern.api.sql(written, [fern.id, kiln.id]) == []
+    async with services_of(fern) as services:
+        assert fern.id not in (await exporting.export(services, [])).tenants
 
 
 async def test_a_changed_line_is_a_changed_field(fern: TenantApi, file: Path) -> None:

@@ -109,6 +109,7 @@ def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
     listed = said(cli("keys", "list", "--tenant", tenant, "--json"))
     assert [each["name"] for each in listed] == ["first key", "shop"]
     assert not [each for each in listed if "key" in each]
+    assert "0<=x<=2592000" in cli("keys", "rotate", made["id"], "--overlap", "2592001", code=2).output
     followed = said(cli("keys", "rotate", made["id"], "--overlap", "0", "--json"))
     assert (followed["scopes"], followed["key"] == made["key"]) == (["check"], False)
     assert said(cli("keys", "revoke", followed["id"], "--json"))["revoked"]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from colonnade.errors import NotFound, StripeUnavailable
+from colonnade.errors import Closed, NotFound, StripeUnavailable
 from colonnade.imports.running import import_now, import_periodically
 from colonnade.imports.store import Import
 from colonnade.stripe_api.client import StripeGateway
@@ -109,6 +109,8 @@ async def test_a_tenants_subscriptions_on_the_platforms_account_are_adopted(
     done = await imported(fern, reference_key="crm_id")
     await handle(api.database, sandbox, tmp_path)
 
+    (line,) = await api.sql("select target, by_id from audit_log where action = 'import.started'")
+    assert tuple(line) == (f"tenants/{fern.id}/imports", "command line")
     assert (done.state, done.findings) == ("done", [])
     counts = done.counts
     assert (counts.customers, counts.subscriptions, counts.referenced) == (1, 1, 1)
@@ -124,6 +126,14 @@ async def test_a_tenants_subscriptions_on_the_platforms_account_are_adopted(
     everything = {row["id"] for row in await api.sql("select id from stripe_objects")}
     assert {ada, mine} <= everything
     assert not {bo, theirs, cy, nobodys} & everything
+
+
+async def test_nothing_is_imported_for_an_archived_tenant(api: Api) -> None:
+    fern = await api.tenant(name="Fern")
+    await fern.call("POST", "/archive", {"reason": "over"}, key=api.key)
+    with pytest.raises(Closed, match="archived"):
+        await imported(fern)
+    assert await api.sql("select from imports") == []
 
 
 async def test_a_dry_run_reports_the_same_and_writes_nothing(api: Api, sandbox: Sandbox, price: str) -> None:

@@ -1,18 +1,22 @@
 """Tenants are suspended, disconnect, are put away and come back; what they may do, and what becomes of their events."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
-from colonnade.accounts import coming_back, keeping
+from colonnade.accounts import coming_back, following, keeping
 from colonnade.accounts.lifecycle_routes import ROUTES
+from colonnade.accounts.service import bind, tenant_by_id
 from colonnade.accounts.states import CLOSED, FROZEN, STEPS, State, sentence
 from colonnade.commands.services import opened
 from colonnade.errors import Closed
 from colonnade.settings import Settings
 from colonnade.stripe_api.charges import ChargeType
+from colonnade_tenants.accounts import apply_account
+from colonnade_tenants.unit import Units
 from tests.conftest import ScratchDatabase
 from tests.platform.api import SECRET_KEY, Api, Sandbox, TenantApi, problem
 from tests.platform.checking import SEATS, answered, give, heard, seats
@@ -25,6 +29,7 @@ from tests.platform.lifecycles import (
     about_subscription,
     working,
 )
+from tests.platform.portals import services_of
 
 REASON = {"reason": "Chargebacks"}
 PLAN = {"name": "Basic", "price": "price_basic", "grants": [{"feature": "export", "value": True}]}
@@ -255,6 +260,56 @@ async def test_access_that_ended_meanwhile_ends_once_on_return(fern: TenantApi, 
     await worker.work()
     assert (await changes(fern))[len(before) :] == ["return"]
     assert not await granted(fern)
+
+
+async def test_an_account_is_bound_while_its_events_are_applied_and_neither_waits_in_a_circle(
+    fern: TenantApi, worker: Worker
+) -> None:
+    account = await fern.api.sandbox.call("GET", f"/v1/accounts/{fern.account}")
+    waiting = "select exists (select from pg_locks where pid = $1 and not granted)"
+    async with (
+        services_of(fern) as services,
+        services.database.platform_pool.acquire() as binder,
+        worker.pool.acquire() as connection,
+    ):
+        tenant = await tenant_by_id(services, fern.id)
+
+        async def bound() -> str | None:
+            async with binder.transaction():
+                return (await bind(binder, tenant, account)).stripe_account
+
+        async with connection.transaction(), Units(connection).tenant(tenant.id) as unit:
+            await apply_account(unit, account | {"email": "new@fern.example"}, None)
+            await unit.flush()
+            binding = asyncio.create_task(bound())
+            async with asyncio.timeout(60):
+                while not await worker.keeper.fetchval(waiting, binder.get_server_pid()):
+                    await asyncio.sleep(0.01)
+            await following.bring_in_line(unit, None)
+        assert await binding == fern.account
+
+
+async def test_a_return_ends_though_more_events_are_due_all_the_time(fern: TenantApi, worker: Worker) -> None:
+    ada, name = await selling(fern), f"sub_{fern.id}"
+    first = about_subscription("active", fern.account, ada, name)
+    await worker.store(first)
+    await worker.work()
+    await step(fern, "archive")
+    held = about_subscription("unpaid", fern.account, ada, name)
+    await worker.store(held)
+    await worker.work()
+    await step(fern, "restore")
+    await keeping.keep(worker.keeper)
+    await fern.api.sql(
+        "update inbox set state = 'pending', reason = 'RuntimeError', not_before = now() where event_id = $1",
+        first["id"],
+    )
+    await keeping.keep(worker.keeper)
+    assert (await fern.get("/lifecycle"))["coming_back"], "what was held is waited for"
+    await fern.api.sql("update inbox set state = 'done' where event_id = $1", held["id"])
+    await keeping.keep(worker.keeper)
+    assert not (await fern.get("/lifecycle"))["coming_back"]
+    await worker.work()
 
 
 async def test_the_word_that_access_was_taken_goes_before_all_else_of_its_batch(

@@ -229,7 +229,7 @@ async def test_a_key_that_the_provider_took_back_is_good_no_longer_than_an_hour(
         await who.identify(provider.token())
 
 
-async def test_while_the_provider_is_down_the_keys_that_are_known_go_on(
+async def test_while_the_provider_is_down_the_keys_that_are_known_go_on_for_a_day(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provider_keys, "BETWEEN", 0.0)
@@ -241,6 +241,12 @@ async def test_while_the_provider_is_down_the_keys_that_are_known_go_on(
     assert await who.identify(provider.token())
     provider.broken = True
     monkeypatch.setattr(provider_keys, "FRESH", 0.0)
+    assert await who.identify(provider.token())
+    monkeypatch.setattr(provider_keys, "GOOD", 0.0)
+    with pytest.raises(Unavailable):
+        await who.identify(provider.token())
+    provider.broken = False
+    monkeypatch.setattr(provider_keys, "GOOD", 86_400.0)
     assert await who.identify(provider.token())
 
 

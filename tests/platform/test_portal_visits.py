@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from colonnade.access.portal_tokens import LIFETIME, PortalToken, issue
 from colonnade.database.connections import connect, create_pool
 from colonnade.database.roles import Duty
-from colonnade.errors import NotFound
-from colonnade.portals import links, sessions
+from colonnade.errors import NotFound, Unavailable
+from colonnade.portals import links, return_routes, rooms, sessions
 from colonnade.portals.links import Place
 from colonnade.portals.results import with_result
 from colonnade.portals.retention import prune
@@ -490,6 +491,46 @@ async def test_a_later_read_of_stripe_is_stored_beside_the_first(shop: TenantApi
         first |= set(row["reread_events"])
     stored = await shop.api.sql("select event_id from inbox where event_id = any($1)", list(first))
     assert {row["event_id"] for row in stored} == first
+
+
+async def test_streams_have_a_limit_for_each_tenant_beyond_which_the_page_refreshes(
+    api: Api, shop: TenantApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kiln = await api.tenant(name="Kiln")
+    await kiln.configuration()
+    await kiln.customer("ada")
+    mine, theirs = [f"{(await visited(tenant))[1]}/events" for tenant in (shop, kiln)]
+    waits = asyncio.Event()
+
+    async def settled(_: Any, tenant: Any, __: str) -> str:
+        if tenant.public_id == shop.id and not waits.is_set():
+            waits.set()
+            await asyncio.Event().wait()
+        return RETURN_URL
+
+    monkeypatch.setattr(rooms, "OF_TENANT", 1)
+    monkeypatch.setattr(return_routes, "_settled", settled)
+    first = asyncio.create_task(api.client.get(mine))
+    await waits.wait()
+    full = await api.client.get(mine)
+    assert (full.status_code, full.headers["Retry-After"]) == (503, "2")
+    assert full.headers["content-type"].startswith("text/html")
+    assert "event: settled" in (await api.client.get(theirs)).text
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert "event: settled" in (await api.client.get(mine)).text
+
+
+def test_a_process_has_room_for_so_many_streams_and_counts_each_until_it_ends() -> None:
+    room = rooms.Room()
+    with ExitStack() as stack:
+        for number in range(rooms.OF_PROCESS):
+            room.require(number)
+            stack.enter_context(room.taken(number))
+        with pytest.raises(Unavailable):
+            room.require(rooms.OF_PROCESS)
+    room.require(rooms.OF_PROCESS)
+    assert not room._open
 
 
 async def test_waiting_writes_nothing(shop: TenantApi) -> None:

@@ -102,6 +102,17 @@ async def test_a_change_goes_through_all_customers_with_progress(shop: Shop) -> 
     assert [cause for cause, _ in await shop.history()][5:] == ["plan:basic@2"] * 5
 
 
+async def test_what_is_left_of_a_change_waits_until_its_tenant_is_back(shop: Shop) -> None:
+    await shop.put(2)
+    set_back = "update tenants set coming_back = $2 where id = $1"
+    await shop.admin.execute(set_back, shop.id, True)
+    assert not await recomputations.advance(shop.worker)
+    assert await shop.seats() == [2, 2, 1, 1, 1]
+    await shop.admin.execute(set_back, shop.id, False)
+    assert await recomputations.advance(shop.worker)
+    assert await shop.seats() == [2, 2, 2, 2, 1]
+
+
 async def test_a_batch_of_many_customers_announces_all_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[str] = []
     await shop.admin.add_listener(rows.CHANNEL, lambda *message: heard.append(message[3]))

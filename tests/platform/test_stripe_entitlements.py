@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 
 from colonnade.entitlements.explaining import FeatureExplanation
+from colonnade.errors import Closed
+from colonnade.stripe_entitlements.by_hand import take_over_now
 from colonnade.stripe_entitlements.comparing import DETAILS, differences
+from colonnade.stripe_entitlements.service import TakeOver
 from colonnade.stripe_entitlements.taking_over import Product, plan_key
 from colonnade_tenants.entitlements.explain import Idle
 from colonnade_tenants.entitlements.reasons import Reason
 from tests.conftest import ScratchDatabase
 from tests.platform.api import Api, Sandbox, TenantApi, problem, running_api
 from tests.platform.deliveries import web
+from tests.platform.portals import services_of
 from tests.platform.test_cli import colonnade, external
 from tests.platform.test_sweep import deliver, handle, listed, settings
 from tests.tenants.payloads import START, moment
@@ -192,6 +196,23 @@ async def test_features_are_taken_over_after_a_dry_run_and_taking_over_again_doe
     again = await take_over(fern, prefix="fern_", dry_run=False)
     assert {step["action"] for step in (*again["features"], *again["plans"])} == {"same", "skip"}
     assert (await fern.get("/plans/pro-plan"))["version"] == plan["version"]
+
+
+async def test_at_the_command_line_taking_over_is_logged_once_it_is_done_and_refused_of_an_archived_tenant(
+    api: Api, sandbox: Sandbox
+) -> None:
+    fern = await api.tenant(name="Fern", charge_type="direct")
+    await product_with(sandbox, "export", account=fern.account)
+    query = "select by_id from audit_log where target = $1 and action = 'features.taken_over'"
+    target = f"tenants/{fern.id}/stripe-features"
+    async with services_of(fern) as services:
+        await take_over_now(services, fern.id, TakeOver(dry_run=True))
+        assert await api.sql(query, target) == []
+        await take_over_now(services, fern.id, TakeOver(dry_run=False))
+        assert [row["by_id"] for row in await api.sql(query, target)] == ["command line"]
+        await fern.call("POST", "/archive", {"reason": "over"}, key=api.key)
+        with pytest.raises(Closed, match="archived"):
+            await take_over_now(services, fern.id, TakeOver(dry_run=False))
 
 
 async def test_a_plan_that_is_here_is_added_to_and_keeps_what_it_has(api: Api, sandbox: Sandbox) -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from colonnade.database.connections import create_pool
 from colonnade.database.roles import Duty
+from colonnade.errors import Closed
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.sweep import Sweeper
-from colonnade.webhooks.sweeps import DISCONNECTED, Account, accounts
+from colonnade.webhooks.sweeps import Account, accounts
 from tests.conftest import ScratchDatabase
 from tests.platform.api import Sandbox, TenantApi, problem, running_api
 from tests.platform.deliveries import admin, web
@@ -131,21 +132,30 @@ async def test_metrics_and_readiness_follow_the_watermark(
         assert (await ready())[0] == 503
 
 
-async def test_an_account_that_disconnected_is_noted_and_leaves_the_metrics(
+async def test_of_frozen_tenants_nothing_is_asked_and_they_leave_the_metrics(
     database: ScratchDatabase, sandbox: Sandbox, shop: TenantApi
 ) -> None:
+    kiln, rue = [await shop.api.tenant(name=name) for name in ("Kiln", "Rue")]
     await sweep(sandbox, database)
     async with (
         admin(database) as db,
         web(database, settings(sandbox)) as client,
         await create_pool(database.service_url, Duty.WORKER, size=1) as worker,
     ):
-        await db.connection.execute(
-            "insert into connected_accounts (tenant_id, stripe_account, source_created, disconnected_at)"
-            " select id, stripe_account, now(), now() from tenants"
-            " on conflict (tenant_id, stripe_account) do update set disconnected_at = now()"
-        )
-        assert [account.id for account in await accounts(worker)] == [""]
+        await db.connection.execute("update tenants set disconnected_at = now() where public_id = $1", shop.id)
+        await db.connection.execute("update tenants set archived_at = now() where public_id = $1", kiln.id)
+        await db.connection.execute("update tenants set suspended_at = now() where public_id = $1", rue.id)
+        assert {account.id for account in await accounts(worker)} == {"", rue.account}
         rows = (await client.call("GET", "/v1/webhooks/sweeps")).json()["data"]
-        assert [row["problem"] for row in rows] == [None, DISCONNECTED]
-        assert shop.account not in (await client.client.get("/metrics")).text
+        assert {row["tenant"]: row["problem"] for row in rows} == {
+            None: None,
+            rue.id: None,
+            shop.id: "This tenant has disconnected its Stripe account.",
+            kiln.id: "This tenant is archived.",
+        }
+        metrics = (await client.client.get("/metrics")).text
+        assert [account in metrics for account in (rue.account, shop.account, kiln.account)] == [True, False, False]
+    await sandbox.forget_requests()
+    with pytest.raises(Closed, match="archived"):
+        await sweep(sandbox, database, kiln.id)
+    assert await sandbox.requests("GET") == []

@@ -430,6 +430,12 @@ async def test_the_command_line_lists_shows_and_acts(
     assert (await events("replay", ids["done"])).returncode == 0
     row = await db.row(ids["done"])
     assert (row["state"], json.loads(row["actions"])[0]["by"]) == ("pending", "command line")
+    logged = await db.connection.fetch("select * from audit_log where by_id = 'command line' order by id")
+    assert [(line["action"], line["target"]) for line in logged] == [
+        ("event.released", f"events/{ids['quarantined']}/release"),
+        ("event.ignored", f"events/{ids['dead']}/ignore"),
+        ("event.replayed", f"events/{ids['done']}/replay"),
+    ]
     for wrong, code in ((("replay",), 2), (("replay", ids["done"], "--state", "dead"), 2), (("show", "evt_nobody"), 1)):
         ended = await events(*wrong)
         assert (ended.returncode, "Traceback" in ended.stderr) == (code, False)

@@ -4,10 +4,11 @@ A request that may change something is noted by the guard; the first of its fina
 the line, so that a change and its line are committed together, and no handler can forget it. What is only reserved or
 noted until Stripe has answered is not final (see `Database.tenant`): Stripe may refuse it. Such a request, and one that
 changes things elsewhere alone, gets its line at the latest once it has succeeded. A handler says more about it by
-`note`. What is done without a request, or is more than one action, is told by `record`.
+`note`. What is done without a request goes inside of `acting`; what is more than one action is told by `record`.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,19 @@ def changes(*things: str) -> bool:
     return acting is not None and acting.action.partition(".")[0] in things
 
 
+@asynccontextmanager
+async def acting(
+    database: Database, by: Principal, action: str, target: str, *, tenant_id: int | None = None
+) -> AsyncIterator[None]:
+    """What is done within gets a line as a request does; what ends in an error before it changed anything, none."""
+    token = ACTING.set(Acting(by, action, tenant_id, target, database))
+    try:
+        yield
+        await _finish()
+    finally:
+        ACTING.reset(token)
+
+
 async def record(
     connection: Transaction,
     by: Principal,
@@ -108,11 +122,15 @@ async def before_commit(connection: Transaction) -> None:
 
 async def after_request(response: Response[Any]) -> Response[Any]:
     """Add the line of a request that succeeded without a transaction that wrote: Litestar calls this."""
+    await _finish()
+    return response
+
+
+async def _finish() -> None:
     acting = ACTING.get()
     if acting is not None and not acting.added:
         async with acting.database.platform_connection() as connection:
             acting.added = await _add_noted(connection, acting, if_written=False)
-    return response
 
 
 async def _add_noted(connection: Transaction, acting: Acting, *, if_written: bool) -> bool:

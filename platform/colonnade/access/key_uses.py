@@ -7,6 +7,7 @@ import structlog
 
 from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
+from colonnade.tasks import end
 
 log = structlog.get_logger()
 
@@ -36,9 +37,7 @@ class KeyUses:
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        await end(self._running)
         await self.write()
 
     def note(self, key: str) -> None:

@@ -13,7 +13,11 @@ import asyncpg
 from colonnade.access.scopes import Role
 from colonnade.database.connections import connect
 from colonnade.database.roles import Duty
+from colonnade.secret_keys import accepted
 from colonnade_tenants.ids import new_id
+
+LONGEST_OVERLAP = 30 * 86_400
+"""Seconds that a key which was rotated goes on working, at most."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
 _LENGTH = 32  # letters of 54: 184 bits
@@ -56,7 +60,7 @@ def random_key(kind: str) -> str:
 
 def derived_key(kind: str, secret_key: str, purpose: str) -> str:
     """The key of *kind* that *purpose* always gives, so that a repeated request answers the same without storing it."""
-    mac = hmac.digest(secret_key.encode(), f"api key\0{purpose}".encode(), "sha512")
+    mac = hmac.digest(accepted(secret_key)[0].encode(), f"api key\0{purpose}".encode(), "sha512")
     return f"col_{kind}_{_encode(int.from_bytes(mac))}"
 
 

@@ -13,9 +13,6 @@ from colonnade.errors import Conflict, Invalid, NotFound
 from colonnade.services import Services
 from colonnade_tenants import values
 
-LONGEST_OVERLAP = 30 * 86_400
-"""Seconds that a key which was rotated goes on working, at most."""
-
 _COLUMNS = "public_id as id, name, scopes, prefix, created_at, expires_at, revoked_at, last_used_at"
 _LOGGED = ("name", "scopes", "expires_at", "revoked_at")
 _OWNER = {True: "tenant_id = $1", False: "tenant_id is null and $1::bigint is null"}

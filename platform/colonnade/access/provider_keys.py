@@ -18,6 +18,8 @@ ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
 """Of signatures: none with a shared secret, and not `none`."""
 FRESH = 3600.0
 """Seconds after which the keys are read anew: one that the provider took back is good no longer."""
+GOOD = 86_400.0
+"""Seconds after which keys that could not be read anew are good no longer: one may have been taken back since."""
 BETWEEN = 30.0
 """Seconds between two reads, at least: tokens with keys that do not exist cost the provider no more."""
 TIMEOUT = 5.0
@@ -36,7 +38,7 @@ class _Set(msgspec.Struct):
 
 
 class ProviderKeys:
-    """The keys of *issuer*, by id, kept for an hour."""
+    """The keys of *issuer*, by id: read anew after an hour, and while that fails, good for a day."""
 
     def __init__(self, issuer: str) -> None:
         self.issuer = issuer
@@ -46,12 +48,12 @@ class ProviderKeys:
         self._reading = asyncio.Lock()
 
     async def get(self, kid: object) -> jwt.PyJWK | None:
-        """The key with this id. Raises `Unavailable` where the provider never told its keys."""
+        """The key with this id. Raises `Unavailable` where the provider has not told its keys for a day."""
         if self._due(kid):
             async with self._reading:
                 if self._due(kid):
                     await self._try_to_read()
-        if self._keys is None:
+        if self._keys is None or time.monotonic() - self._read_at > GOOD:
             raise Unavailable("The identity provider cannot be asked for its keys now.", retry_after=int(BETWEEN))
         return self._keys.get(kid) if isinstance(kid, str) else None
 

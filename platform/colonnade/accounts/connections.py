@@ -5,7 +5,6 @@ Stripe and comes back. ("Using OAuth with Standard accounts", Stripe docs.)
 """
 
 import hashlib
-import hmac
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta, Struct
 
+from colonnade import secret_keys
 from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts.onboarding import check_return
@@ -62,6 +62,11 @@ class Open(Struct, frozen=True, kw_only=True):
 
 
 _SHOWN = "public_id as id, state, account, problem, return_url, created_at, expires_at, finished_at"
+# An expired link is not made good again: the key then begins another.
+_RENEW = """
+update account_connections set idempotency_key = null
+where tenant_id = $1 and idempotency_key = $2 and state <> 'connected' and expires_at <= now()
+"""
 _START = f"""
 insert into account_connections (tenant_id, public_id, return_url, begun_by, idempotency_key, expires_at)
 values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
@@ -74,6 +79,7 @@ select c.public_id as id, t.public_id as tenant, c.state, c.return_url, c.begun_
     c.expires_at <= now() as expired
 from account_connections c join tenants t on t.id = c.tenant_id where c.public_id = $1
 """
+_EXPECT = "update tenants set updated_at = now() where public_id = $1"
 _USE = """
 update account_connections set used = array_append(used, $2), state = 'pending', problem = null, finished_at = null
 where public_id = $1 and state <> 'connected' and not $2 = any (used) and expires_at > now() returning id
@@ -98,6 +104,7 @@ async def start(
     begun_by = msgspec.json.encode(by).decode()
     values = (tenant.id, new_id("con"), asked.return_url, begun_by, idempotency_key, float(LIFETIME))
     async with services.database.platform_connection() as connection:
+        await connection.execute(_RENEW, tenant.id, idempotency_key)
         row = await connection.fetchrow(_START, *values)
         if row["return_url"] != asked.return_url:
             raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
@@ -116,15 +123,19 @@ async def get(services: Services, tenant: Tenant, public_id: str) -> Connection:
 
 
 async def opened(services: Services, token: str) -> Open:
-    """The request that a link of ours names, which may still be opened. Raises `NotFound`, `Conflict`."""
+    """The request that a link of ours names, which may still be opened; from now on an account is expected.
+
+    Raises `NotFound`, `Conflict`.
+    """
     public_id = token.partition(".")[0]
-    if not token.isascii() or not hmac.compare_digest(token, _token(services, public_id)):
+    if not secret_keys.is_mac(services.secret_key, token.partition(".")[2], _said(public_id)):
         raise NotFound("This link does not work.")
     found = await find(services, public_id)
     if found.state == "connected":
         raise Conflict("The account is connected already.")
     if found.expired:
         raise NotFound("This link has expired; ask for a new one.")
+    await services.database.platform_pool.execute(_EXPECT, found.tenant)
     return found
 
 
@@ -154,5 +165,8 @@ async def finish(
 
 def _token(services: Services, public_id: str) -> str:
     """What names the request in its link; the same every time, so that a repeated request answers the same."""
-    said = f"account connection\0{public_id}".encode()
-    return f"{public_id}.{hmac.digest(services.secret_key.encode(), said, hashlib.sha256).hex()[:32]}"
+    return f"{public_id}.{secret_keys.mac(services.secret_key, _said(public_id))}"
+
+
+def _said(public_id: str) -> str:
+    return f"account connection\0{public_id}"

@@ -16,10 +16,10 @@ from colonnade.accounts.confirming import Preview
 from colonnade.accounts.exporting import Subject
 from colonnade.accounts.lifecycle import Lifecycle
 from colonnade.services import Services
+from colonnade.web import LINES, lines_of_json
 
 _TENANT = "/tenants/{tenant:str}"
 _CUSTOMER = f"{_TENANT}/customers/{{reference:str}}"
-_LINES = "application/x-ndjson"
 _ALWAYS: dict[str, Any] = {WHILE_FROZEN: True}
 _HEADERS = [ResponseHeader(name="Cache-Control", value="no-store", documentation_only=True)]
 
@@ -40,14 +40,14 @@ def _stream(services: Services, subject: Subject, principal: Principal, after: s
     subject = subject._replace(for_tenant=principal.tenant_id is not None)
     place = exporting.place(subject, after)
     lines = exporting.lines(services.database.platform_pool, subject, place)
-    return Stream(lines, media_type=_LINES, headers={"Cache-Control": "no-store"})
+    return lines_of_json(lines)
 
 
 @get(
     f"{_TENANT}/export",
     summary="Everything of a tenant, as lines of JSON",
     tags=["Export and removal"],
-    media_type=_LINES,
+    media_type=LINES,
     response_headers=_HEADERS,
 )
 async def export_tenant(
@@ -63,7 +63,7 @@ async def export_tenant(
     f"{_CUSTOMER}/export",
     summary="Everything of a customer, as lines of JSON",
     tags=["Export and removal"],
-    media_type=_LINES,
+    media_type=LINES,
     response_headers=_HEADERS,
 )
 async def export_customer(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Table
 
 import colonnade_tenants.tables
+from colonnade.access.actors import told_sql
 from colonnade.database import tables as platform
 
 KEPT: Mapping[str, str] = {
@@ -43,26 +44,17 @@ WITHHELD: Mapping[tuple[str, str], str] = {
 }
 """Columns that are not exported."""
 
-_TOLD = """
-({0} = 'browser' or starts_with({0}, 'evt_')
-    or exists (select from api_keys k where k.tenant_id = $1 and k.public_id = {0}))
-"""
-
-
-def _told(name: str, shown: str | None = None) -> str:
-    return f"case when {_TOLD.format(name)} then {shown or name} end"
-
-
 _ACTIONS = f"""
-(select coalesce(jsonb_agg(a || jsonb_build_object('by', {_told("a->>'by'")}) order by n), '[]')
+(select coalesce(jsonb_agg(a || jsonb_build_object('by', {told_sql("a->>'by'")}) order by n), '[]')
     from jsonb_array_elements(inbox.actions) with ordinality as e (a, n))
 """  # noqa: S608 - only our own names are put in
+_BEGUN = "account_connections.begun_by"
 _DRIFT = "portal_configurations.drift"
-_RESOLVED = _told(f"{_DRIFT}->>'resolved_by'")
+_RESOLVED = told_sql(f"{_DRIFT}->>'resolved_by'")
 
 TO_TENANT: Mapping[tuple[str, str], str] = {
     **{
-        (table, column): _told(f'{table}."{column}"')
+        (table, column): told_sql(f'{table}."{column}"')
         for table, column in (
             ("tenants", "state_by"),
             ("tenant_states", "by"),
@@ -77,13 +69,12 @@ TO_TENANT: Mapping[tuple[str, str], str] = {
             ("entitlement_overrides", "revoked_by"),
         )
     },
-    ("account_connections", "begun_by"): _told("account_connections.begun_by->>'id'", "account_connections.begun_by"),
+    ("account_connections", "begun_by"): told_sql(f"{_BEGUN}->>'id'", _BEGUN),
     ("portal_configurations", "drift"): f"{_DRIFT} || jsonb_build_object('resolved_by', {_RESOLVED})",
     ("inbox", "actions"): _ACTIONS,
     ("inbox", "evidence"): "null::jsonb",
 }
-"""What a tenant gets of columns that name who acted, as SQL in which `$1` is the tenant: its own keys, browsers and
-Stripe's events; of the platform's keys and people it learns that they did something, not who. Of evidence it gets none:
+"""What a tenant gets of columns that name who acted, as SQL in which `$1` is the tenant. Of evidence it gets none:
 other tenants may be in it."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import asyncpg
 from msgspec import Meta, Struct, convert
 
-from colonnade.access import audit
+from colonnade.access import actors, audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts.states import REMOVED, STEPS, WORDS, State
 from colonnade.errors import Conflict, Forbidden, NotFound
@@ -74,19 +74,16 @@ async def read(services: Services, tenant: Tenant, by: Principal) -> Lifecycle:
     if row is None:
         raise NotFound("This tenant is gone.", "tenant")
     steps = [name for name, step in STEPS.items() if "platform" in step.by and row["state"] in step.at_rest]
-    return convert({**row, "by": _shown(row["by"], by), "steps": steps}, Lifecycle)
+    told = await actors.told(services.database, by)
+    return convert({**row, "by": told(row["by"]), "steps": steps}, Lifecycle)
 
 
 async def history(services: Services, tenant: Tenant, by: Principal, before: int | None, limit: int) -> list[Passage]:
     """At most *limit* changes of state, the newest first, from the one before *before*; for *by*."""
     async with services.database.platform_pool.acquire() as connection:
         rows = await connection.fetch(_HISTORY, tenant.id, before, limit)
-    return [convert({**row, "by": _shown(row["by"], by)}, Passage) for row in rows]
-
-
-def _shown(name: str | None, to: Principal) -> str | None:
-    """A tenant learns that the platform team did something, not who of them."""
-    return name if to.tenant_id is None or (name or "").startswith("evt_") else None
+    told = await actors.told(services.database, by)
+    return [convert({**row, "by": told(row["by"])}, Passage) for row in rows]
 
 
 async def take(services: Services, tenant: Tenant, step: str, by: Principal, reason: str) -> Lifecycle:

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from colonnade.access import audit, keys
 from colonnade.access.guard import COLUMNS, Principal, Tenant
 from colonnade.accounts import at_stripe, following, readiness
+from colonnade.accounts.lifecycle import alone
 from colonnade.accounts.new_tenants import NewTenant, Percent, check
 from colonnade.accounts.states import FROZEN, State, closed
 from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, StripeUnavailable
@@ -19,7 +20,6 @@ from colonnade.web import origin
 from colonnade_tenants import values
 from colonnade_tenants.accounts import apply_account
 from colonnade_tenants.ids import new_id
-from colonnade_tenants.partition import TenantConnection
 
 
 class TenantChange(Struct, forbid_unknown_fields=True):
@@ -135,6 +135,9 @@ async def bind(connection: asyncpg.Connection, tenant: Tenant, account: dict[str
 
     Raises `Conflict` where it is another tenant's, or the tenant has another; `Closed` where it is put away or removed.
     """
+    # First, as workers do: their events change the mirror of the account before the row of the tenant, and each could
+    # have locked what the other wants.
+    session = await alone(connection, tenant.id)
     try:
         row = await connection.fetchrow(_BIND, tenant.id, account["id"])
     except asyncpg.UniqueViolationError as error:
@@ -144,7 +147,6 @@ async def bind(connection: asyncpg.Connection, tenant: Tenant, account: dict[str
         if now is not None and now["state"] in FROZEN and now["state"] != State.DISCONNECTED:
             raise closed(msgspec.convert(dict(now), Tenant))
         raise Conflict("This tenant has another account already.", "account")
-    session = await TenantConnection.bind(connection, tenant.id)
     await apply_account(session, account, None)
     await following.bring_in_line(session, None)
     row = await connection.fetchrow(f"select {COLUMNS} from tenants t where id = $1", tenant.id)  # noqa: S608

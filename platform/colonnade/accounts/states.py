@@ -106,6 +106,12 @@ def closed(tenant: Standing) -> Closed:
     return Closed(sentence(tenant.state, tenant.state_reason), code=tenant.state)
 
 
+def check_writable(tenant: Standing) -> None:
+    """Refuse where everything can only be read. Raises `Closed`."""
+    if tenant.state in FROZEN:
+        raise closed(tenant)
+
+
 def check_open(tenant: Standing) -> None:
     """Refuse where no portal may open and no subscription start. Raises `Closed`."""
     if tenant.state in CLOSED:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from colonnade.access.guard import Tenant
 from colonnade.accounts import service
+from colonnade.accounts.states import FROZEN
 from colonnade.as_code.document import Document, FeatureText, PlanText, PortalText, TenantText
 from colonnade.database.tables import branding
 from colonnade.portals import policy, store
@@ -31,11 +32,11 @@ K = TypeVar("K", bound=_Keyed)
 
 
 async def export(services: Services, tenants: Sequence[str]) -> Document:
-    """The *tenants* (`ten_…`), or all. Raises `NotFound`."""
+    """The *tenants* (`ten_…`), or all that are not frozen: to those nothing is applied. Raises `NotFound`."""
     if tenants:
         found = [await service.tenant_by_id(services, each) for each in tenants]
     else:
-        found = [tenant async for tenant in every_tenant(services)]
+        found = [tenant async for tenant in every_tenant(services) if tenant.state not in FROZEN]
     ordered = sorted(found, key=lambda tenant: tenant.public_id)
     return Document({tenant.public_id: await current(services, tenant) for tenant in ordered})
 

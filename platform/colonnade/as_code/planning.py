@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from colonnade.access.guard import Tenant
 from colonnade.accounts.service import tenant_by_id
+from colonnade.accounts.states import check_writable
 from colonnade.as_code.document import Document, TenantText
 from colonnade.as_code.exporting import current, feature_text, plan_text
 from colonnade.errors import DomainError, Invalid, StripeRefused, Unavailable
@@ -47,6 +48,7 @@ async def plan(services: Services, document: Document) -> list[Step]:
     for name in sorted(document.tenants):
         with _at(f"tenants.{name}"):
             tenant = await tenant_by_id(services, name)
+            check_writable(tenant)
         steps += await _of_tenant(services, tenant, document.tenants[name])
     return steps
 

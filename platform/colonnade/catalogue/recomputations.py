@@ -29,9 +29,12 @@ POLL = 1.0
 LONGEST_PAUSE = 300
 """Seconds between tries of a batch that keeps failing, at most."""
 
+# A tenant that is coming back has part of its held events applied: what it has to wait for is computed at the end.
 _CLAIM = """
-select id, tenant_id, cause, scope::text as scope, position, failures from recomputations
-where state = 'running' and not_before <= now() order by not_before, id limit 1 for update skip locked
+select id, tenant_id, cause, scope::text as scope, position, failures from recomputations r
+where state = 'running' and not_before <= now()
+    and not exists (select from tenants t where t.id = r.tenant_id and t.coming_back)
+order by not_before, id limit 1 for update skip locked
 """
 _ADVANCE = """
 update recomputations set position = $2, done = done + $3, failures = 0, problem = null,

@@ -15,6 +15,7 @@ import structlog
 
 from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
+from colonnade.tasks import end
 
 log = structlog.get_logger()
 
@@ -74,9 +75,7 @@ class Listener:
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        await end(self._running)
         self._lose()
 
     def _lose(self, *_: Any) -> None:

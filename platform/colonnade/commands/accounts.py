@@ -70,8 +70,8 @@ def create_tenant(as_json: bool, idempotency_key: str | None, **fields: Any) -> 
     async def make(services: "Services") -> tuple["TenantView", str]:
         given = {name: value for name, value in fields.items() if value not in (None, ())}
         new = _converted(given, new_tenants.NewTenant)
-        acting(services, "tenant.created", "tenants")
-        tenant, key = await service.create(services, new, idempotency_key)
+        async with acting(services, "tenant.created", "tenants"):
+            tenant, key = await service.create(services, new, idempotency_key)
         return view(tenant), key
 
     made, key = run(make, "stripe_api_key")

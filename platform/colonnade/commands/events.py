@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
 from colonnade.commands.common import as_json_option, note, say_json, serving
+from colonnade.commands.services import acting, run
 from colonnade.database.connections import Database, connect
 from colonnade.database.roles import Duty
 from colonnade.webhooks import actions, calls, journey, retention
@@ -18,8 +19,17 @@ from colonnade.webhooks.calls import CALL_STATES, CallFilter
 from colonnade.webhooks.events import EventView, Filter
 from colonnade.webhooks.inbox import State
 
+if TYPE_CHECKING:
+    from colonnade.services import Services
+
 T = TypeVar("T")
 BY = "command line"
+_STEPS: dict[str, tuple[Callable[[Database, str, str], Awaitable[EventView]], str]] = {
+    "replay": (actions.replay, "event.replayed"),
+    "release": (actions.release, "event.released"),
+    "ignore": (actions.ignore, "event.ignored"),
+}
+"""What is done to one event, and what the audit log calls it."""
 
 _TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"])
 _FILTERS = (
@@ -55,12 +65,17 @@ def _filter(
 
 
 def _run(work: Callable[[Database], Awaitable[T]]) -> T:
-    async def run(database_url: str) -> T:
-        async with Database(database_url) as database:
-            return await work(database)
+    return run(lambda services: work(services.database))
 
-    with serving() as (_settings, database_url):
-        return asyncio.run(run(database_url))
+
+def _do(work: Callable[[Database], Awaitable[T]], action: str, target: str) -> T:
+    """Do what the audit log calls *action*."""
+
+    async def noted(services: "Services") -> T:
+        async with acting(services, action, target):
+            return await work(services.database)
+
+    return run(noted)
 
 
 @click.group()
@@ -125,9 +140,11 @@ def replay(event: str | None, dry_run: bool, as_json: bool, **wanted: Any) -> No
     if event is not None:
         if dry_run:
             raise click.UsageError("--dry-run goes with the options that choose many.")
-        _changed(_run(lambda database: actions.replay(database, event, BY)), as_json)
+        _change("replay", event, as_json)
         return
-    done = _run(lambda database: actions.replay_many(database, chosen, BY, dry_run=dry_run))
+    done = _do(
+        lambda database: actions.replay_many(database, chosen, BY, dry_run=dry_run), "events.replayed", "events/replay"
+    )
     if as_json:
         say_json(done)
         return
@@ -143,7 +160,7 @@ def replay(event: str | None, dry_run: bool, as_json: bool, **wanted: Any) -> No
 @as_json_option
 def release(event: str, as_json: bool) -> None:
     """Attribute a quarantined event anew."""
-    _changed(_run(lambda database: actions.release(database, event, BY)), as_json)
+    _change("release", event, as_json)
 
 
 @events.command("ignore")
@@ -151,7 +168,7 @@ def release(event: str, as_json: bool) -> None:
 @as_json_option
 def ignore(event: str, as_json: bool) -> None:
     """Take an event out for good."""
-    _changed(_run(lambda database: actions.ignore(database, event, BY)), as_json)
+    _change("ignore", event, as_json)
 
 
 @events.command("calls")
@@ -178,7 +195,8 @@ def list_calls(limit: int, as_json: bool, **wanted: Any) -> None:
 @as_json_option
 def replay_call(call: str, as_json: bool) -> None:
     """Make a failed CALL (ext_…) of your own handler once more, without the core handler."""
-    found = _run(lambda database: calls.replay(database, call, BY))
+    action, target = "extension_call.replayed", f"extension-calls/{call}/replay"
+    found = _do(lambda database: calls.replay(database, call, BY), action, target)
     say_json(found) if as_json else note(f"{found.id} is {found.state}.")
 
 
@@ -187,7 +205,7 @@ def replay_call(call: str, as_json: bool) -> None:
 def prune(as_json: bool) -> None:
     """Delete events that are done or ignored and older than COLONNADE_EVENT_RETENTION_DAYS, as the worker does."""
 
-    async def run(database_url: str, days: int) -> int:
+    async def old(database_url: str, days: int) -> int:
         connection = await connect(database_url, Duty.WORKER)
         try:
             return await retention.prune(connection, days)
@@ -195,12 +213,14 @@ def prune(as_json: bool) -> None:
             await connection.close()
 
     with serving() as (settings, database_url):
-        deleted = asyncio.run(run(database_url, settings.event_retention_days))
+        deleted = asyncio.run(old(database_url, settings.event_retention_days))
         if as_json:
             say_json({"deleted": deleted})
         else:
             note(f"{deleted} events older than {settings.event_retention_days} days were deleted.")
 
 
-def _changed(event: EventView, as_json: bool) -> None:
-    say_json(event) if as_json else note(f"{event.id} is {event.state}.")
+def _change(step: str, event: str, as_json: bool) -> None:
+    change, action = _STEPS[step]
+    now = _do(lambda database: change(database, event, BY), action, f"events/{event}/{step}")
+    say_json(now) if as_json else note(f"{now.id} is {now.state}.")

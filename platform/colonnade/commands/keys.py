@@ -8,6 +8,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Column, Table
 
+from colonnade.access.keys import LONGEST_OVERLAP
 from colonnade.access.scopes import Role, Scope
 from colonnade.commands.common import as_json_option, note, say_json
 from colonnade.commands.services import acting, run
@@ -73,16 +74,22 @@ def create_key(
 
         found = await _tenant(services, tenant)
         owner = owned_keys.Owner.of(found)
-        acting(services, "key.created", owner.path, found)
         may = sorted(set(scopes or [role or "admin"]))
-        return await owned_keys.create(services, owner, name, may, _utc(expires), None)
+        async with acting(services, "key.created", owner.path, found):
+            return await owned_keys.create(services, owner, name, may, _utc(expires), None)
 
     _print(run(make), as_json)
 
 
 @keys.command("rotate")
 @click.argument("key")
-@click.option("--overlap", default=86_400, show_default=True, type=click.IntRange(0), help="Seconds for the old one.")
+@click.option(
+    "--overlap",
+    default=86_400,
+    show_default=True,
+    type=click.IntRange(0, LONGEST_OVERLAP),
+    help="Seconds for the old one.",
+)
 @as_json_option
 def rotate_key(key: str, overlap: int, as_json: bool) -> None:
     """Make the key that follows KEY (`key_…`), and print it, this once; the old one goes on for a while."""
@@ -92,8 +99,8 @@ def rotate_key(key: str, overlap: int, as_json: bool) -> None:
 
         found = await _owner(services, key)
         owner = owned_keys.Owner.of(found)
-        acting(services, "key.rotated", f"{owner.path}/{key}", found)
-        return await owned_keys.rotate(services, owner, key, overlap, None, None)
+        async with acting(services, "key.rotated", f"{owner.path}/{key}", found):
+            return await owned_keys.rotate(services, owner, key, overlap, None, None)
 
     _print(run(make), as_json)
 
@@ -109,8 +116,8 @@ def revoke_key(key: str, as_json: bool) -> None:
 
         found = await _owner(services, key)
         owner = owned_keys.Owner.of(found)
-        acting(services, "key.revoked", f"{owner.path}/{key}", found)
-        await owned_keys.revoke(services, owner, key)
+        async with acting(services, "key.revoked", f"{owner.path}/{key}", found):
+            await owned_keys.revoke(services, owner, key)
 
     run(revoke)
     say_json({"id": key, "revoked": True}) if as_json else note(f"{key} is revoked.")

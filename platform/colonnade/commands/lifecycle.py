@@ -38,8 +38,8 @@ def _step(step: str, became: str, words: str) -> click.Command:
             from colonnade.accounts import lifecycle, service
 
             found = await service.tenant_by_id(services, tenant)
-            acting(services, f"tenant.{became}", f"tenants/{tenant}", found)
-            return await lifecycle.take(services, found, step, COMMAND_LINE, reason)
+            async with acting(services, f"tenant.{became}", f"tenants/{tenant}", found):
+                return await lifecycle.take(services, found, step, COMMAND_LINE, reason)
 
         now = run(take)
         say_json(now) if as_json else note(f"{tenant} is {now.state}.")
@@ -136,8 +136,8 @@ async def _delete(services: "Services", tenant: str, seen: "Preview", reason: st
     from colonnade.accounts import lifecycle, removal, service
 
     found = await service.tenant_by_id(services, tenant)
-    acting(services, "tenant.deleted", f"tenants/{tenant}", found)
-    now = await removal.begin(services, found, COMMAND_LINE, seen.confirmation, reason)
+    async with acting(services, "tenant.deleted", f"tenants/{tenant}", found):
+        now = await removal.begin(services, found, COMMAND_LINE, seen.confirmation, reason)
     if not wait:
         return now
     with click.progressbar(length=max(seen.total, 1), label="Removing", file=sys.stderr) as bar:

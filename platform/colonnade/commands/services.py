@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from colonnade.commands.common import serving
@@ -45,10 +45,12 @@ def run(work: Callable[["Services"], Awaitable[T]], *needs: str) -> T:
     raise AssertionError("`serving` ends the program where it fails")
 
 
-def acting(services: "Services", action: str, target: str, tenant: "Tenant | None" = None) -> None:
-    """From here on the audit log is told: the command line did *action* (`key.created`) on *target* (`keys`)."""
-    from colonnade.access.audit import ACTING, Acting
+def acting(
+    services: "Services", action: str, target: str, tenant: "Tenant | None" = None
+) -> AbstractAsyncContextManager[None]:
+    """The audit log is told of what is done within: the command line did *action* (`key.created`) on *target*."""
+    from colonnade.access import audit
     from colonnade.access.principals import COMMAND_LINE
 
     owner = None if tenant is None else tenant.id
-    ACTING.set(Acting(COMMAND_LINE, action, owner, target, services.database))
+    return audit.acting(services.database, COMMAND_LINE, action, target, tenant_id=owner)

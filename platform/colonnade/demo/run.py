@@ -26,6 +26,7 @@ from colonnade.demo.seed import SeededTenant, seed
 from colonnade.demo.site import Shop, Site
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.tasks import end
 from colonnade.webhooks.provision import provision
 
 SANDBOX_KEY = "sk_test_colonnade_demo"
@@ -114,9 +115,7 @@ async def _run(
         else:
             work.result()
     finally:
-        for task in (work, stop):
-            task.cancel()
-        await asyncio.gather(work, stop, return_exceptions=True)
+        await end(work, stop)
         await processes.stop()
 
 

@@ -6,8 +6,10 @@ from typing import Annotated
 from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec.structs import replace
 
 from colonnade.access import audit
+from colonnade.access.actors import Told
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.entitlements.explaining import Explanation, explain_customer
@@ -40,13 +42,14 @@ async def list_overrides(
     reference: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     limit: Limit = 20,
     after: After = None,
 ) -> Page[Override]:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
         found = await overrides.list_page(session, customer.id, from_cursor(after), limit + 1)
-    return page_of(found, limit, lambda each: each.id, as_it_is)
+    return page_of(found, limit, lambda each: each.id, lambda each: _shown(each, told))
 
 
 @post(
@@ -61,6 +64,7 @@ async def create_override(
     data: JSONBody[NewOverride],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     idempotency_key: IdempotencyKey = None,
 ) -> Override:
     async with services.database.tenant(current.id) as session:
@@ -68,7 +72,7 @@ async def create_override(
         made = await overrides.add(session, customer.id, data, author_key=principal.id, idempotency_key=idempotency_key)
         path = f"tenants/{current.public_id}/customers/{reference}/overrides/{made.id}"
         audit.note(target=path, after=audit.named(made, *_LOGGED))
-        return made
+        return _shown(made, told)
 
 
 @get(
@@ -79,10 +83,11 @@ async def get_override(
     override: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
 ) -> Override:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        return await overrides.get(session, customer.id, override)
+        return _shown(await overrides.get(session, customer.id, override), told)
 
 
 @delete(
@@ -142,6 +147,10 @@ async def explain_entitlements(
         if at is not None and at.tzinfo is None:
             raise Invalid("Give a moment with its offset from UTC.", "at")
         return await explain_customer(session, customer.id, feature=feature, at=at, corrected_=corrected)
+
+
+def _shown(override: Override, told: Told) -> Override:
+    return replace(override, author_key=told(override.author_key), revoked_by=told(override.revoked_by))
 
 
 def _number(value: str | None) -> int | None:

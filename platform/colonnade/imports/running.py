@@ -7,14 +7,18 @@ from contextlib import asynccontextmanager
 import asyncpg
 import structlog
 
+from colonnade.access import audit
+from colonnade.access.principals import COMMAND_LINE
+from colonnade.accounts.states import check_writable
 from colonnade.database.connections import LOST, create_pool
 from colonnade.database.roles import Duty
 from colonnade.errors import Conflict, DomainError, Unavailable
 from colonnade.imports import store
 from colonnade.imports.importer import Importer, Progress
-from colonnade.imports.store import Import
+from colonnade.imports.store import Import, Owner
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
+from colonnade_tenants.partition import tenant_connection
 
 log = structlog.get_logger()
 
@@ -41,16 +45,17 @@ async def import_now(
 ) -> Import:
     """Import what *tenant* (`ten_…`) has at Stripe, or go on with the import that is running; where it is in the end.
 
-    *dry*: only look. Raises `NotFound`, `Conflict`, Stripe's errors.
+    *dry*: only look. Raises `NotFound`, `Closed`, `Conflict`, Stripe's errors.
     """
     gateway = StripeGateway(settings)
     try:
         async with _importer(settings, database_url, gateway) as (importer, pool):
             gateway.gate.use(pool)
             owner = await store.owner(pool, tenant)
+            check_writable(owner)
             if dry:
                 return await importer.survey(owner, reference_key, progress)
-            work = await store.start(pool, owner, reference_key)
+            work = await _started(pool, owner, reference_key)
             while not await importer.run(owner, work, progress):  # the worker is at it
                 await asyncio.sleep(LOOK / 5)
                 progress(await store.get(pool, owner.id, work.id))
@@ -60,6 +65,14 @@ async def import_now(
             return done
     finally:
         await gateway.close()
+
+
+async def _started(pool: asyncpg.Pool, owner: Owner, reference_key: str | None) -> Import:
+    target = f"tenants/{owner.public_id}/imports"
+    async with tenant_connection(pool, owner.id) as tenant:
+        work = await store.start(tenant.driver, owner, reference_key)
+        await audit.record(tenant, COMMAND_LINE, "import.started", tenant_id=owner.id, target=target)
+    return work
 
 
 async def import_periodically(settings: Settings, database_url: str, gateway: StripeGateway) -> None:

@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from colonnade.accounts.states import FROZEN, literal
+from colonnade.accounts import states
 from colonnade.errors import Conflict, NotFound
 from colonnade.stripe_api.charges import ChargeType
 from colonnade_tenants.ids import new_id
@@ -20,13 +20,15 @@ KEPT = 100
 
 
 class Owner(Struct, frozen=True):
-    """The tenant whose objects are imported; a `Payee`."""
+    """The tenant whose objects are imported; a `Payee`, with its `Standing`."""
 
     id: int
     public_id: str
     charge_type: ChargeType
     stripe_account: str | None
     application_fee_percent: float | None = None
+    state: states.State = states.State.LIVE
+    state_reason: str | None = None
 
 
 class Counts(Struct):
@@ -88,7 +90,7 @@ update imports set state = $2, step = $3, position = $4, counts = $5::text::json
     problem = $7, finished_at = case when $2 = 'running' then null else clock_timestamp() end
 where public_id = $1
 """
-_OWNER = "select id, public_id, charge_type, stripe_account from tenants where "
+_OWNER = "select id, public_id, charge_type, stripe_account, state, state_reason from tenants where "
 
 
 async def owner(pool: asyncpg.Pool, tenant: str) -> Owner:
@@ -136,7 +138,7 @@ async def running(pool: asyncpg.Pool) -> list[tuple[str, str]]:
     """The running imports and their tenants (`ten_…`), the oldest first; those of frozen tenants wait."""
     rows = await pool.fetch(
         "select t.public_id as tenant, i.public_id from imports i join tenants t on t.id = i.tenant_id "  # noqa: S608
-        f"where i.state = 'running' and t.state not in {literal(FROZEN)} order by i.id"
+        f"where i.state = 'running' and t.state not in {states.literal(states.FROZEN)} order by i.id"
     )
     return [(row["public_id"], row["tenant"]) for row in rows]
 

@@ -17,6 +17,7 @@ import structlog
 from colonnade.database.connections import LOST, Database, connect
 from colonnade.database.roles import Duty
 from colonnade.errors import Unavailable
+from colonnade.tasks import end
 from colonnade_tenants.notifications import stream
 from colonnade_tenants.notifications.publishing import STREAM
 from colonnade_tenants.notifications.stream import Item
@@ -86,9 +87,7 @@ class Feed:
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def require_room(self, tenant_id: int) -> None:
         """Raise `Unavailable` if the tenant has too many streams already."""

@@ -25,6 +25,7 @@ from colonnade.errors import Invalid
 from colonnade.notifications.feed import Feed
 from colonnade.notifications.routes import TAGS
 from colonnade.services import Services
+from colonnade.tasks import end
 from colonnade_tenants.notifications import stream
 from colonnade_tenants.notifications.stream import Item
 
@@ -71,9 +72,7 @@ class EventStream(Response[bytes]):
         try:
             await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sending, gone):
-                task.cancel()
-            error, _ = await asyncio.gather(sending, gone, return_exceptions=True)
+            error, _ = await end(sending, gone)
         if isinstance(error, TimeoutError):
             log.info("stream cut off", reason="its reader is too slow")
         elif isinstance(error, Exception):

@@ -1,24 +1,28 @@
 """Routes of portal configurations: what is wanted, and how it came to be so."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from colonnade.access import audit
+from colonnade.access.actors import Told
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
-from colonnade.etags import IfMatch, tagged
+from colonnade.etags import IfMatch
 from colonnade.portals import configurations, planning, policy, store, versions
 from colonnade.portals.configurations import PortalConfiguration, PutConfiguration
+from colonnade.portals.current_prices import Caution
 from colonnade.portals.planning import Diff, Plan
 from colonnade.portals.policy import PortalPolicy, PutPortalPolicy
 from colonnade.portals.versions import Version
 from colonnade.portals.writing import By
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, as_it_is, from_cursor, number_from_cursor, page_of
+from colonnade.web import After, Limit, Page, from_cursor, number_from_cursor, page_of
 
 CONFIGURATIONS = "/tenants/{tenant:str}/portal-configurations"
 ONE = CONFIGURATIONS + "/{name:str}"
@@ -35,9 +39,13 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
     version: Number
 
 
-def answer(row: store.Row, warnings: list[Any] | None = None) -> Response[PortalConfiguration]:
+def answer(row: store.Row, told: Told, warnings: Sequence[Caution] = ()) -> Response[PortalConfiguration]:
     """The configuration with its `ETag`."""
-    return Response(configurations.shown(row, warnings or ()), headers={"ETag": configurations.tag(row)})
+    return Response(configurations.shown(row, told, warnings), headers={"ETag": configurations.tag(row)})
+
+
+def _policy(found: PortalPolicy, told: Told) -> Response[PortalPolicy]:
+    return Response(replace(found, author=told(found.author)), headers={"ETag": policy.tag(found)})
 
 
 @get(
@@ -47,19 +55,26 @@ def answer(row: store.Row, warnings: list[Any] | None = None) -> Response[Portal
     opt=allow(Scope.READ, Scope.CATALOGUE),
 )
 async def list_portal_configurations(
-    services: NamedDependency[Services], current: NamedDependency[Tenant], limit: Limit = 20, after: After = None
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
+    limit: Limit = 20,
+    after: After = None,
 ) -> Page[PortalConfiguration]:
     async with services.database.tenant(current.id) as session:
         rows = await store.page(session, from_cursor(after), limit + 1)
-    return page_of(rows, limit, lambda each: each.name, configurations.shown)
+    return page_of(rows, limit, lambda each: each.name, lambda each: configurations.shown(each, told))
 
 
 @get(ONE, summary="A portal configuration", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_portal_configuration(
-    name: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+    name: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
 ) -> Response[PortalConfiguration]:
     async with services.database.tenant(current.id) as session:
-        return answer(await store.get(session, name))
+        return answer(await store.get(session, name), told)
 
 
 @put(ONE, summary="Create or change a portal configuration", tags=["Portals"], opt=allow(Scope.CATALOGUE))
@@ -69,12 +84,13 @@ async def put_portal_configuration(
     data: JSONBody[PutConfiguration],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     if_match: IfMatch = None,
     strict: Strict = False,
 ) -> Response[PortalConfiguration]:
     by = By("put", principal.id)
     row, warnings = await configurations.put(services, current, name, data, if_match, by, strict=strict)
-    return answer(row, warnings)
+    return answer(row, told, warnings)
 
 
 @post(
@@ -103,13 +119,14 @@ async def list_portal_configuration_versions(
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     limit: Limit = 20,
     after: After = None,
 ) -> Page[Version]:
     async with services.database.tenant(current.id) as session:
         await store.get(session, name)
         found = await versions.page(session, name, number_from_cursor(after, digits=9), limit + 1)
-    return page_of(found, limit, lambda each: each.version, as_it_is)
+    return page_of(found, limit, lambda each: each.version, lambda each: replace(each, author=told(each.author)))
 
 
 @get(
@@ -137,8 +154,9 @@ async def apply_portal_configuration(
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.apply(services, current, name, principal.id))
+    return answer(await configurations.apply(services, current, name, principal.id), told)
 
 
 @post(
@@ -154,9 +172,10 @@ async def roll_back_portal_configuration(
     data: JSONBody[Rollback],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.id))
+    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.id), told)
 
 
 @post(
@@ -171,9 +190,10 @@ async def deactivate_portal_configuration(
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.deactivate(services, current, name, if_match, principal.id))
+    return answer(await configurations.deactivate(services, current, name, if_match, principal.id), told)
 
 
 @post(
@@ -184,9 +204,12 @@ async def deactivate_portal_configuration(
     opt=allow(Scope.CATALOGUE),
 )
 async def check_portal_configuration(
-    name: FromPath[str], services: NamedDependency[Services], current: NamedDependency[Tenant]
+    name: FromPath[str],
+    services: NamedDependency[Services],
+    current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.check(services, current, name))
+    return answer(await configurations.check(services, current, name), told)
 
 
 @post(
@@ -201,9 +224,10 @@ async def adopt_portal_configuration(
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.adopt(services, current, name, if_match, principal.id))
+    return answer(await configurations.adopt(services, current, name, if_match, principal.id), told)
 
 
 @post(
@@ -218,17 +242,18 @@ async def revert_portal_configuration(
     name: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.revert(services, current, name, if_match, principal.id))
+    return answer(await configurations.revert(services, current, name, if_match, principal.id), told)
 
 
 @get(_POLICY, summary="What is done about edits at Stripe", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE))
 async def get_portal_policy(
-    services: NamedDependency[Services], current: NamedDependency[Tenant]
+    services: NamedDependency[Services], current: NamedDependency[Tenant], told: NamedDependency[Told]
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
-        return tagged(await policy.get(session))
+        return _policy(await policy.get(session), told)
 
 
 @put(_POLICY, summary="Say what is done about edits at Stripe", tags=["Portals"], opt=allow(Scope.CATALOGUE))
@@ -237,11 +262,12 @@ async def put_portal_policy(
     data: JSONBody[PutPortalPolicy],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
         audit.note(before=audit.named(await policy.get(session), "drift"), after=audit.named(data, "drift"))
-        return tagged(await policy.put(session, data.drift, principal.id, if_match))
+        return _policy(await policy.put(session, data.drift, principal.id, if_match), told)
 
 
 ROUTES = (

@@ -11,7 +11,9 @@ from typing import Literal
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
+from colonnade.access.actors import Told
 from colonnade.access.guard import Tenant
 from colonnade.errors import Conflict, DomainError, Invalid
 from colonnade.etags import etag, require_match
@@ -75,8 +77,8 @@ class _Tagged(msgspec.Struct):
     default: bool
 
 
-def shown(row: store.Row, warnings: Sequence[Caution] = ()) -> PortalConfiguration:
-    """The row, as the API shows it."""
+def shown(row: store.Row, told: Told, warnings: Sequence[Caution] = ()) -> PortalConfiguration:
+    """The row, as the API shows it to who is *told* so much."""
     return PortalConfiguration(
         **msgspec.structs.asdict(row.settings),
         name=row.name,
@@ -86,7 +88,7 @@ def shown(row: store.Row, warnings: Sequence[Caution] = ()) -> PortalConfigurati
         applied_version=row.applied_version,
         state="applied" if row.applied else "refused" if row.problem else "pending",
         problem=row.problem,
-        drift=row.drift,
+        drift=row.drift and replace(row.drift, resolved_by=told(row.drift.resolved_by)),
         warnings=tuple(warnings),
         stripe_configuration=row.stripe_configuration,
         created_at=row.created_at,

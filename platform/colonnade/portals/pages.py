@@ -7,12 +7,16 @@ from html import escape
 
 from litestar import MediaType, Response
 
+from colonnade.portals import rooms
+
 _STYLE = "body{font:1.1rem/1.6 system-ui,sans-serif;margin:20vh auto;max-width:30rem;padding:0 1.5rem;color:#1f2937}"
-# The address is the page's own, so that nothing has to be put into the script.
+# The address is the page's own, so that nothing has to be put into the script. A stream that was refused does not come
+# back by itself (`readyState` 2): then the page refreshes, as it does without JavaScript.
 _SCRIPT = """
 const source = new EventSource(location.pathname.replace(/\\/done$/, "") + "/events");
 source.addEventListener("settled", (event) => { source.close(); location.replace(JSON.parse(event.data).url); });
-"""
+source.addEventListener("error", () => { if (source.readyState === 2) setTimeout(() => location.reload(), AGAIN); });
+""".replace("AGAIN", str(1000 * rooms.AGAIN))
 
 
 def _hash(text: str) -> str:

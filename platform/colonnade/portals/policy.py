@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade.database.tables import portal_policies as table
-from colonnade.etags import require_match
+from colonnade.etags import etag, require_match
 from colonnade.portals.store import lock
 from colonnade_tenants.partition import TENANT, TenantSession
 
@@ -36,11 +36,20 @@ async def get(session: TenantSession) -> PortalPolicy:
     return PortalPolicy(*row) if row else PortalPolicy()
 
 
+def _tagged(policy: PortalPolicy) -> object:
+    return policy.drift, policy.updated_at
+
+
+def tag(policy: PortalPolicy) -> str:
+    """Its `ETag`: the same for all, whether or not they are told who its author is."""
+    return etag(_tagged(policy))
+
+
 async def put(session: TenantSession, drift: Drift, author: str | None, if_match: str | None = None) -> PortalPolicy:
     """Set the policy; the same again changes nothing. Raises `PreconditionFailed`."""
     await lock(session, "portal policy")
     if if_match is not None:
-        require_match(if_match, await get(session))
+        require_match(if_match, _tagged(await get(session)))
     fields = {"drift": drift, "author": author, "updated_at": func.now()}
     new = insert(table).values(tenant_id=TENANT, **fields)
     changed = new.on_conflict_do_update(

@@ -4,18 +4,14 @@ They tell who was let in and what they changed. None goes while its customer may
 than a week.
 """
 
-import asyncio
 from datetime import timedelta
 
 import asyncpg
-import structlog
 
-from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
+from colonnade.pruning import Pruning
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.portal import visits
-
-log = structlog.get_logger()
 
 BATCH = 1000
 PERIOD = 6 * 3600.0
@@ -38,16 +34,4 @@ async def _prune(connection: asyncpg.Connection, tenant_id: int, age: timedelta,
             return deleted
 
 
-async def prune_periodically(database_url: str, days: int) -> None:
-    """Prune now and every `PERIOD`, for as long as the worker runs."""
-    while True:
-        try:
-            connection = await connect(database_url, Duty.PLATFORM)
-            try:
-                if deleted := await prune(connection, days):
-                    log.info("portal visits deleted", visits=deleted, older_than_days=days)
-            finally:
-                await connection.close(timeout=2)
-        except LOST as error:
-            log.warning("portal visits not deleted", error=type(error).__name__)
-        await asyncio.sleep(PERIOD)
+VISITS = Pruning("portal visits", Duty.PLATFORM, PERIOD, prune)

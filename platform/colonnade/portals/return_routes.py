@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Response, get
+from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
@@ -18,6 +18,7 @@ from colonnade.notifications.stream import EventStream
 from colonnade.portals import links, pages, results
 from colonnade.portals.browser import FOR_PEOPLE
 from colonnade.portals.returning import settle
+from colonnade.portals.rooms import Room
 from colonnade.services import Services
 from colonnade_tenants.portal import state, visits
 from colonnade_tenants.portal.visits import Visit
@@ -72,16 +73,21 @@ async def come_back_done(link: FromPath[str], services: NamedDependency[Services
     media_type="text/event-stream",
     exception_handlers=FOR_PEOPLE,
 )
-async def follow_return(link: FromPath[str], services: NamedDependency[Services]) -> Response[bytes]:
+async def follow_return(
+    link: FromPath[str], services: NamedDependency[Services], request: Request[Any, Any, Any]
+) -> Response[bytes]:
     tenant, visit_id = await _place(services, link)
-    return EventStream(_chunks(services, tenant, visit_id))
+    room: Room = request.app.state.room
+    room.require(tenant.id)
+    return EventStream(_chunks(services, room, tenant, visit_id))
 
 
-async def _chunks(services: Services, tenant: Tenant, visit_id: str) -> AsyncGenerator[bytes]:
-    yield b": waiting\n\n"
-    async with asyncio.timeout(LONGEST):
-        while (url := await _settled(services, tenant, visit_id)) is None:
-            await asyncio.sleep(POLL)
+async def _chunks(services: Services, room: Room, tenant: Tenant, visit_id: str) -> AsyncGenerator[bytes]:
+    with room.taken(tenant.id):
+        yield b": waiting\n\n"
+        async with asyncio.timeout(LONGEST):
+            while (url := await _settled(services, tenant, visit_id)) is None:
+                await asyncio.sleep(POLL)
     yield b"event: settled\ndata: " + msgspec.json.encode({"url": url}) + b"\n\n"
 
 

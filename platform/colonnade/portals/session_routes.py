@@ -3,21 +3,22 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from litestar import Request, Response, get, post, put
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
 from colonnade.access import audit, portal_tokens
-from colonnade.access.guard import Tenant
+from colonnade.access.actors import Told
+from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
-from colonnade.errors import Conflict, Invalid
+from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import choosing, judging
-from colonnade.portals.choosing import Rules, RulesView, choose
+from colonnade.portals.choosing import Rules, RulesView
 from colonnade.portals.judging import Preview
-from colonnade.portals.requests import SessionRequest, return_url
-from colonnade.portals.sessions import Opener, PortalSession, open_session, prepare
+from colonnade.portals.requests import SessionRequest
+from colonnade.portals.sessions import Opener, PortalSession, chosen_for, open_session, prepare
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, aware_time, cursor, from_cursor, origin
 from colonnade_tenants import customers
@@ -44,7 +45,10 @@ class IssuedToken(Struct):
 
 
 class VisitView(Struct):
-    """Who opened the portal for the customer, how, and what came of it; never the session's URL."""
+    """Who opened the portal for the customer, how, and what came of it; never the session's URL.
+
+    *opened_by*: an API key, or `browser`; null, to the tenant: the platform team.
+    """
 
     id: str
     configuration: str
@@ -54,7 +58,7 @@ class VisitView(Struct):
     subscription: str | None
     left_out: str | None
     locale: str | None
-    opened_by: str
+    opened_by: str | None
     origin: str | None
     session: str | None
     return_url: str
@@ -76,11 +80,11 @@ async def create_portal_session(
     data: JSONBody[SessionRequest],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
-    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[PortalSession]:
     opening = await prepare(services, current, reference, data)
-    opener = Opener(request.state.principal.id, once=idempotency_key)
+    opener = Opener(principal.id, once=idempotency_key)
     return Response(await open_session(services, current, opening, opener), headers=_PRIVATE)
 
 
@@ -97,10 +101,7 @@ async def preview_portal_session(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Preview:
-    customer, chosen = await choose(services.database.app_pool, current.id, reference, data.configuration)
-    if customer.stripe_customer is None:
-        raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
-    return_url(current, data, chosen.settings.default_return_url)
+    customer, chosen, _ = await chosen_for(services, current, reference, data)
     return await judging.preview(services, current, customer, chosen, data.flow)
 
 
@@ -114,6 +115,7 @@ async def list_portal_sessions(
     reference: FromPath[str],
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
+    told: NamedDependency[Told],
     limit: Limit = 20,
     after: After = None,
 ) -> Page[VisitView]:
@@ -122,7 +124,7 @@ async def list_portal_sessions(
     async with services.database.tenant_connection(current.id) as connection:
         found = await visits.page(connection, customer.id, _place(after), limit + 1)
     following = found[limit - 1].created_at if len(found) > limit else None
-    return Page([_shown(visit) for visit in found[:limit]], cursor(following.isoformat()) if following else None)
+    return Page([_shown(visit, told) for visit in found[:limit]], cursor(following.isoformat()) if following else None)
 
 
 @post(
@@ -178,8 +180,9 @@ async def put_portal_rules(
     return tagged(shown)
 
 
-def _shown(visit: Visit) -> VisitView:
-    return VisitView(**{name: getattr(visit, name) for name in VisitView.__struct_fields__})
+def _shown(visit: Visit, told: Told) -> VisitView:
+    fields = {name: getattr(visit, name) for name in VisitView.__struct_fields__}
+    return VisitView(**fields | {"opened_by": told(visit.opened_by)})
 
 
 def _place(after: str | None) -> datetime | None:

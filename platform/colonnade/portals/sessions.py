@@ -5,13 +5,13 @@ A session's URL lets whoever has it in: it is answered once, and neither stored 
 
 import asyncio
 import hashlib
-import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from colonnade import secret_keys
 from colonnade.access.guard import Tenant
 from colonnade.accounts.states import check_open
 from colonnade.errors import Conflict, DeadEnd, NotFound, StripeRefused, StripeUnavailable, TooMany, Unauthenticated
@@ -81,13 +81,20 @@ class Opener(Struct, frozen=True):
     browser: bytes | None = None
 
 
-async def prepare(services: Services, tenant: Tenant, reference: str, wanted: SessionRequest) -> Opening:
-    """Check what is *wanted*. Raises `Closed`, `Invalid`, `NotFound`, `Conflict`, `DeadEnd`, …"""
-    check_open(tenant)
+async def chosen_for(
+    services: Services, tenant: Tenant, reference: str, wanted: SessionRequest
+) -> tuple[Customer, Chosen, str]:
+    """Whose portal it is, its configuration, and where it leads back. Raises `Invalid`, `NotFound`, `Conflict`."""
     customer, chosen = await choose(services.database.app_pool, tenant.id, reference, wanted.configuration)
     if customer.stripe_customer is None:
         raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
-    back = return_url(tenant, wanted, chosen.settings.default_return_url)
+    return customer, chosen, return_url(tenant, wanted, chosen.settings.default_return_url)
+
+
+async def prepare(services: Services, tenant: Tenant, reference: str, wanted: SessionRequest) -> Opening:
+    """Check what is *wanted*. Raises `Closed`, `Invalid`, `NotFound`, `Conflict`, `DeadEnd`, …"""
+    check_open(tenant)
+    customer, chosen, back = await chosen_for(services, tenant, reference, wanted)
     if chosen.stripe_configuration is None:
         raise StripeUnavailable(f"Stripe does not have configuration {chosen.name!r} yet; repeat its PUT.")
     opening = Opening(customer, chosen, wanted, back, wanted.flow)
@@ -219,4 +226,4 @@ def _id(services: Services, tenant: Tenant, once: str | None) -> str:
     if once is None:
         return new_id("pvi")
     said = f"portal visit\0{tenant.public_id}\0{once}"
-    return f"pvi_{hmac.digest(services.secret_key.encode(), said.encode(), hashlib.sha256).hex()[:26]}"
+    return f"pvi_{secret_keys.mac(services.secret_key, said)[:26]}"

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+from colonnade.access import audit
+from colonnade.access.principals import COMMAND_LINE
 from colonnade.accounts.service import tenant_by_id
+from colonnade.accounts.states import check_writable
 from colonnade.services import Services
 from colonnade.stripe_entitlements.comparing import Comparison, compare
 from colonnade.stripe_entitlements.service import TakeOver, take_over
@@ -42,5 +45,9 @@ async def compare_all(
 
 
 async def take_over_now(services: Services, tenant: str, wanted: TakeOver) -> Report:
-    """Raises what `take_over` raises, and `NotFound` for an unknown tenant."""
-    return await take_over(services, await tenant_by_id(services, tenant), wanted, author=None, by_tenant=False)
+    """Raises what `take_over` raises, `NotFound` for an unknown tenant, and `Closed` for one that is frozen."""
+    found = await tenant_by_id(services, tenant)
+    check_writable(found)
+    target = f"tenants/{tenant}/stripe-features"
+    async with audit.acting(services.database, COMMAND_LINE, "features.taken_over", target, tenant_id=found.id):
+        return await take_over(services, found, wanted, author=None, by_tenant=False)

@@ -6,7 +6,6 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.services import Services
@@ -76,8 +75,6 @@ async def take_over_features(
     current: NamedDependency[Tenant],
 ) -> Report:
     by_tenant = principal.tenant_id is not None
-    if data.dry_run:
-        audit.nothing_done()
     return await service.take_over(services, current, data, author=principal.id, by_tenant=by_tenant)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import select
 
+from colonnade.access import audit
 from colonnade.access.guard import Tenant
 from colonnade.catalogue import recomputations
 from colonnade.catalogue.selling import note_sold
@@ -47,6 +48,8 @@ async def take_over(
         values.stripe_id(product, f"products[{place}]")
     if wanted.products and by_tenant and custody(tenant) is None:
         raise Forbidden("On the platform's account, the platform team alone names products.", "products")
+    if wanted.dry_run:
+        audit.nothing_done()
     found = await _read(services, tenant, wanted.products)
     async with services.database.tenant(tenant.id) as session:
         features, plans = await _all_features(session), await _all_plans(session)

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, Update, and_, func, nu
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from colonnade.access import audit
 from colonnade.database.connections import Database
 from colonnade.database.tables import inbox, tenants
 from colonnade.errors import Conflict, Invalid, NotFound
@@ -126,6 +127,10 @@ async def replay_many(database: Database, wanted: Filter, by: str, *, dry_run: b
     """Replay all events that *wanted* names, oldest first; with *dry_run* only count them. Raises `Invalid`."""
     if wanted == Filter():
         raise Invalid("Name at least one of type, tenant, state, from, to.", "type")
+    if dry_run:
+        audit.nothing_done()
+    times = {"from": wanted.created_from, "to": wanted.created_to}
+    audit.note(after=audit.named(wanted, "type", "tenant", "state") | times)
     async with database.platform() as connection:
         await check_tenant(connection, wanted)
         last = await connection.scalar(select(func.max(inbox.c.id))) or 0

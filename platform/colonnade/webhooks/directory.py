@@ -12,7 +12,8 @@ from colonnade.database.tables import stripe_objects
 from colonnade.webhooks.attribute import Clue, Known
 from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection
 
-# One round trip for a whole batch of events.
+# One round trip for a whole batch of events. Who was invited may have no account for months: one is expected within an
+# hour of the tenant's creation, or of the departure to Stripe's consent page, which is open so long (`oauth.LIFETIME`).
 _LOOK_UP = """
 with found as (
     select 'account' as kind, stripe_account as key, id as tenant_id from tenants where stripe_account = any($1)
@@ -23,7 +24,8 @@ with found as (
     union all
     select 'plan', id, tenant_id from plan_objects where id = any($4)
     union all
-    select 'creating', null, min(id) from tenants where stripe_account is null and removal is null having count(*) > 0
+    select 'creating', null, min(id) from tenants
+    where stripe_account is null and removal is null and updated_at > now() - interval '1 hour' having count(*) > 0
     union all
     select 'former', account, tenant_id from former_accounts where account = any($1)
     union all

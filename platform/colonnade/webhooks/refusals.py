@@ -18,6 +18,7 @@ from sqlalchemy import select
 from colonnade.database.connections import LOST, Database
 from colonnade.database.tables import webhook_failures
 from colonnade.observability import SIGNATURE_FAILURES
+from colonnade.tasks import end
 from colonnade.webhooks.forensics import Cause, Diagnosis, Keyring, Refused, diagnose
 
 log = structlog.get_logger()
@@ -59,9 +60,7 @@ class Refusals:
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     def note(self, refused: Refused) -> None:
         """Have *refused* examined soon; where too many wait, only count it."""

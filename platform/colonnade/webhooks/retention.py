@@ -9,12 +9,9 @@ import asyncio
 from datetime import timedelta
 
 import asyncpg
-import structlog
 
-from colonnade.database.connections import LOST, connect
 from colonnade.database.roles import Duty
-
-log = structlog.get_logger()
+from colonnade.pruning import Pruning
 
 BATCH = 1000
 PERIOD = 3600.0
@@ -41,16 +38,4 @@ async def prune(connection: asyncpg.Connection, days: int, *, batch: int = BATCH
         await asyncio.sleep(0)
 
 
-async def prune_periodically(database_url: str, days: int) -> None:
-    """Prune now and every `PERIOD`, for as long as the worker runs."""
-    while True:
-        try:
-            connection = await connect(database_url, Duty.WORKER)
-            try:
-                if deleted := await prune(connection, days):
-                    log.info("events deleted", events=deleted, older_than_days=days)
-            finally:
-                await connection.close(timeout=2)
-        except LOST as error:
-            log.warning("events not deleted", error=type(error).__name__)
-        await asyncio.sleep(PERIOD)
+EVENTS = Pruning("events", Duty.WORKER, PERIOD, prune)

@@ -8,7 +8,6 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Role, Scope, allow
 from colonnade.errors import Invalid
@@ -181,9 +180,6 @@ async def replay_events(
         created_from=data.created_from,
         created_to=data.created_to,
     )
-    if data.dry_run:
-        audit.nothing_done()
-    audit.note(after=audit.named(data, "type", "tenant", "state", "from", "to"))
     return await actions.replay_many(services.database, wanted, principal.id, dry_run=data.dry_run)
 
 

@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
+import msgspec
 import structlog
 
+from colonnade.accounts.states import State, check_writable
 from colonnade.database.connections import LOST, create_pool
 from colonnade.database.roles import Duty
 from colonnade.errors import NotFound
 from colonnade.settings import Settings
+from colonnade.stripe_api.charges import ChargeType
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks.listing import OF_ACCOUNTS
 from colonnade.webhooks.provision import handled_types
@@ -22,6 +25,15 @@ log = structlog.get_logger()
 
 LOOK = 30.0
 """Seconds between looks for accounts that are due."""
+
+
+class _Named(msgspec.Struct):
+    """A tenant whose events are asked for."""
+
+    id: int
+    charge_type: ChargeType
+    state: State
+    state_reason: str | None
 
 
 @asynccontextmanager
@@ -57,7 +69,7 @@ async def sweep_now(
 ) -> int:
     """Sweep the accounts that the events of *tenant* (`ten_…`), or of all, come from; how many were missing.
 
-    Raises `NotFound` for an unknown tenant, and Stripe's errors.
+    Raises `NotFound` for an unknown tenant, `Closed` for a frozen one, and Stripe's errors.
     """
     gateway = StripeGateway(settings)
     try:
@@ -71,11 +83,12 @@ async def sweep_now(
 
 async def _accounts(pool: asyncpg.Pool, tenant: str | None) -> list[Account]:
     """A tenant's events come from its own account and, unless it charges directly, from the platform's."""
-    found = await accounts(pool)
     if tenant is None:
-        return found
-    row = await pool.fetchrow("select id, charge_type from tenants where public_id = $1", tenant)
+        return await accounts(pool)
+    row = await pool.fetchrow("select id, charge_type, state, state_reason from tenants where public_id = $1", tenant)
     if row is None:
         raise NotFound(f"No such tenant: {tenant!r}.", "tenant")
-    shared = row["charge_type"] != "direct"
-    return [account for account in found if account.tenant_id == row["id"] or (shared and not account.id)]
+    named = msgspec.convert(dict(row), _Named)
+    check_writable(named)
+    shared = named.charge_type is not ChargeType.DIRECT
+    return [each for each in await accounts(pool) if each.tenant_id == named.id or (shared and not each.id)]

@@ -1,12 +1,12 @@
 """How far each account has been swept: the table `sweeps`."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import asyncpg
 import msgspec
 
-from colonnade_tenants.accounts import read
-from colonnade_tenants.partition import tenant_connection
+from colonnade.accounts.states import FROZEN, State, literal, sentence
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -28,6 +28,7 @@ class SweepView(msgspec.Struct, frozen=True):
 
     *complete_until*: no event of a handled type is missing up to then. It stays behind *swept_until* where Stripe
     listed no more, until a resync. *finished_at* (our clock) and *problem* are of the last sweep, *found* is of all.
+    A frozen tenant's account is not swept; *problem* is then why.
     """
 
     account: str | None
@@ -47,19 +48,18 @@ class Behind(msgspec.Struct, frozen=True):
     seconds: float
 
 
-DISCONNECTED = "The account took its access away: it cannot be read any more."
 FURTHEST = 20
 """Accounts that are told of by a metric each: those that are the furthest behind."""
 
-_ACCOUNTS = """
+_ACCOUNTS = f"""
 select a.account, a.tenant_id from (
     select '' as account, null::bigint as tenant_id
     union all
-    select stripe_account, id from tenants where stripe_account is not null and state not in ('archived', 'deleting')
+    select stripe_account, id from tenants where stripe_account is not null and state not in {literal(FROZEN)}
 ) a left join sweeps s using (account)
 where s.finished_at is null or s.finished_at <= now() - $1::interval
 order by s.finished_at nulls first, a.account
-"""
+"""  # noqa: S608 - only our own words are put in
 _BEGIN = """
 insert into sweeps (account, tenant_id, swept_until, complete_until) values ($1, $2, $3, $3)
 on conflict (account) do update
@@ -73,46 +73,38 @@ where account = $1 returning swept_until, complete_until
 """
 
 _PAGE = """
-select nullif(account, ''), t.public_id, complete_until, swept_until, finished_at, found, problem
+select nullif(account, '') as account, t.public_id as tenant, complete_until, swept_until, finished_at, found, problem,
+    t.state
 from sweeps s left join tenants t on t.id = s.tenant_id
-where account >= $1 and account is distinct from $2 order by account limit $3
+where account >= $1 and account is distinct from $2 order by s.account limit $3
 """
-_BEHIND = """
+_BEHIND = f"""
 (select account, complete_until, extract(epoch from now() - complete_until)::float8 from sweeps where account = '')
 union all
-(select account, complete_until, extract(epoch from now() - complete_until)::float8 from sweeps
-where account <> '' and problem is distinct from $1 order by complete_until, account limit $2)
-"""
+(select account, complete_until, extract(epoch from now() - complete_until)::float8
+from sweeps join tenants t on t.id = tenant_id
+where t.state not in {literal(FROZEN)} order by complete_until, account limit $1)
+"""  # noqa: S608
 
 
 async def page(pool: asyncpg.Pool, after: str | None, limit: int) -> list[SweepView]:
     """Accounts by id, the platform's own ("") first; from the one that follows *after*."""
-    return [SweepView(*row) for row in await pool.fetch(_PAGE, after or "", after, limit)]
+    return [_shown(dict(row)) for row in await pool.fetch(_PAGE, after or "", after, limit)]
+
+
+def _shown(row: dict[str, Any]) -> SweepView:
+    state = row.pop("state")
+    return SweepView(**row | ({"problem": sentence(State(state))} if state in FROZEN else {}))
 
 
 async def behind(pool: asyncpg.Pool) -> list[Behind]:
-    """The platform's own account, and the connected ones that are the furthest behind."""
-    return [Behind(*row) for row in await pool.fetch(_BEHIND, DISCONNECTED, FURTHEST)]
+    """The platform's own account, and the connected ones of tenants not frozen that are the furthest behind."""
+    return [Behind(*row) for row in await pool.fetch(_BEHIND, FURTHEST)]
 
 
 async def accounts(pool: asyncpg.Pool, every: timedelta = timedelta()) -> list[Account]:
-    """Those not swept for *every*, the longest first. Of those that have disconnected that is noted instead."""
-    found = []
-    for row in await pool.fetch(_ACCOUNTS, every):
-        account = Account(row["account"], row["tenant_id"])
-        if await _disconnected(pool, account):
-            await fail(pool, account, DISCONNECTED)
-        else:
-            found.append(account)
-    return found
-
-
-async def _disconnected(pool: asyncpg.Pool, account: Account) -> bool:
-    if account.tenant_id is None:
-        return False
-    async with tenant_connection(pool, account.tenant_id) as tenant:
-        known = await read(tenant, account.id)
-    return known is not None and known.access.disconnected_at is not None
+    """Those not swept for *every*, the longest first. Of a frozen tenant's account Stripe is asked nothing."""
+    return [Account(*row) for row in await pool.fetch(_ACCOUNTS, every)]
 
 
 async def begin(pool: asyncpg.Pool, account: Account, oldest: datetime, *, resynced: bool) -> Cursor:

@@ -23,13 +23,15 @@ from colonnade.notifications.sender import Sender
 from colonnade.observability import metrics_server
 from colonnade.portals.branding.pushing import push_periodically as branding_periodically
 from colonnade.portals.keeping import keep_periodically
-from colonnade.portals.retention import prune_periodically as prune_visits_periodically
+from colonnade.portals.retention import VISITS
+from colonnade.pruning import prune_periodically
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.tasks import end
 from colonnade.tracing.switch import start
 from colonnade.webhooks.dispatch import BATCH, Dispatcher
 from colonnade.webhooks.extensions import Extension, Extensions, installed
-from colonnade.webhooks.retention import prune_periodically
+from colonnade.webhooks.retention import EVENTS
 from colonnade.webhooks.sweeping import sweep_periodically
 from colonnade.webhooks.writer import CHANNEL
 from colonnade_tenants.handlers import HANDLERS, Handler
@@ -38,8 +40,6 @@ log = structlog.get_logger()
 
 POLL = 1.0
 """Seconds between looks at the inbox when no notification comes."""
-
-
 FULL = BATCH // 2
 """Events in a batch that tell of a backlog."""
 
@@ -72,9 +72,7 @@ class Worker:
             log.info("worker started", tasks=self._concurrency)
             listener = asyncio.create_task(self._listen())
             await asyncio.gather(*(self._work(pool) for _ in range(self._concurrency)))
-            listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await listener
+            await end(listener)
         log.info("worker stopped")
 
     def stop(self) -> None:
@@ -131,14 +129,14 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
     vault, sender = Vault(ensure_secret_key(settings)), Sender(loopback=settings.notification_loopback)
     beside = [
-        prune_periodically(database_url, settings.event_retention_days),
+        prune_periodically(database_url, EVENTS, settings.event_retention_days),
         Notifier(database_url, vault, sender).run(),
     ]
     beside += [recompute_periodically(database_url), note_periodically(database_url)]
     beside.append(import_periodically(settings, database_url, gateway))
     beside.append(keep_periodically(settings, database_url, gateway))
     beside.append(branding_periodically(database_url, gateway))
-    beside.append(prune_visits_periodically(database_url, settings.portal_visit_retention_days))
+    beside.append(prune_periodically(database_url, VISITS, settings.portal_visit_retention_days))
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
     beside.append(lifecycle_periodically(database_url))
@@ -149,8 +147,6 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
             with metrics_server(settings.host, settings.worker_metrics_port):
                 await worker.run()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
             await gateway.close()
             await asyncio.to_thread(tracing.stop)

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import dialect
 from colonnade.database.connections import LOST
 from colonnade.database.tables import inbox
 from colonnade.errors import Unavailable
+from colonnade.tasks import end
 
 log = structlog.get_logger()
 
@@ -105,9 +106,7 @@ class InboxWriter:
         self._closing = True
         self._arrived.set()
         await asyncio.gather(*self._writers)
-        if self._notifier:
-            self._notifier.cancel()
-            await asyncio.gather(self._notifier, return_exceptions=True)
+        await end(self._notifier)
 
     @property
     def full(self) -> bool:

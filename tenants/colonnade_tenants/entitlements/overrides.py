@@ -38,7 +38,7 @@ class NewOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Override(msgspec.Struct, frozen=True):
-    """An override; *author_key* and *revoked_by* are API keys (`key_…`)."""
+    """An override; *author_key* and *revoked_by* are keys or people, null where the reader is not told."""
 
     id: str
     feature: str
