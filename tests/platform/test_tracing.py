@@ -21,6 +21,7 @@ from colonnade.settings import SettingsError
 from colonnade.stripe_api import failures, sender
 from colonnade.tracing import ids, switch
 from colonnade.tracing.recording import Recording
+from colonnade.tracing.spans import Spans
 from colonnade.tracing.switch import Tracing, wanted
 from colonnade_tenants.events import Event
 from colonnade_tenants.partition import TenantConnection
@@ -37,16 +38,17 @@ TRACEPARENT = f"00-{CALLERS}-b7ad6b7169203331-01"
 COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
 
-class Spans:
+class Kept:
     """What was recorded since the last look."""
 
     def __init__(self) -> None:
         self._kept = InMemorySpanExporter()
-        self.recording = Recording("web", "otlp", to=self._kept)
+        self._spans = Spans("web", "otlp", to=self._kept)
+        self.recording = Recording(self._spans)
 
     def take(self) -> dict[str, list[ReadableSpan]]:
         """By name."""
-        self.recording._provider.force_flush()
+        self._spans._provider.force_flush()
         found: dict[str, list[ReadableSpan]] = {}
         for span in self._kept.get_finished_spans():
             found.setdefault(span.name, []).append(span)
@@ -55,8 +57,8 @@ class Spans:
 
 
 @pytest.fixture(scope="module")
-def recorded() -> Iterator[Spans]:
-    spans = Spans()
+def recorded() -> Iterator[Kept]:
+    spans = Kept()
     switch._current = spans.recording
     yield spans
     switch._current = Tracing()
@@ -64,19 +66,19 @@ def recorded() -> Iterator[Spans]:
 
 
 @pytest.fixture(scope="module")
-async def module_api(recorded: Spans, shared_database: ScratchDatabase, module_sandbox: Sandbox) -> AsyncIterator[Api]:
+async def module_api(recorded: Kept, shared_database: ScratchDatabase, module_sandbox: Sandbox) -> AsyncIterator[Api]:
     async with running_api(shared_database, module_sandbox) as running:
         yield running
 
 
 @pytest.fixture
-def spans(recorded: Spans) -> Spans:
+def spans(recorded: Kept) -> Kept:
     recorded.take()
     return recorded
 
 
 @pytest.fixture
-async def desk(recorded: Spans, shared_database: ScratchDatabase) -> AsyncIterator[Desk]:
+async def desk(recorded: Kept, shared_database: ScratchDatabase) -> AsyncIterator[Desk]:
     pool = await create_pool(shared_database.service_url, Duty.WORKER, size=1)
     async with admin(shared_database) as db:
         await db.connection.execute("delete from inbox")
@@ -154,7 +156,7 @@ def test_each_process_samples_an_event_alike_and_gives_it_the_same_ids(event_id:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
         patch.setenv("OTEL_TRACES_SAMPLER_ARG", str(ratio))
-        one, other = Recording("web", "otlp", to=InMemorySpanExporter()), Recording("worker", "console")
+        one, other = Spans("web", "otlp", to=InMemorySpanExporter()), Spans("worker", "console")
     root = ids.root_of(event_id)
     assert root.trace
     assert root.span
@@ -166,7 +168,7 @@ def test_each_process_samples_an_event_alike_and_gives_it_the_same_ids(event_id:
     assert below.is_recording() is own.is_recording()
 
 
-async def test_a_calls_trace_goes_on_below_a_good_key_alone(fern: TenantApi, spans: Spans) -> None:
+async def test_a_calls_trace_goes_on_below_a_good_key_alone(fern: TenantApi, spans: Kept) -> None:
     """A stranger, and who guesses a key, cannot put spans into a trace, nor choose what is recorded."""
     for key, trace in ((fern.key, CALLERS), ("", None), ("col_tenant_guessed", None), (fern.key + "x", None)):
         await fern.call("GET", "", key=key, traceparent=TRACEPARENT)
@@ -178,7 +180,7 @@ async def test_a_calls_trace_goes_on_below_a_good_key_alone(fern: TenantApi, spa
 
 
 async def test_another_tenants_key_goes_on_in_no_trace_that_names_the_tenant(
-    fern: TenantApi, kiln: TenantApi, spans: Spans
+    fern: TenantApi, kiln: TenantApi, spans: Kept
 ) -> None:
     assert (await fern.call("GET", "", key=kiln.key, traceparent=TRACEPARENT)).status_code == 404
     (span,) = spans.take()["GET /v1/tenants/{tenant}"]
@@ -187,7 +189,7 @@ async def test_another_tenants_key_goes_on_in_no_trace_that_names_the_tenant(
     assert fern.id not in span.to_json()
 
 
-async def test_a_check_that_memory_answers_goes_on_in_its_callers_trace(fern: TenantApi, spans: Spans) -> None:
+async def test_a_check_that_memory_answers_goes_on_in_its_callers_trace(fern: TenantApi, spans: Kept) -> None:
     assert (await fern.call("PUT", "/features/seats", SEATS)).status_code == 200
     assert (await fern.call("PUT", "/customers/ada", {"email": "ada@shop.example"})).status_code in (200, 201)
     await give(fern, 3)
@@ -200,7 +202,7 @@ async def test_a_check_that_memory_answers_goes_on_in_its_callers_trace(fern: Te
     assert trace_of(span) == CALLERS
 
 
-async def test_requests_to_stripe_are_below_the_request_that_they_are_for(api: Api, spans: Spans) -> None:
+async def test_requests_to_stripe_are_below_the_request_that_they_are_for(api: Api, spans: Kept) -> None:
     await api.tenant(name="Fern")
     found = spans.take()
     (asked,), (made,) = found["POST /v1/tenants"], found["POST /v1/accounts"]
@@ -216,7 +218,7 @@ async def test_requests_to_stripe_are_below_the_request_that_they_are_for(api: A
 
 
 async def test_a_request_that_stripe_fails_shows_its_kind_and_not_its_words(
-    fern: TenantApi, spans: Spans, sandbox: Sandbox
+    fern: TenantApi, spans: Kept, sandbox: Sandbox
 ) -> None:
     await sandbox.fail(next=9, status=500)
     await fern.call("PUT", "/customers/bo", {"email": "bo@shop.example"})
@@ -229,7 +231,7 @@ async def test_a_request_that_stripe_fails_shows_its_kind_and_not_its_words(
     assert "bo@shop" not in asked.to_json()
 
 
-async def test_deliveries_of_no_event_have_a_trace_of_their_own_and_health_has_none(api: Api, spans: Spans) -> None:
+async def test_deliveries_of_no_event_have_a_trace_of_their_own_and_health_has_none(api: Api, spans: Kept) -> None:
     await api.client.get("/health/live")
     await api.client.get("/metrics")
     assert spans.take() == {}
@@ -249,7 +251,7 @@ async def failing(_event: Event, tenant: TenantConnection, _stripe: TenantStripe
 
 
 async def test_each_try_is_a_span_and_the_event_one_at_its_end_that_a_replay_does_not_repeat(
-    desk: Desk, spans: Spans
+    desk: Desk, spans: Kept
 ) -> None:
     await desk.db.tenant("acct_traced")
     sent = subscription(7, account="acct_traced")
@@ -285,7 +287,7 @@ async def asking(_event: Event, _tenant: TenantConnection, stripe: TenantStripe)
 
 
 async def test_what_a_handler_asks_of_stripe_is_below_its_try(
-    desk: Desk, spans: Spans, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, spans: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stripe is away here, which a handler's event waits for."""
     monkeypatch.setattr(failures, "FIRST_PAUSE", 0.01)

@@ -74,8 +74,9 @@ def start(process: Process, environ: Mapping[str, str] = os.environ) -> Tracing:
     if exporter is not None:
         # Here, because who traces nothing need not have it installed.
         from colonnade.tracing.recording import Recording
+        from colonnade.tracing.spans import Spans
 
-        _current = Recording(process, exporter)
+        _current = Recording(Spans(process, exporter))
     return _current
 
 
