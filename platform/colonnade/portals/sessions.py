@@ -3,7 +3,6 @@
 A session's URL lets whoever has it in: it is answered once, and neither stored nor logged.
 """
 
-import asyncio
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
@@ -115,11 +114,9 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
         raise TooMany(str(error), retry_after=60) from error
     if known is not None:
         _check_repeated(known, visit)
-    (reply, opening), before = await asyncio.gather(
-        _asked(services, tenant, opening, visit.id), visits.known(pool, tenant.id, visit.customer_id)
-    )
+    reply, opening = await _asked(services, tenant, opening, visit.id)
     visit = msgspec.structs.replace(visit, left_out=_code(opening))
-    await visits.opened(pool, tenant.id, visit, reply["id"], before)
+    await visits.opened(pool, tenant.id, visit, reply["id"])
     return PortalSession(
         id=visit.id,
         url=reply["url"],
