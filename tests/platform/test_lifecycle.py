@@ -1,5 +1,6 @@
 """Tenants are suspended, disconnect, are put away and come back; what they may do, and what becomes of their events."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from colonnade.commands.services import opened
 from colonnade.errors import Closed
 from colonnade.settings import Settings
 from colonnade.stripe_api.charges import ChargeType
+from colonnade.stripe_api.gate import JUST
 from tests.conftest import ScratchDatabase
 from tests.platform.api import SECRET_KEY, Api, Sandbox, TenantApi, problem
 from tests.platform.checking import SEATS, answered, give, heard, seats
@@ -177,6 +179,18 @@ async def test_no_call_goes_to_stripe_for_a_frozen_tenant_whoever_makes_it(
     assert await api.sandbox.requests("GET") == []
     asking = worker.gateway.platform.reconnecting().bound(tenant=row["id"])
     assert (await asking.get(f"/v1/accounts/{fern.account}"))["id"] == fern.account
+
+
+async def test_a_state_that_the_caller_has_just_read_is_not_asked_for_again_and_an_older_one_is(
+    fern: TenantApi, worker: Worker
+) -> None:
+    account, sent = f"/v1/accounts/{fern.account}", {"metadata": {"seen": "open"}}
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    now = asyncio.get_running_loop().time
+    assert (await worker.gateway.platform.post(account, sent, open_at=now()))["id"] == fern.account
+    with pytest.raises(Closed, match="disconnected"):
+        await worker.gateway.platform.post(account, sent, open_at=now() - JUST)
 
 
 async def test_commands_call_stripe_for_no_frozen_tenant(api: Api, fern: TenantApi) -> None:

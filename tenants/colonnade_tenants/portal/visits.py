@@ -127,12 +127,16 @@ _OLD = (
 _FORGET = Statement(delete(portal_visits).where(_OWN, _table.id == any_(func.array(_OLD.scalar_subquery()))))
 
 
-async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> Visit | None:
-    """Keep a new visit; the one that is there already under its id. Raises `TooMany` after *most* in a minute."""
+async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> Visit | str:
+    """Keep a new visit: the tenant's state, as it is now; or the visit that is there already under its id.
+
+    Raises `TooMany` after *most* in a minute.
+    """
     given = {name: getattr(visit, name) for name in _GIVEN}
     given |= {"browser": bytea(visit.browser), "fingerprint": bytea(visit.fingerprint)}
-    if await pool.fetchval(_ADD, tenant_id, as_json(given), most):
-        return None
+    state: str | None = await pool.fetchval(_ADD, tenant_id, as_json(given), most)
+    if state is not None:
+        return state
     async with tenant_connection(pool, tenant_id) as tenant:
         known = await get(tenant, visit.id)
     if known is None:
