@@ -124,7 +124,7 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
 
 
 async def _add(services: Services, tenant: Tenant, visit: Visit) -> float | None:
-    """Keep the visit. When the tenant was seen to be open (event loop time); None: not now, the visit was there already.
+    """Keep the visit. When the tenant was seen to be open (event loop time); None: not now, it was there already.
 
     What was known of the tenant may be a second old. Raises `Closed`, `Conflict`, `TooMany`, `Unauthenticated`.
     """
