@@ -1,12 +1,18 @@
 """Accounts take turns: one tenant's import does not hold up another's events."""
 
+import asyncio
 import json
+from collections import Counter
+from pathlib import Path
 from typing import Any
+
+import asyncpg
+import pytest
 
 from colonnade.database.connections import connect, create_pool
 from colonnade.database.roles import Duty
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks import inbox
+from colonnade.webhooks import inbox, worker
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.extensions import Extensions
@@ -128,6 +134,47 @@ async def test_an_import_of_one_tenant_does_not_hold_up_anothers_events(database
             )
             assert left.get("acct_b", 0) == 0
             assert left["acct_a"] > 0, "the import was over before the other tenant's events were"
+    await gateway.close()
+
+
+async def test_the_tasks_of_a_worker_take_different_accounts(database: ScratchDatabase) -> None:
+    gateway = StripeGateway(SETTINGS)
+    async with admin(database) as db, await create_pool(database.service_url, Duty.WORKER, size=3) as pool:
+        for number in range(3 * inbox.LANES):
+            await db.tenant(f"acct_{number}")
+            await store(db, [changes(f"acct_{number}", 1)])
+        dispatcher = Dispatcher(gateway, HANDLERS, Extensions(gateway))
+        assert await asyncio.gather(*(dispatcher.batch(pool) for _ in range(3))) == [inbox.LANES] * 3
+    await gateway.close()
+
+
+async def test_a_task_that_found_nothing_looks_again_after_anothers_full_batch(
+    database: ScratchDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that waited was in the other's hands; what waited behind it may be either's."""
+    monkeypatch.setattr(worker, "POLL", 600)
+    gateway = StripeGateway(SETTINGS)
+    looks: Counter[object] = Counter()
+    async with admin(database) as db:
+        await db.tenant("acct_a")
+        for _ in range(3 * inbox.RUN):
+            await store(db, [changes("acct_a", number) for number in range(worker.FULL // inbox.RUN + 1)])
+        working = worker.Worker(database.service_url, gateway, data_dir=tmp_path)
+        claim = working._dispatcher._claim
+
+        async def counted(connection: asyncpg.Connection) -> list[inbox.Claimed]:
+            looks[asyncio.current_task()] += 1
+            return await claim(connection)
+
+        monkeypatch.setattr(working._dispatcher, "_claim", counted)
+        running = asyncio.create_task(working.run())
+        async with asyncio.timeout(60):
+            while await db.connection.fetchval("select exists (select from inbox where state = 'pending')"):
+                await asyncio.sleep(0.02)
+        working.stop()
+        await running
+    assert len(looks) == 2
+    assert min(looks.values()) > 1
     await gateway.close()
 
 

@@ -40,7 +40,7 @@ from colonnade_tenants.unit import Units
 
 log = structlog.get_logger()
 
-BATCH = 200
+BATCH = 300
 """Events, about: more would cost less each, and let what comes meanwhile wait longer."""
 ROUND = 10
 """Seconds after which a batch takes no further event; what it claimed and left is free again when it commits."""
@@ -57,7 +57,9 @@ class Dispatcher:
         self._runner = Runner(gateway, handlers, extensions)
         self._thin = ThinReader(gateway, {*handlers, *extensions.types})
         self._lane = ""
-        """The last account that had its turn; the tasks share it, so that they do not take the same ones."""
+        """The last account that had its turn; the tasks share it, and look one after the other (`_looking`), so that
+        they do not take the same ones."""
+        self._looking = asyncio.Lock()
 
     async def batch(self, pool: asyncpg.Pool) -> int:
         """Process what is due; how many events were. Raises what the database raises."""
@@ -72,11 +74,12 @@ class Dispatcher:
 
     async def _claim(self, connection: asyncpg.Connection) -> list[Claimed]:
         """Of the accounts that follow those that had their turn; after the last one the round begins again."""
-        start = self._lane
-        rows = await inbox.claim(connection, BATCH, start)
-        if not rows and start:
-            rows = await inbox.claim(connection, BATCH)
-        self._lane = max((row.lane for row in rows), default="")
+        async with self._looking:
+            start = self._lane
+            rows = await inbox.claim(connection, BATCH, start)
+            if not rows and start:
+                rows = await inbox.claim(connection, BATCH)
+            self._lane = max((row.lane for row in rows), default="")
         return rows
 
     async def _process_all(self, connection: asyncpg.Connection, rows: list[Claimed]) -> list[Outcome]:

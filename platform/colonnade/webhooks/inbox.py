@@ -21,7 +21,7 @@ from colonnade.webhooks.attribute import Attribution
 State = Literal["pending", "done", "ignored", "quarantined", "dead", "held"]
 """`held`: its tenant is frozen; it is not due, and no backlog, until the tenant comes back."""
 
-LANES = 5
+LANES = 4
 """Accounts that take their turn in one batch."""
 RUN = 10
 """Events of one Stripe object in one batch, at most."""

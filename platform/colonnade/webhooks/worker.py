@@ -26,7 +26,7 @@ from colonnade.portals.keeping import keep_periodically
 from colonnade.portals.retention import prune_periodically as prune_visits_periodically
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks.dispatch import Dispatcher
+from colonnade.webhooks.dispatch import BATCH, Dispatcher
 from colonnade.webhooks.extensions import Extension, Extensions, installed
 from colonnade.webhooks.retention import prune_periodically
 from colonnade.webhooks.sweeping import sweep_periodically
@@ -37,6 +37,10 @@ log = structlog.get_logger()
 
 POLL = 1.0
 """Seconds between looks at the inbox when no notification comes."""
+
+
+FULL = BATCH // 2
+"""Events in a batch that tell of a backlog."""
 
 
 class Worker:
@@ -89,6 +93,8 @@ class Worker:
             except Exception as error:
                 log.error("batch failed", exc_info=error)
             beat(self._data_dir)
+            if found >= FULL:
+                self._wake.set()  # tasks that found nothing, since the others had it
             if not found:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL):
