@@ -2,7 +2,7 @@ FROM python:3.13.16-slim-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN python -m venv /opt/colonnade \
-    && /opt/colonnade/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt . \
+    && /opt/colonnade/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[tracing]' \
     && /opt/colonnade/bin/pip uninstall --yes pip
 
 FROM python:3.13.16-slim-bookworm

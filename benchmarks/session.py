@@ -1,10 +1,18 @@
 """What Colonnade adds to making a portal session: its route against the bare SDK call, over one local Stripe.
 
-    python benchmarks/session.py [--calls 800] [--parallel 32] [--answer-ms 150]
+    python benchmarks/session.py [--calls 800] [--parallel 32] [--answer-ms 300] [--spread 50]
 
-Both sides take turns in one run, with the same parameters. The local Stripe answers after *answer-ms*, as Stripe does
-from afar; with 0 the machine is saturated, and what is measured is how many processes share its cores. CPU times are
-of each process while its side had its turns; that of the client is Python's too, and holds the bare side's SDK.
+Both sides take turns in one run, with the same parameters; which begins changes with each round. What Colonnade adds
+is the difference of the medians of all their calls; the difference of each round's tells how sure that is.
+
+The local Stripe answers after *answer-ms*, as Stripe does from afar, and as with Stripe no two answers take the same
+time: from *spread* per cent less to as much more, evenly, and each turn of either side gets the same sequence. Were
+they all the same, the callers would come back together for ever, and queue for two cores: what is then measured is
+that queue, of either side. That view follows for comparison, and the one in which Stripe answers at once: there the
+machine is saturated, and what is measured is how many processes share its cores.
+
+CPU times are of each process while its side had its turns, with what it does besides. That of the client is Python's
+too, and holds the bare side's SDK.
 """
 
 import argparse
@@ -13,10 +21,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import asyncpg
@@ -39,6 +47,16 @@ WARM = 8
 """Calls of each caller before those that count, in each round."""
 
 
+class Answers(NamedTuple):
+    """How long Stripe takes: so many *milliseconds*, and up to *spread* per cent less or more."""
+
+    milliseconds: int
+    spread: int
+
+    def __str__(self) -> str:
+        return f"{self.milliseconds} ms" + (f", {self.spread} % less or more" if self.spread else "")
+
+
 class Shop:
     """A tenant with a portal and customers, at *web*; and the same at *sandbox* for the bare SDK."""
 
@@ -48,7 +66,7 @@ class Shop:
         stripe.enable_telemetry = False
         self.client = stripe.AIOHTTPClient()
         self.sdk = stripe.StripeClient(
-            KEY, http_client=self.client, max_network_retries=0, base_addresses={"api": sandbox}
+            KEY, http_client=self.client, max_network_retries=2, base_addresses={"api": sandbox}
         )
 
     async def call(self, method: str, path: str, body: Any) -> Any:
@@ -88,10 +106,11 @@ class Shop:
         if "url" not in reply.data:
             raise SystemExit(f"no session: {reply.data}")
 
-    async def answer_after(self, milliseconds: int) -> None:
-        """Let the local Stripe take so long for every session."""
-        fault = {"next": 10**9, "status": 0, "delay": milliseconds / 1000, "path": "/v1/billing_portal/sessions"}
-        body = {"api": fault} if milliseconds else {}
+    async def answer_after(self, answers: Answers) -> None:
+        """Let the local Stripe take so long for every session; again, and the sequence of delays begins anew."""
+        delay = {"delay": answers.milliseconds / 1000, "spread": answers.spread / 100}
+        fault = {"next": 10**9, "status": 0, "path": "/v1/billing_portal/sessions", **delay}
+        body = {"api": fault} if answers.milliseconds else {}
         async with self.http.post(f"{self.sandbox}/_sandbox/faults", json=body) as reply:
             reply.raise_for_status()
 
@@ -121,6 +140,7 @@ class Side:
     def __init__(self, name: str, one: Callable[[int], Awaitable[None]], processes: Processes) -> None:
         self.name, self._one, self._processes = name, one, processes
         self.found: list[float] = []
+        self.medians: list[float] = []
         self._cpu = dict.fromkeys(processes, 0.0)
 
     async def turn(self, calls: int, parallel: int) -> None:
@@ -128,7 +148,9 @@ class Side:
         # Each of the database's connections plans each statement once, for 16 partitions.
         await times(self._one, WARM * parallel, parallel)
         before = {name: spent() for name, spent in self._processes.items()}
-        self.found += await times(self._one, calls, parallel)
+        found = await times(self._one, calls, parallel)
+        self.found += found
+        self.medians.append(statistics.median(found))
         for name, spent in self._processes.items():
             self._cpu[name] += spent() - before[name]
 
@@ -142,15 +164,16 @@ class Side:
         return f"  {self.name:10} median {self.median:7.1f} ms   p99 {p99:7.1f} ms   CPU ms a session: {cpu}"
 
 
-async def compare(shop: Shop, processes: Processes, wanted: argparse.Namespace, answer_ms: int) -> None:
+async def compare(shop: Shop, processes: Processes, wanted: argparse.Namespace, answers: Answers) -> None:
     """Print both sides' medians and what the difference is."""
-    await shop.answer_after(answer_ms)
     bare, ours = Side("bare SDK", shop.bare, processes), Side("Colonnade", shop.ours, processes)
-    for _ in range(ROUNDS):
-        for side in (bare, ours):
+    for number in range(ROUNDS):
+        for side in (ours, bare) if number % 2 else (bare, ours):
+            await shop.answer_after(answers)
             await side.turn(wanted.calls // ROUNDS, wanted.parallel)
-    print(f"\n{wanted.parallel} in parallel, Stripe answers after {answer_ms} ms\n{bare}\n{ours}")
-    print(f"  added at the median {ours.median - bare.median:.1f} ms ({ours.median / bare.median:.2f} times)")
+    rounds = ", ".join(f"{one - other:.1f}" for one, other in zip(ours.medians, bare.medians, strict=True))
+    print(f"\n{wanted.parallel} in parallel, Stripe answers after {answers}\n{bare}\n{ours}")
+    print(f"  added at the median {ours.median - bare.median:.1f} ms (rounds: {rounds})", flush=True)
 
 
 async def database(scratch: Scratch) -> int:
@@ -184,7 +207,7 @@ async def measure(scratch: Scratch, folder: Path, wanted: argparse.Namespace) ->
         process(*sandbox_command, environ={}, ready=f"{sandbox}/_sandbox/requests") as stripe_process,
         process("-m", "colonnade", "serve", environ=environ, ready=f"{web}/health/live") as web_process,
     ):
-        processes = {
+        processes: Processes = {
             "web": partial(_cpu.seconds, web_process.pid),
             "database": partial(_cpu.seconds, await database(scratch)),
             "Stripe": partial(_cpu.seconds, stripe_process.pid),
@@ -193,14 +216,20 @@ async def measure(scratch: Scratch, folder: Path, wanted: argparse.Namespace) ->
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=wanted.parallel)) as http:
             shop = Shop(http, web, sandbox, key)
             await shop.fill(customers=CUSTOMERS)
-            for answer_ms in dict.fromkeys((wanted.answer_ms, 0)):
-                await compare(shop, processes, wanted, answer_ms)
+            for answers in views(wanted):
+                await compare(shop, processes, wanted, answers)
             await shop.client.close_async()  # type: ignore[no-untyped-call]
+
+
+def views(wanted: argparse.Namespace) -> Iterable[Answers]:
+    """What is compared, each once."""
+    far = wanted.answer_ms
+    return dict.fromkeys((Answers(far, wanted.spread), Answers(far, 0), Answers(0, 0)))
 
 
 async def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"calls": 800, "parallel": 32, "answer-ms": 150}.items():
+    for name, default in {"calls": 800, "parallel": 32, "answer-ms": 300, "spread": 50}.items():
         options.add_argument(f"--{name}", type=int, default=default)
     wanted = options.parse_args()
     with scratch_database() as scratch, tempfile.TemporaryDirectory() as folder:

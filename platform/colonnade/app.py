@@ -51,6 +51,7 @@ from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.tracing.switch import current
 from colonnade.webhooks.receive import Deliveries, Receiver, keyring
 from colonnade.webhooks.refusals import Refusals
 from colonnade.webhooks.writer import InboxWriter
@@ -168,5 +169,5 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
     )
     app.state.checks, app.state.gate, app.state.room = checks, gate, Room()
     inner = TenantOrigins(Front(app.asgi_handler, checks, gate), lambda: app.state.services.database.platform_pool)
-    app.asgi_handler = Deliveries(RequestObserver(inner, Shield(settings.base_url)))
+    app.asgi_handler = current().application(Deliveries(RequestObserver(inner, Shield(settings.base_url))))
     return app

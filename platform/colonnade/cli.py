@@ -18,11 +18,12 @@ from colonnade.commands.doctor import doctor
 from colonnade.commands.events import events
 from colonnade.commands.keys import keys
 from colonnade.commands.portals import portals
+from colonnade.commands.reencrypt import reencrypt
 from colonnade.commands.sweep import sweep
 from colonnade.commands.tenants import tenants
 from colonnade.commands.webhooks import webhooks
 from colonnade.database.locate import open_database
-from colonnade.database.migrate import drift, upgrade
+from colonnade.database.migrate import drift, ensure, upgrade
 from colonnade.observability import configure_logging
 from colonnade.settings import Settings, variable
 
@@ -35,7 +36,8 @@ def main() -> None:
 
 @main.command()
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 if the models and the migrations differ.")
-def migrate(check: bool) -> None:
+@click.option("--roles", is_flag=True, help="Create the roles alone: what a dump is restored into needs them.")
+def migrate(check: bool, roles: bool) -> None:
     """Create the database roles and run all migrations."""
     with sentences(), open_database(load(), note) as urls:
         service = urls.service if urls.service != urls.admin else None
@@ -44,6 +46,10 @@ def migrate(check: bool) -> None:
             for difference in found:
                 click.echo(difference)
             sys.exit(1 if found else 0)
+        if roles:
+            made = asyncio.run(ensure(urls.admin, service))
+            note("The roles are made." if made else "The roles were there.")
+            return
         asyncio.run(upgrade(urls.admin, service))
         note("The database is at the newest migration.")
 
@@ -103,5 +109,6 @@ main.add_command(keys)
 main.add_command(sweep)
 main.add_command(events)
 main.add_command(portals)
+main.add_command(reencrypt)
 main.add_command(tenants)
 main.add_command(webhooks)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Literal
 
 from litestar import Response, get
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
@@ -15,14 +16,20 @@ from colonnade.database.connections import LOST
 from colonnade.database.migrate import pending
 from colonnade.observability import OLDEST, READINESS, WAITING, WATERMARK
 from colonnade.services import Services
+from colonnade.stopping import STOPPING
 from colonnade.webhooks.backlog import Backlog, measure
 from colonnade.webhooks.sweeps import Behind, behind
 
+Status = Literal["ok", "degraded", "unavailable"]
+
 
 class Health(Struct):
-    """*checks* names each thing looked at and what was found, `ok` or what is wrong."""
+    """*checks* names each thing looked at and what was found, `ok` or what is wrong.
 
-    status: Literal["ok", "unavailable"]
+    *status* `degraded`: it serves, but for what needs Stripe.
+    """
+
+    status: Status
     checks: dict[str, str]
 
 
@@ -42,7 +49,9 @@ _NOT_READY = ResponseSpec(Health, description="It cannot; *checks* say why.", ge
     security=[{}],
     responses={503: _NOT_READY},
 )
-async def ready(services: NamedDependency[Services]) -> Response[Health]:
+async def ready(services: NamedDependency[Services], state: State) -> Response[Health]:
+    if state.get(STOPPING):
+        return Response(Health("unavailable", {"process": "stopping"}), status_code=503)
     checks = {"database": "ok", "migrations": "ok"}
     try:
         async with asyncio.timeout(3):
@@ -53,7 +62,18 @@ async def ready(services: NamedDependency[Services]) -> Response[Health]:
     except LOST:
         checks = {"database": "cannot be reached"}
     well = all(found == "ok" for found in checks.values())
-    return Response(Health("ok" if well else "unavailable", checks), status_code=200 if well else 503)
+    stripe = _stripe(services.stripe.refusing)
+    status: Status = "unavailable" if not well else "ok" if stripe == "ok" else "degraded"
+    return Response(Health(status, checks | {"stripe": stripe}), status_code=200 if well else 503)
+
+
+def _stripe(refusing: float | None) -> str:
+    """Never a reason to leave the load balancer: checks and deliveries need no Stripe, and every process would leave
+    at once, so that Stripe's outage would be ours."""
+    if refusing is None:
+        return "ok"
+    again = f"it is asked again in {refusing:.0f} s" if refusing else "the next call tries again"
+    return f"does not answer; {again}"
 
 
 async def _wanted(services: Services) -> dict[str, str]:

@@ -10,6 +10,8 @@ from colonnade.app import create_app
 from colonnade.garbage import collect_rarely
 from colonnade.observability import configure_logging
 from colonnade.settings import Settings, ensure_secret_key
+from colonnade.stopping import Stopping
+from colonnade.tracing.switch import start
 
 _DATABASE_URL = "COLONNADE_SERVICE_DATABASE_URL"
 STOPPING = 10
@@ -24,7 +26,11 @@ def application() -> Litestar:
     database_url = environ.pop(_DATABASE_URL)
     settings = Settings.load(environ)
     configure_logging(settings.log_level.upper(), settings.log_format)
+    tracing = start("web")
     app = create_app(settings, database_url=database_url, secret_key=ensure_secret_key(settings))
+    app.on_shutdown.append(tracing.stop)
+    if settings.drain_seconds:
+        app.on_startup.append(Stopping(app, settings.server, settings.drain_seconds).watch)
     collect_rarely()
     return app
 
@@ -56,5 +62,5 @@ def run(settings: Settings, database_url: str) -> None:
         interface=Interfaces.ASGI,
         log_dictconfig=_OUR_LOGGING,
         log_access=False,
-        workers_kill_timeout=STOPPING,
+        workers_kill_timeout=settings.drain_seconds + STOPPING,
     ).serve()

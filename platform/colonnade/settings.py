@@ -94,10 +94,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_client_id: str | None = None
     """`ca_…` of the platform's Connect settings; none: existing accounts cannot be connected by OAuth."""
     secret_key: str | None = None
-    """Signs the tokens; none: see `ensure_secret_key`."""
+    """Signs the tokens; several, the newest first, separated by commas; none: see `ensure_secret_key`."""
     host: str = "127.0.0.1"
     port: int = 8000
     web_workers: int = 1
+    drain_seconds: int = 2
+    """For how long a web process that is told to stop serves on, and says so in its readiness."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "console"
     server: Server = "granian"
@@ -232,9 +234,10 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
 
 
 def _secret_key(text: str) -> str:
-    if len(text) < SECRET_KEY_LENGTH:
-        raise ValueError(f"must have at least {SECRET_KEY_LENGTH} characters")
-    return text
+    keys = [part.strip() for part in text.split(",")]
+    if any(len(key) < SECRET_KEY_LENGTH for key in keys):
+        raise ValueError(f"must have at least {SECRET_KEY_LENGTH} characters, each key where commas separate several")
+    return ",".join(keys)
 
 
 def _origin(text: str) -> str:
@@ -379,6 +382,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "secret_key": _secret_key,
     "host": _host,
     "port": _number(1, 65535),
+    "drain_seconds": _number(0, 600),
     "web_workers": _number(1, 64),
     "log_level": _choice(LogLevel),
     "log_format": _choice(LogFormat),

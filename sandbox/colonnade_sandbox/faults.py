@@ -17,7 +17,7 @@ RATE_LIMITS = {
     "frequently and are making multiple concurrent requests to a single object, make your requests serially or at a "
     "lower rate. For more details, see https://stripe.com/docs/rate-limits#object-lock-timeouts.",
 }
-Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Part = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
 
 
@@ -26,13 +26,15 @@ class ApiFault(msgspec.Struct, forbid_unknown_fields=True):
 
     With `after` they are executed first and only their answer is lost; `status` 0 executes them and answers as
     usual. `code` says which 429. `cut_off` ends the connection in the middle of the body. `path` (its beginning)
-    and `account` leave all other calls alone.
+    and `account` leave all other calls alone. `spread` makes each delay another: evenly from `delay` less that part
+    of it to `delay` and that part more; the same request for faults draws the same sequence.
     """
 
     next: int
     status: Literal[0, 429, 500, 503] = 500
     code: Literal["rate_limit", "lock_timeout"] = "rate_limit"
     delay: Seconds = 0.0
+    spread: Part = 0.0
     after: bool = False
     cut_off: bool = False
     path: str = ""
@@ -54,10 +56,10 @@ class Chaos(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     seed: int = 0
-    drop: Probability = 0.0
-    duplicate: Probability = 0.0
-    delay: Probability = 0.0
-    reorder: Probability = 0.0
+    drop: Part = 0.0
+    duplicate: Part = 0.0
+    delay: Part = 0.0
+    reorder: Part = 0.0
     seconds: Seconds = 1.0
 
 
@@ -85,14 +87,16 @@ class Faults:
     def want(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self._random = random.Random(wanted.chaos.seed if wanted.chaos else 0)  # noqa: S311
+        self._delays = random.Random(0)  # noqa: S311 - of its own, so that calls do not shift what chaos hits
 
     def of_call(self, path: str, account: str) -> ApiFault | None:
-        """The fault of an API call, if one is due."""
+        """The fault of an API call, if one is due, with the delay that was drawn for it."""
         fault = self.wanted.api
         if fault is None or fault.next < 1 or not path.startswith(fault.path) or fault.account not in ("", account):
             return None
         fault.next -= 1
-        return fault
+        drawn = fault.delay * (1 + fault.spread * self._delays.uniform(-1, 1))
+        return msgspec.structs.replace(fault, delay=drawn)
 
     def of_delivery(self) -> Disturbance:
         fault = self.wanted.deliveries

@@ -57,9 +57,10 @@ def call(
 class Demo:
     """A running demo: what its one line of JSON said."""
 
-    def __init__(self, process: "subprocess.Popen[str]", said: dict[str, Any]) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", said: dict[str, Any], data_dir: Path) -> None:
         self.process = process
         self.said = said
+        self.data_dir = data_dir
         self.url: str = said["base_url"]
         self.sandbox: str = said["sandbox_url"]
 
@@ -127,7 +128,7 @@ def running_demo(data_dir: Path, *arguments: str) -> Iterator[Demo]:
                 line = process.stdout.readline()
                 errors.seek(0)
                 assert line, errors.read()
-                yield Demo(process, json.loads(line))
+                yield Demo(process, json.loads(line), data_dir)
             finally:
                 process.send_signal(signal.SIGINT)
                 process.wait(timeout=60)

@@ -194,6 +194,7 @@ def environment(database: ScratchDatabase, data_dir: Path) -> dict[str, str]:
         "COLONNADE_DATABASE_URL": database.service_url,
         "COLONNADE_SECRET_KEY": "k" * 32,
         "COLONNADE_DATA_DIR": str(data_dir),
+        "COLONNADE_DRAIN_SECONDS": "0",
         "COLONNADE_STRIPE_API_KEY": "sk_test_1",
         "COLONNADE_STRIPE_API_BASE": SETTINGS.stripe_api_base,
         "COLONNADE_STRIPE_PLATFORM_WEBHOOK_SECRETS": ",".join(SETTINGS.stripe_platform_webhook_secrets),

@@ -46,6 +46,19 @@ def test_a_database_without_roles_or_tables_is_named(shared_database: ScratchDat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_traces_that_cannot_be_sent_are_a_sentence_before_any_process_starts(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")
+    ended = colonnade(command, STRIPE_API_KEY="sk_test_cli", DATA_DIR=str(tmp_path / "data"))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("OTEL_EXPORTER_OTLP_ENDPOINT must be an http or https URL")
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
 def test_migrate_is_harmless_to_repeat_and_finds_no_drift(database: ScratchDatabase) -> None:
     logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.admin_url}
     assert colonnade("migrate", **logins).returncode == 0

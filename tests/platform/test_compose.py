@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 import colonnade
-from colonnade.settings import SECRET_KEY_LENGTH, Settings
+from colonnade.server import STOPPING
+from colonnade.settings import SECRET_KEY_LENGTH, Settings, variable
+from colonnade.tracing.switch import wanted
 
 ROOT = Path(__file__).parents[2]
 OURS = ("migrate", "web", "worker")
@@ -60,7 +62,9 @@ def environment(service: dict[str, Any], variables: dict[str, str] = VARIABLES) 
     def fill(match: re.Match[str]) -> str:
         return variables.get(match[1]) or (match[3] if match[2] == "-" else pytest.fail(f"{match[1]} is not given"))
 
-    return {name: REFERENCE.sub(fill, value) for name, value in service["environment"].items()}
+    # One without a value is passed on where it is set.
+    given = {name: variables.get(name) if text is None else text for name, text in service["environment"].items()}
+    return {name: REFERENCE.sub(fill, text) for name, text in given.items() if text is not None}
 
 
 def image_environment(stages: list[list[tuple[str, str]]]) -> dict[str, str]:
@@ -168,6 +172,51 @@ def test_the_settings_accept_what_a_container_is_given(
 def test_the_proxy_before_the_service_can_be_named(services: dict[str, Any]) -> None:
     given = environment(services["web"], VARIABLES | {"COLONNADE_TRUSTED_PROXIES": "172.18.0.0/16"})
     assert Settings.load(given).trusted_proxies == ("172.18.0.0/16",)
+
+
+OF_THE_IMAGE = {"data_dir", "host", "port", "log_format"}
+NOT_FOR_PRODUCTION = {"stripe_api_base", "notification_loopback", "server"}
+SECRETS = {name.removeprefix("COLONNADE_") for name in LATER}
+
+
+def test_each_setting_can_be_given_to_the_deployment(services: dict[str, Any]) -> None:
+    given = {name for each in OURS for name in services[each]["environment"]}
+    wanted = set(Settings.__struct_fields__) - OF_THE_IMAGE - NOT_FOR_PRODUCTION
+    assert {name for name in given if name.startswith("COLONNADE_")} == {variable(field) for field in wanted}
+
+
+def test_a_setting_is_where_its_name_is_and_changes_nothing_until_it_is_set(services: dict[str, Any]) -> None:
+    for name in ("web", "worker"):
+        plain = Settings.load(environment(services[name]))
+        for given, text in services[name]["environment"].items():
+            assert (
+                text is None or given.removeprefix("POSTGRES_") in REFERENCE.sub(r"\1", text) or "DATABASE_URL" in given
+            )
+        changed = {field for field in Settings.__struct_fields__ if getattr(plain, field) != getattr(Settings(), field)}
+        asked_for = {"database_url", "secret_key", "base_url", "stripe_api_key", *map(str.lower, SECRETS)}
+        assert changed == asked_for | ({"worker_metrics_port"} if name == "worker" else set())
+
+
+def test_the_web_process_has_the_time_that_it_takes_to_stop(services: dict[str, Any]) -> None:
+    seconds = int(services["web"]["stop_grace_period"].removesuffix("s"))
+    assert seconds >= Settings.load(environment(services["web"])).drain_seconds + STOPPING + 5
+
+
+def test_prometheus_finds_what_the_page_tells_it_to_ask(services: dict[str, Any]) -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    (job,) = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["web:8000", "worker:9000"]}]
+    assert Settings.load(environment(services["worker"])).worker_metrics_port == 9000
+    assert all("outside" in services[name]["networks"] for name in ("web", "worker"))
+    assert "ports" not in services["worker"]
+
+
+def test_traces_are_turned_on_by_their_own_variables_in_both_processes(services: dict[str, Any]) -> None:
+    on = VARIABLES | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+    for name in ("web", "worker"):
+        assert wanted(environment(services[name])) is None
+        assert wanted(environment(services[name], on)) == "otlp"
+        assert not any(each.startswith("OTEL_") for each in environment(services[name]))
 
 
 def test_only_the_migration_knows_the_administrators_password(services: dict[str, Any]) -> None:

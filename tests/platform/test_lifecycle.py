@@ -15,6 +15,7 @@ from colonnade.commands.services import opened
 from colonnade.errors import Closed
 from colonnade.settings import Settings
 from colonnade.stripe_api.charges import ChargeType
+from colonnade.stripe_api.gate import JUST
 from colonnade_tenants.accounts import apply_account
 from colonnade_tenants.unit import Units
 from tests.conftest import ScratchDatabase
@@ -182,6 +183,18 @@ async def test_no_call_goes_to_stripe_for_a_frozen_tenant_whoever_makes_it(
     assert await api.sandbox.requests("GET") == []
     asking = worker.gateway.platform.reconnecting().bound(tenant=row["id"])
     assert (await asking.get(f"/v1/accounts/{fern.account}"))["id"] == fern.account
+
+
+async def test_a_state_that_the_caller_has_just_read_is_not_asked_for_again_and_an_older_one_is(
+    fern: TenantApi, worker: Worker
+) -> None:
+    account, sent = f"/v1/accounts/{fern.account}", {"metadata": {"seen": "open"}}
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    now = asyncio.get_running_loop().time
+    assert (await worker.gateway.platform.post(account, sent, open_at=now()))["id"] == fern.account
+    with pytest.raises(Closed, match="disconnected"):
+        await worker.gateway.platform.post(account, sent, open_at=now() - JUST)
 
 
 async def test_commands_call_stripe_for_no_frozen_tenant(api: Api, fern: TenantApi) -> None:

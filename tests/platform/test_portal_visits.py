@@ -14,13 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colonnade.access.portal_tokens import LIFETIME, PortalToken, issue
+from colonnade.accounts.service import tenant_by_id
 from colonnade.database.connections import connect, create_pool
 from colonnade.database.roles import Duty
-from colonnade.errors import NotFound, Unavailable
+from colonnade.errors import Closed, NotFound, Unavailable
 from colonnade.portals import links, return_routes, rooms, sessions
 from colonnade.portals.links import Place
+from colonnade.portals.requests import SessionRequest
 from colonnade.portals.results import with_result
 from colonnade.portals.retention import prune
+from colonnade.portals.sessions import Opener
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extensions
 from colonnade_tenants.handlers import HANDLERS
@@ -204,6 +207,19 @@ async def test_what_another_process_changes_is_heard(shop: TenantApi) -> None:
     async with asyncio.timeout(20):
         while (await shop.call("POST", SESSIONS, {})).status_code != 400:
             await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("fact", ["suspended_at", "archived_at"])
+async def test_a_tenant_that_was_open_a_moment_ago_opens_no_portal(shop: TenantApi, fact: str) -> None:
+    before = await asked(shop)
+    async with services_of(shop) as services:
+        tenant = await tenant_by_id(services, shop.id)
+        opening = await sessions.prepare(services, tenant, "ada", SessionRequest())
+        await shop.api.sql(f"update tenants set {fact} = now() where public_id = $1", shop.id)
+        with pytest.raises(Closed) as refused:
+            await sessions.open_session(services, tenant, opening, Opener("key_1"))
+    assert refused.value.code == fact.removesuffix("_at")
+    assert await asked(shop) == before
 
 
 async def test_a_name_that_cannot_be_is_no_configuration(shop: TenantApi) -> None:

@@ -66,6 +66,7 @@ async def served(database: ScratchDatabase, sandbox: Sandbox, folder: Path) -> A
         "COLONNADE_STRIPE_API_BASE": sandbox.url,
         "COLONNADE_PORT": str(port),
         "COLONNADE_SWEEP_SECONDS": "1",
+        "COLONNADE_DRAIN_SECONDS": "0",
     }
     for kind in ("platform", "connect"):
         environ[f"COLONNADE_STRIPE_{kind.upper()}_WEBHOOK_SECRETS"] = await endpoint(sandbox, url, kind)

@@ -21,13 +21,16 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def serving(database: ScratchDatabase, data_dir: Path, server: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def serving(
+    database: ScratchDatabase, data_dir: Path, server: str, **more: str
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "colonnade", "serve"],
         env={
             **os.environ,
             **environment(database, data_dir),
+            **more,
             "COLONNADE_PORT": str(port),
             "COLONNADE_SERVER": server,
         },

@@ -13,6 +13,7 @@ import asyncpg
 from colonnade.access.scopes import Role
 from colonnade.database.connections import connect
 from colonnade.database.roles import Duty
+from colonnade.secret_keys import accepted
 from colonnade_tenants.ids import new_id
 
 LONGEST_OVERLAP = 30 * 86_400
@@ -59,7 +60,7 @@ def random_key(kind: str) -> str:
 
 def derived_key(kind: str, secret_key: str, purpose: str) -> str:
     """The key of *kind* that *purpose* always gives, so that a repeated request answers the same without storing it."""
-    mac = hmac.digest(secret_key.encode(), f"api key\0{purpose}".encode(), "sha512")
+    mac = hmac.digest(accepted(secret_key)[0].encode(), f"api key\0{purpose}".encode(), "sha512")
     return f"col_{kind}_{_encode(int.from_bytes(mac))}"
 
 

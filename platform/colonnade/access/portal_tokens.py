@@ -6,13 +6,13 @@ from typing import Any
 import jwt
 import msgspec
 
+from colonnade import secret_keys
 from colonnade.errors import Unauthenticated
 from colonnade_tenants.ids import new_id
 
 LIFETIME = 15 * 60
 """Seconds that a token is good for."""
 
-_ALGORITHM = "HS256"
 _AUDIENCE = "colonnade:portal"
 
 
@@ -32,16 +32,13 @@ class PortalToken(msgspec.Struct, frozen=True, omit_defaults=True):
 def issue(token: PortalToken, secret_key: str, now: float | None = None) -> tuple[str, int]:
     """*token* signed, and when it expires (Unix seconds)."""
     expires = int(now if now is not None else time.time()) + LIFETIME
-    claims: dict[str, Any] = {"aud": _AUDIENCE, "exp": expires, "portal": msgspec.to_builtins(token)}
-    return jwt.encode(claims, secret_key, _ALGORITHM), expires
+    return secret_keys.signed(secret_key, _AUDIENCE, expires, {"portal": msgspec.to_builtins(token)}), expires
 
 
 def verify(text: str, secret_key: str) -> PortalToken:
     """What *text* allows. Raises `Unauthenticated`."""
     try:
-        claims = jwt.decode(
-            text, secret_key, [_ALGORITHM], audience=_AUDIENCE, options={"require": ["exp", "aud", "portal"]}
-        )
+        claims = secret_keys.said(secret_key, text, _AUDIENCE, ["portal"])
         return msgspec.convert(claims["portal"], PortalToken)
     except (jwt.PyJWTError, msgspec.ValidationError) as error:
         raise Unauthenticated("This link has expired; go back and open it again.", "token") from error

@@ -4,11 +4,11 @@ import hashlib
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import jwt
 import msgspec
 
+from colonnade import secret_keys
 from colonnade.errors import Conflict, Invalid
 
 LIFETIME = 15 * 60
@@ -34,8 +34,7 @@ def _seen(whose: str, counts: Mapping[str, int]) -> dict[str, str]:
 def preview(secret_key: str, whose: str, counts: Mapping[str, int]) -> Preview:
     """*counts* of *whose* rows (`ten_…`, `ten_…/ecu_…`), and what confirms their removal."""
     expires = int(time.time()) + LIFETIME
-    claims: dict[str, Any] = {"aud": _AUDIENCE, "exp": expires, **_seen(whose, counts)}
-    token = jwt.encode(claims, secret_key, "HS256")
+    token = secret_keys.signed(secret_key, _AUDIENCE, expires, _seen(whose, counts))
     rows = {table: number for table, number in counts.items() if number}
     return Preview(True, rows, sum(rows.values()), token, datetime.fromtimestamp(expires, UTC))
 
@@ -45,9 +44,7 @@ def check(secret_key: str, confirmation: str | None, whose: str, counts: Mapping
     if confirmation is None:
         raise Invalid("Ask with dry_run=true first, and send the confirmation of its answer.", "confirmation")
     try:
-        claims = jwt.decode(
-            confirmation, secret_key, ["HS256"], audience=_AUDIENCE, options={"require": ["exp", "sub", "rows"]}
-        )
+        claims = secret_keys.said(secret_key, confirmation, _AUDIENCE, ["sub", "rows"])
     except jwt.PyJWTError as error:
         raise Invalid(
             "This confirmation has expired, or is none: ask with dry_run=true again.", "confirmation"

@@ -5,7 +5,6 @@ Stripe and comes back. ("Using OAuth with Standard accounts", Stripe docs.)
 """
 
 import hashlib
-import hmac
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta, Struct
 
+from colonnade import secret_keys
 from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts.onboarding import check_return
@@ -128,7 +128,7 @@ async def opened(services: Services, token: str) -> Open:
     Raises `NotFound`, `Conflict`.
     """
     public_id = token.partition(".")[0]
-    if not token.isascii() or not hmac.compare_digest(token, _token(services, public_id)):
+    if not secret_keys.is_mac(services.secret_key, token.partition(".")[2], _said(public_id)):
         raise NotFound("This link does not work.")
     found = await find(services, public_id)
     if found.state == "connected":
@@ -165,5 +165,8 @@ async def finish(
 
 def _token(services: Services, public_id: str) -> str:
     """What names the request in its link; the same every time, so that a repeated request answers the same."""
-    said = f"account connection\0{public_id}".encode()
-    return f"{public_id}.{hmac.digest(services.secret_key.encode(), said, hashlib.sha256).hex()[:32]}"
+    return f"{public_id}.{secret_keys.mac(services.secret_key, _said(public_id))}"
+
+
+def _said(public_id: str) -> str:
+    return f"account connection\0{public_id}"

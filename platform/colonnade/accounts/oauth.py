@@ -11,13 +11,14 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import jwt
 import msgspec
 from msgspec import Struct
 
+from colonnade import secret_keys
 from colonnade.access import audit
 from colonnade.accounts import at_stripe, connections, service
 from colonnade.accounts.connections import Open
@@ -86,8 +87,8 @@ def depart(services: Services, request: Open, business: str, secret: str | None)
 
 def sign(secret_key: str, state: State) -> str:
     """*state* as the text that goes to Stripe and comes back."""
-    claims: dict[str, Any] = {"aud": _AUDIENCE, "exp": int(time.time()) + LIFETIME}
-    return jwt.encode(claims | {"connect": msgspec.to_builtins(state)}, secret_key, "HS256")
+    expires = int(time.time()) + LIFETIME
+    return secret_keys.signed(secret_key, _AUDIENCE, expires, {"connect": msgspec.to_builtins(state)})
 
 
 async def arrive(services: Services, answer: Answer, cookies: Mapping[str, str]) -> Open:
@@ -116,7 +117,7 @@ def verify(secret_key: str, text: str, cookies: Mapping[str, str]) -> State:
     Raises `Invalid`, and `Forbidden` where it is another browser.
     """
     try:
-        claims = jwt.decode(text, secret_key, ["HS256"], audience=_AUDIENCE, options={"require": ["exp", "connect"]})
+        claims = secret_keys.said(secret_key, text, _AUDIENCE, ["connect"])
         state = msgspec.convert(claims["connect"], State)
     except jwt.ExpiredSignatureError as error:
         raise Invalid("This took too long: open the link again.", "state") from error

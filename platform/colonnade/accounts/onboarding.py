@@ -13,6 +13,7 @@ import jwt
 import msgspec
 from msgspec import Meta, Struct
 
+from colonnade import secret_keys
 from colonnade.access.guard import Tenant
 from colonnade.accounts.readiness import readiness
 from colonnade.accounts.service import tenant_by_id
@@ -53,7 +54,7 @@ def link(services: Services, tenant: Tenant, asked: OnboardingRequest) -> tuple[
     check_return(services, tenant, asked.return_url)
     expires = int(time.time()) + LIFETIME
     said = msgspec.to_builtins(_Claims(tenant.public_id, account_of(tenant), asked))
-    token = jwt.encode({"aud": _AUDIENCE, "exp": expires, "onboarding": said}, services.secret_key, "HS256")
+    token = secret_keys.signed(services.secret_key, _AUDIENCE, expires, {"onboarding": said})
     return f"{services.settings.base_url}/onboarding/{token}", expires
 
 
@@ -108,9 +109,7 @@ def still_allowed(services: Services, tenant: Tenant, url: str | None) -> str | 
 
 async def _opened(services: Services, token: str) -> tuple[Tenant, OnboardingRequest]:
     try:
-        claims = jwt.decode(
-            token, services.secret_key, ["HS256"], audience=_AUDIENCE, options={"require": ["exp", "onboarding"]}
-        )
+        claims = secret_keys.said(services.secret_key, token, _AUDIENCE, ["onboarding"])
         said = msgspec.convert(claims["onboarding"], _Claims)
     except (jwt.PyJWTError, msgspec.ValidationError) as error:
         raise Unauthenticated("This onboarding link has expired; ask for a new one.", "token") from error

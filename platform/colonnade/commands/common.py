@@ -19,6 +19,7 @@ from colonnade.demo.errors import DemoError
 from colonnade.errors import DomainError
 from colonnade.observability import configure_logging
 from colonnade.settings import Settings, SettingsError
+from colonnade.tracing.switch import wanted
 
 
 def note(line: str) -> None:
@@ -67,6 +68,7 @@ def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
     """The settings, and the URL of a database that is migrated and whose login is safe to serve with."""
     with sentences():
         settings = load(*needs)
+        wanted(os.environ)  # what is wrong there shows here, before any process starts
         with open_database(settings, note) as urls:
             try:
                 asyncio.run(verify(urls.service))

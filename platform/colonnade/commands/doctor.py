@@ -14,7 +14,7 @@ from colonnade.observability import configure_logging
 from colonnade.settings import Settings, SettingsError
 from colonnade.stripe_api.client import StripeGateway
 
-_CURE = "Correct the variable; the README's table says what each takes."
+_CURE = "Correct the variable; `docs/settings.md` says what each takes."
 
 
 @click.command()

@@ -15,15 +15,21 @@ LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What a statement may raise when the database is away, comes back, or gives up: work in the background tries again."""
 
 
+_SCANS = {
+    Duty.APP: {"enable_seqscan": "off"},
+    Duty.WORKER: {"enable_seqscan": "off", "enable_bitmapscan": "off"},
+}
+
+
 def server_settings(duty: Duty) -> dict[str, str]:
     """What every connection of *duty* asks of the server.
 
-    Under a generic plan partitions are pruned at execution; 16 then cost no more than one table (measured). A worker's
-    plans are made while the inbox may be empty, and kept while it fills: a scan of all of it must not be among them,
-    nor one that has to sort all that waits before it gives the first row.
+    Under a generic plan partitions are pruned at execution; 16 then cost no more than one table (measured). Plans are
+    made while tables may be empty, and kept while they fill: where each statement is one tenant's, or one batch's, a
+    scan of a whole table must not be among them; nor, for a worker, one that has to sort all that waits before it gives
+    the first row.
     """
-    scans = {"enable_seqscan": "off", "enable_bitmapscan": "off"} if duty is Duty.WORKER else {}
-    return scans | {
+    return _SCANS.get(duty, {}) | {
         "role": str(duty),
         "application_name": f"colonnade {duty.name.lower()}",
         "plan_cache_mode": "force_generic_plan",

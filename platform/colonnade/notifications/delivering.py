@@ -21,6 +21,7 @@ from colonnade.notifications.secrets import Vault, active
 from colonnade.notifications.sender import TIMEOUT, Sender
 from colonnade.notifications.turns import Due, Job
 from colonnade.observability import NOTIFICATION_SECONDS, NOTIFIED
+from colonnade.tracing.switch import current
 from colonnade_tenants.notifications import CHANNEL
 from colonnade_tenants.notifications.queue import Attempt
 
@@ -44,7 +45,7 @@ class Notifier:
     def __init__(self, database_url: str, vault: Vault, sender: Sender) -> None:
         self._url = database_url
         self._vault = vault
-        self._sender = sender
+        self._sender, self._send = sender, current().sending(sender.attempt)
         self._wake = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Due] = {}
         self._slow: set[int] = set()
@@ -124,7 +125,7 @@ class Notifier:
         except SecretUnreadable as error:
             log.error("secret unreadable", endpoint=job.endpoint.id)
             return Attempt(now, 0, error=str(error))
-        return await self._sender.attempt(job.url, secrets, job.delivery)
+        return await self._send(job.url, secrets, job.delivery)
 
     async def _finish(self) -> None:
         if self._under_way:

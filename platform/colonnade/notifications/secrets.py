@@ -38,6 +38,10 @@ class Vault:
         """The secret itself. Raises `SecretUnreadable`."""
         return self._cipher.decrypt(sealed.ciphertext)
 
+    def again(self, sealed: Sealed) -> Sealed:
+        """The same, encrypted with the newest key. Raises `SecretUnreadable`."""
+        return Sealed(self._cipher.again(sealed.ciphertext), sealed.expires_at)
+
 
 def new_secret() -> str:
     """A fresh one, as Standard Webhooks spells them: `whsec_` and base64."""

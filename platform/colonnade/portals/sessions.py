@@ -5,15 +5,15 @@ A session's URL lets whoever has it in: it is answered once, and neither stored 
 
 import asyncio
 import hashlib
-import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from colonnade import secret_keys
 from colonnade.access.guard import Tenant
-from colonnade.accounts.states import check_open
+from colonnade.accounts.states import State, check_open
 from colonnade.errors import Conflict, DeadEnd, NotFound, StripeRefused, StripeUnavailable, TooMany, Unauthenticated
 from colonnade.portals import judging
 from colonnade.portals.choosing import Chosen, Customer, Rule, choose
@@ -113,20 +113,13 @@ def _without_flow(opening: Opening, reason: Reason) -> Opening:
 async def open_session(services: Services, tenant: Tenant, opening: Opening, opener: Opener) -> PortalSession:
     """A session at Stripe; the same one where *opener* comes again.
 
-    Raises `DeadEnd`, `TooMany`, `Conflict`, `StripeRefused`, `StripeUnavailable`.
+    Raises `Closed`, `DeadEnd`, `TooMany`, `Conflict`, `StripeRefused`, `StripeUnavailable`.
     """
-    visit, pool = _visit(services, tenant, opening, opener), services.database.app_pool
-    try:
-        known = await visits.add(pool, tenant.id, visit, most=services.settings.portal_sessions_per_minute)
-    except visits.TooMany as error:
-        raise TooMany(str(error), retry_after=60) from error
-    if known is not None:
-        _check_repeated(known, visit)
-    (reply, opening), before = await asyncio.gather(
-        _asked(services, tenant, opening, visit.id), visits.known(pool, tenant.id, visit.customer_id)
-    )
+    visit = _visit(services, tenant, opening, opener)
+    open_at = await _add(services, tenant, visit)
+    reply, opening = await _asked(services, tenant, opening, visit.id, open_at)
     visit = msgspec.structs.replace(visit, left_out=_code(opening))
-    await visits.opened(pool, tenant.id, visit, reply["id"], before)
+    await visits.opened(services.database.app_pool, tenant.id, visit, reply["id"])
     return PortalSession(
         id=visit.id,
         url=reply["url"],
@@ -137,20 +130,40 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
     )
 
 
-async def _asked(services: Services, tenant: Tenant, opening: Opening, visit: str) -> tuple[dict[str, Any], Opening]:
+async def _add(services: Services, tenant: Tenant, visit: Visit) -> float | None:
+    """Keep the visit. When the tenant was seen to be open (event loop time); None: not now, it was there already.
+
+    What was known of the tenant may be a second old. Raises `Closed`, `Conflict`, `TooMany`, `Unauthenticated`.
+    """
+    now = asyncio.get_running_loop().time()
+    most = services.settings.portal_sessions_per_minute
+    try:
+        added = await visits.add(services.database.app_pool, tenant.id, visit, most=most)
+    except visits.TooMany as error:
+        raise TooMany(str(error), retry_after=60) from error
+    if isinstance(added, Visit):
+        _check_repeated(added, visit)
+        return None
+    check_open(msgspec.structs.replace(tenant, state=State(added)))
+    return now
+
+
+async def _asked(
+    services: Services, tenant: Tenant, opening: Opening, visit: str, open_at: float | None
+) -> tuple[dict[str, Any], Opening]:
     """Stripe's session. What it refuses of a flow, though nothing was known against it, is a dead end too."""
     client = client_for(services.stripe, tenant, Priority.PORTAL)
     key = f"session:{tenant.public_id}:{visit}" + ("" if opening.flow else ":plain")
     params = _params(services, tenant, opening, visit)
     try:
-        return await client.post(_PATH, params, idempotency_key=key), opening
+        return await client.post(_PATH, params, idempotency_key=key, open_at=open_at), opening
     except (StripeRefused, NotFound) as error:
         param = error.param and as_ours(error.param)
         if opening.flow is None or not (param or "").startswith("flow"):
             error.param = param
             raise
         reason = Reason("refused", error.message)
-    return await _asked(services, tenant, _without_flow(opening, reason), visit)
+    return await _asked(services, tenant, _without_flow(opening, reason), visit, open_at)
 
 
 def _params(services: Services, tenant: Tenant, opening: Opening, visit: str) -> dict[str, Any]:
@@ -226,4 +239,4 @@ def _id(services: Services, tenant: Tenant, once: str | None) -> str:
     if once is None:
         return new_id("pvi")
     said = f"portal visit\0{tenant.public_id}\0{once}"
-    return f"pvi_{hmac.digest(services.secret_key.encode(), said.encode(), hashlib.sha256).hex()[:26]}"
+    return f"pvi_{secret_keys.mac(services.secret_key, said)[:26]}"

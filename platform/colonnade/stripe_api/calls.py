@@ -35,7 +35,8 @@ class Upload(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """*account*: the connected account that it works on, None for the platform's own; *tenant*: whose turn it takes.
 
-    *reconnecting*: it asks whether an account that had disconnected lets us act for it again.
+    *reconnecting*: it asks whether an account that had disconnected lets us act for it again. *open_at*: when the
+    caller asked the database for the tenant's state, which was not a frozen one (the event loop's time).
     """
 
     method: str
@@ -47,4 +48,5 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     upload: Upload | None = None
     reconnecting: bool = False
+    open_at: float | None = None
     host: Literal["api", "connect"] = "api"

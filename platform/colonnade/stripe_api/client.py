@@ -59,10 +59,18 @@ class StripeClient:
         return reply.data, reply.date
 
     async def post(
-        self, path: str, params: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        open_at: float | None = None,
     ) -> dict[str, Any]:
-        """The reply to `POST path`. The same *idempotency_key* with the same *params* is done once."""
-        return (await self._reply("post", path, params, idempotency_key)).data
+        """The reply to `POST path`. The same *idempotency_key* with the same *params* is done once.
+
+        *open_at*: see `Call`.
+        """
+        return (await self._reply("post", path, params, idempotency_key, open_at)).data
 
     async def upload(self, purpose: str, name: str, content: bytes) -> str:
         """Upload a file for *purpose*, such as `business_icon`; its id at Stripe."""
@@ -97,7 +105,12 @@ class StripeClient:
         return (await self._reply("delete", path, None)).data
 
     async def _reply(
-        self, method: str, path: str, params: Mapping[str, Any] | None, idempotency_key: str | None = None
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        idempotency_key: str | None = None,
+        open_at: float | None = None,
     ) -> Reply:
         call = Call(
             method=method,
@@ -108,6 +121,7 @@ class StripeClient:
             priority=self._priority,
             idempotency_key=idempotency_key,
             reconnecting=self._reconnecting,
+            open_at=open_at,
         )
         return await self._sender.send(call)
 
@@ -137,6 +151,11 @@ class StripeGateway:
     def platform(self) -> StripeClient:
         """Calls on the platform's own account."""
         return StripeClient(self._sender, None)
+
+    @property
+    def refusing(self) -> float | None:
+        """Seconds for which this process asks Stripe nothing, since it does not answer; None: it answers."""
+        return self._sender.refusing
 
     def account(self, account: str) -> StripeClient:
         """Calls on the connected account *account*."""

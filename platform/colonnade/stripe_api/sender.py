@@ -14,13 +14,14 @@ import structlog
 
 from colonnade.errors import StripeUnavailable
 from colonnade.observability import STRIPE_CALLS, STRIPE_CIRCUIT
-from colonnade.stripe_api.breaker import Breaker
+from colonnade.stripe_api.breaker import Breaker, State
 from colonnade.stripe_api.budget import Budget
 from colonnade.stripe_api.calls import Call, Priority
 from colonnade.stripe_api.failures import LOST, Failure, code_of, pause, translated, understand
 from colonnade.stripe_api.gate import Gate
 from colonnade.stripe_api.limits import kind
 from colonnade.stripe_api.merging import Merging, Sent
+from colonnade.tracing.switch import current
 
 log = structlog.get_logger()
 
@@ -53,9 +54,15 @@ class Sender:
     """The process's calls, whoever makes them. Raises what `StripeClient` promises."""
 
     def __init__(self, sdk: stripe.StripeClient, budget: Budget, breaker: Breaker, gate: Gate) -> None:
-        self._sdk, self._budget, self._breaker, self._gate = sdk, budget, breaker, gate
+        self._ask = current().asking(sdk.raw_request_async)
+        self._budget, self._breaker, self._gate = budget, breaker, gate
         self._reads: Merging[Reply] = Merging()
         self._clock = asyncio.get_running_loop().time
+
+    @property
+    def refusing(self) -> float | None:
+        """Seconds for which calls are refused here, since Stripe does not answer; None: it answers."""
+        return None if self._breaker.state is State.CLOSED else self._breaker.wait(self._clock())
 
     async def send(self, call: Call) -> Reply:
         """Stripe's answer to *call*; a read that the same tenant has waiting already is joined."""
@@ -105,7 +112,7 @@ class Sender:
     async def _try(self, call: Call, options: Mapping[str, Any], until: float) -> Reply:
         limit = max(SHORTEST_TRY, min(LONGEST_TRY, until - self._clock()))
         async with asyncio.timeout(limit):
-            reply = await self._sdk.raw_request_async(call.method, call.path, **call.params, **options, **_file(call))
+            reply = await self._ask(call.method, call.path, **call.params, **options, **_file(call))
         self._breaker.answered()
         STRIPE_CIRCUIT.state(self._breaker.state)
         self._count(call, "ok")

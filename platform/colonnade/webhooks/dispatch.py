@@ -15,6 +15,7 @@ import structlog
 from colonnade.observability import LAG, PROCESSED
 from colonnade.portals.noticing import notice
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.tracing.switch import current
 from colonnade.webhooks import directory, inbox
 from colonnade.webhooks.attribute import (
     Attribution,
@@ -56,6 +57,7 @@ class Dispatcher:
         self._extensions = extensions
         self._runner = Runner(gateway, handlers, extensions)
         self._thin = ThinReader(gateway, {*handlers, *extensions.types})
+        self._process, self._settled = current().processing(self._process_all), current().settling(self._count)
         self._lane = ""
         """The last account that had its turn; the tasks share it, and look one after the other (`_looking`), so that
         they do not take the same ones."""
@@ -65,11 +67,11 @@ class Dispatcher:
         """Process what is due; how many events were. Raises what the database raises."""
         async with pool.acquire() as connection, connection.transaction():
             rows = await self._claim(connection)
-            outcomes = await self._process_all(connection, rows) if rows else []
+            outcomes = await self._process(connection, rows) if rows else []
             await inbox.settle(connection, outcomes)
         now = time.time()
         for outcome in outcomes:
-            self._count(outcome, now)
+            self._settled(outcome, now)
         return len(rows)
 
     async def _claim(self, connection: asyncpg.Connection) -> list[Claimed]:

@@ -22,6 +22,7 @@ from colonnade.errors import Invalid, NotFound, Unavailable
 from colonnade.middleware import BEGAN, GONE
 from colonnade.observability import RECEIVED, REQUEST_SECONDS, REQUESTS, STORED, redact
 from colonnade.settings import Settings
+from colonnade.tracing.switch import current
 from colonnade.webhooks.body import Bodies, Gone, announced
 from colonnade.webhooks.envelope import decode, identify
 from colonnade.webhooks.forensics import Keyring, Refused
@@ -61,7 +62,7 @@ class Receiver:
     def __init__(self, settings: Settings, writer: InboxWriter, refusals: Refusals) -> None:
         self._secrets = keyring(settings).endpoints
         self._livemode = settings.livemode
-        self._writer = writer
+        self._writer, self._store = writer, current().storing(writer.store)
         self._refusals = refusals
         self._bodies = Bodies()
 
@@ -83,7 +84,7 @@ class Receiver:
             self._refusals.note(Refused(endpoint, signatures, body, length, now))
             raise
         row = self._row(endpoint, body)
-        await self._writer.store(row)
+        await self._store(row)
         STORED.counts[endpoint, row.type if row.type in HANDLERS else "other"] += 1
         return "stored" if row.state == "pending" else row.state
 

@@ -15,6 +15,7 @@ from colonnade.accounts import following
 from colonnade.errors import Unavailable
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.time_limit import TimeLimit
+from colonnade.tracing.switch import current
 from colonnade.webhooks import directory
 from colonnade.webhooks.attribute import Attribution
 from colonnade.webhooks.event_stripe import EventStripe
@@ -49,6 +50,7 @@ class Runner:
         self._handlers = handlers
         self._extensions = extensions
         self._limit = TimeLimit(EVENT_TIMEOUT)
+        self._handle = current().handling(self._one)
 
     async def run(self, units: Units, runs: Runs, deadline: float) -> list[Outcome]:
         """What became of the events, each tenant's in their order; none begins after *deadline* (the loop's time).
@@ -98,7 +100,7 @@ class Runner:
             for each in run:
                 if each.row.object_id in stuck:
                     continue  # behind an event that is to be tried again
-                outcome = await self._one(units, tenant, each)
+                outcome = await self._handle(units, tenant, each)
                 outcomes.append(outcome)
                 if outcome.state == "pending":
                     stuck.add(each.row.object_id)

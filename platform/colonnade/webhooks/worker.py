@@ -28,6 +28,7 @@ from colonnade.pruning import prune_periodically
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.tasks import end
+from colonnade.tracing.switch import start
 from colonnade.webhooks.dispatch import BATCH, Dispatcher
 from colonnade.webhooks.extensions import Extension, Extensions, installed
 from colonnade.webhooks.retention import EVENTS
@@ -39,8 +40,6 @@ log = structlog.get_logger()
 
 POLL = 1.0
 """Seconds between looks at the inbox when no notification comes."""
-
-
 FULL = BATCH // 2
 """Events in a batch that tell of a backlog."""
 
@@ -123,6 +122,7 @@ class Worker:
 async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises `UnsafeLogin`, `ExtensionBroken`, and what connecting raises."""
     collect_rarely()
+    tracing = start("worker")
     gateway = StripeGateway(settings, "worker")
     worker = Worker(database_url, gateway, data_dir=settings.data_dir, concurrency=concurrency, extensions=installed())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,3 +149,4 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
         finally:
             await end(*tasks)
             await gateway.close()
+            await asyncio.to_thread(tracing.stop)

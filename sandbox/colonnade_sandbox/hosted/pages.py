@@ -61,8 +61,8 @@ def render(
 
 
 def _policy(leads_to: Iterable[str | None]) -> str:
-    # Browsers hold a redirect after a form against form-action as well.
-    targets = " ".join(["'self'", *sorted({origin for url in leads_to if (origin := words.origin(url))})])
+    # Browsers hold every redirect after a form against form-action, and a page that one leads to may redirect further.
+    targets = "'self' http: https:" if any(words.origin(url) for url in leads_to) else "'self'"
     return (
         "default-src 'self'; script-src 'none'; object-src 'none'; base-uri 'none'; "
         f"form-action {targets}; frame-ancestors 'none'"

@@ -10,10 +10,12 @@ from colonnade_tenants.entitlements.reasons import reasons_of
 from colonnade_tenants.entitlements.rows import BOOKS, Book, Change
 from colonnade_tenants.notifications import notes, record, tell
 from colonnade_tenants.partition import TenantConnection
+from colonnade_tenants.watching import watched
 
 _EMPTY = Book([], 0)
 
 
+@watched("recompute")
 async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> list[Change]:
     """Bring the customer's rows in line with its facts, note what changed, and tell the tenant.
 
@@ -33,6 +35,7 @@ async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> l
     return changes
 
 
+@watched("recompute")
 async def recompute_many(tenant: TenantConnection, customer_ids: Sequence[int], cause: str) -> None:
     """As `recompute`, for customers whom the transaction does nothing else with: one statement writes them all."""
     await locks.read_catalogue(tenant)

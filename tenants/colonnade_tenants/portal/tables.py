@@ -9,7 +9,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     Text,
-    UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -45,7 +45,8 @@ portal_visits = tenant_table(
     Column("outcome", JSONB, comment="what the visit changed: {result, changes}; null until that is known"),
     ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
     CheckConstraint("chosen_by in ('name', 'rule', 'default')", name="chosen_by"),
-    UniqueConstraint("tenant_id", "token"),
+    # Most visits have none, and are then in no index for it.
+    Index(None, "tenant_id", "token", unique=True, postgresql_where=text("token IS NOT NULL")),
     Index(None, "tenant_id", "customer_id", "created_at"),
     key=["id"],
 )

@@ -75,7 +75,6 @@ _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 # Each is a transaction of its own: the tenant is set by the function, as for checks.
 _ADD = "select add_portal_visit($1, $2, $3)"
-_KNOWN = "select portal_known($1, $2)"
 _NOTE = "select note_portal_session($1, $2, $3, $4, $5)"
 _GET = Statement(select(*_COLUMNS).where(*_MINE))
 _OF_TOKEN = Statement(select(*_COLUMNS).where(_OWN, _table.token == bindparam("token")))
@@ -128,12 +127,16 @@ _OLD = (
 _FORGET = Statement(delete(portal_visits).where(_OWN, _table.id == any_(func.array(_OLD.scalar_subquery()))))
 
 
-async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> Visit | None:
-    """Keep a new visit; the one that is there already under its id. Raises `TooMany` after *most* in a minute."""
+async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> Visit | str:
+    """Keep a new visit: the tenant's state, as it is now; or the visit that is there already under its id.
+
+    Raises `TooMany` after *most* in a minute.
+    """
     given = {name: getattr(visit, name) for name in _GIVEN}
     given |= {"browser": bytea(visit.browser), "fingerprint": bytea(visit.fingerprint)}
-    if await pool.fetchval(_ADD, tenant_id, as_json(given), most):
-        return None
+    state: str | None = await pool.fetchval(_ADD, tenant_id, as_json(given), most)
+    if state is not None:
+        return state
     async with tenant_connection(pool, tenant_id) as tenant:
         known = await get(tenant, visit.id)
     if known is None:
@@ -157,15 +160,9 @@ async def page(tenant: TenantConnection, customer: int, before: datetime | None,
     return [visit for row in rows if (visit := _visit(row))]
 
 
-async def known(pool: asyncpg.Pool, tenant_id: int, customer: int) -> str:
-    """What `opened` takes: what is known of the customer, as JSON. Ask before anybody has the visit's URL."""
-    found: str = await pool.fetchval(_KNOWN, tenant_id, customer)
-    return found
-
-
-async def opened(pool: asyncpg.Pool, tenant_id: int, visit: Visit, session: str, before: str) -> None:
-    """Stripe has made the session (`bps_…`), and this was known of the customer *before*."""
-    await pool.execute(_NOTE, tenant_id, visit.id, session, visit.left_out, before)
+async def opened(pool: asyncpg.Pool, tenant_id: int, visit: Visit, session: str) -> None:
+    """Stripe has made the session (`bps_…`). What is known of the customer is kept: call before anybody has its URL."""
+    await pool.execute(_NOTE, tenant_id, visit.customer_id, visit.id, session, visit.left_out)
 
 
 async def completed(tenant: TenantConnection, visit_id: str) -> None:

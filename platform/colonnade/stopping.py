@@ -1,0 +1,65 @@
+"""How a web process leaves that is told to stop: it says so, and serves on for a moment.
+
+For `drain_seconds` after SIGTERM readiness answers 503, so that a load balancer looks elsewhere, and each answer closes
+its connection, so that nobody sends a request on one that is about to go: servers close those that are idle without
+looking whether a request is just coming (measured with both). Then the server stops by its own rules, and finishes what
+it has begun. SIGINT stops it at once.
+"""
+
+import asyncio
+import signal
+
+import structlog
+from litestar import Litestar
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from colonnade.settings import Server
+
+log = structlog.get_logger()
+
+STOPPING = "stopping"
+"""In the application's state, from the signal on."""
+_CLOSE = (b"connection", b"close")
+
+
+class Stopping:
+    """Puts the moment before what *server* does at SIGTERM."""
+
+    def __init__(self, app: Litestar, server: Server, seconds: int) -> None:
+        self._app, self._server, self._seconds = app, server, seconds
+        self._servers_own = signal.getsignal(signal.SIGTERM)
+
+    def watch(self) -> None:
+        """Once the server has set its own signals up, in its event loop."""
+        self._servers_own = signal.getsignal(signal.SIGTERM)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin)
+
+    def _begin(self) -> None:
+        if self._app.state.get(STOPPING):
+            return
+        log.info("stopping", seconds=self._seconds)
+        self._app.state[STOPPING] = True
+        self._app.asgi_handler = closing(self._app.asgi_handler)
+        asyncio.get_running_loop().call_later(self._seconds, self._end)
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        if self._server == "uvicorn":
+            signal.signal(signal.SIGTERM, self._servers_own)
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            signal.raise_signal(signal.SIGINT)  # granian's handler of both is the same, and cannot be called
+
+
+def closing(app: ASGIApp) -> ASGIApp:
+    """*app*, each answer the last on its connection."""
+
+    async def closes(scope: Scope, receive: Receive, send: Send) -> None:
+        async def last(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = (*message.get("headers", ()), _CLOSE)
+            await send(message)
+
+        await app(scope, receive, last)
+
+    return closes
