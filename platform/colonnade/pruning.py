@@ -32,9 +32,9 @@ async def prune_periodically(database_url: str, pruning: Pruning, days: int) -> 
             connection = await connect(database_url, pruning.duty)
             try:
                 if deleted := await pruning.prune(connection, days):
-                    log.info("pruned", things=pruning.things, count=deleted, older_than_days=days)
+                    log.info("old rows deleted", of=pruning.things, count=deleted, older_than_days=days)
             finally:
                 await connection.close(timeout=2)
         except LOST as error:
-            log.warning("not pruned", things=pruning.things, error=type(error).__name__)
+            log.warning("old rows not deleted", of=pruning.things, error=type(error).__name__)
         await asyncio.sleep(pruning.period)

@@ -155,7 +155,7 @@ async def test_to_a_frozen_tenant_nothing_is_applied_and_its_neighbour_of_the_fi
         assert {fern.id, kiln.id} <= (await exporting.export(services, [])).tenants.keys()
     archived = await fern.call("POST", "/archive", {"reason": "it moved away"}, key=fern.api.key)
     assert archived.status_code == 200
-    with pytest.raises(Invalid, match=f"tenants.{fern.id}.tenant: This tenant is archived: it moved away."):
+    with pytest.raises(Invalid, match=f"tenants.{fern.id}: This tenant is archived: it moved away."):
         await applied(fern, file)
     written = "select from features f join tenants t on t.id = f.tenant_id where t.public_id = any ($1)"
     assert await fern.api.sql(written, [fern.id, kiln.id]) == []

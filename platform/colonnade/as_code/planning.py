@@ -143,5 +143,5 @@ def _at(path: str) -> Iterator[None]:
     except (Unavailable, StripeRefused):
         raise
     except DomainError as error:
-        place = f"{path}.{error.param}" if error.param else path
-        raise Invalid(f"{place}: {error.message}", place) from error
+        place = path if error.param in (None, "tenant") else f"{path}.{error.param}"
+        raise Invalid(f"{place}: {error.message}") from error
