@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import rich_click as click
-import uvloop
 
 from colonnade import __version__
 from colonnade.commands import accounts as _accounts  # noqa: F401 - its commands are of the group `tenants`
@@ -22,9 +21,6 @@ from colonnade.commands.reencrypt import reencrypt
 from colonnade.commands.sweep import sweep
 from colonnade.commands.tenants import tenants
 from colonnade.commands.webhooks import webhooks
-from colonnade.database.locate import open_database
-from colonnade.database.migrate import drift, ensure, upgrade
-from colonnade.observability import configure_logging
 from colonnade.settings import Settings, variable
 
 
@@ -39,6 +35,9 @@ def main() -> None:
 @click.option("--roles", is_flag=True, help="Create the roles alone: what a dump is restored into needs them.")
 def migrate(check: bool, roles: bool) -> None:
     """Create the database roles and run all migrations."""
+    from colonnade.database.locate import open_database
+    from colonnade.database.migrate import drift, ensure, upgrade
+
     with sentences(), open_database(load(), note) as urls:
         service = urls.service if urls.service != urls.admin else None
         if check:
@@ -74,6 +73,7 @@ def serve() -> None:
 def demo(port: int | None, data_dir: Path | None, reset: bool, as_json: bool) -> None:
     """Run the whole product here: database, a local Stripe, web, worker, and two seeded tenants."""
     from colonnade.demo import page, run
+    from colonnade.observability import configure_logging
 
     def show(running: run.Running) -> None:
         click.echo(msgspec.json.encode(running).decode() if as_json else page.words(running))
@@ -88,6 +88,8 @@ def demo(port: int | None, data_dir: Path | None, reset: bool, as_json: bool) ->
 @click.option("--concurrency", default=2, show_default=True, type=click.IntRange(1, 32), help="Batches at a time.")
 def worker(concurrency: int) -> None:
     """Process the events that the webhook endpoints stored."""
+    import uvloop
+
     from colonnade.webhooks.worker import work
 
     with serving("stripe_api_key") as (settings, database_url):

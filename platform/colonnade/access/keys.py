@@ -16,9 +16,6 @@ from colonnade.database.roles import Duty
 from colonnade.secret_keys import accepted
 from colonnade_tenants.ids import new_id
 
-LONGEST_OVERLAP = 30 * 86_400
-"""Seconds that a key which was rotated goes on working, at most."""
-
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
 _LENGTH = 32  # letters of 54: 184 bits
 

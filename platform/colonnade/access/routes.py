@@ -11,9 +11,8 @@ from msgspec import Meta, Struct
 
 from colonnade.access import owned_keys
 from colonnade.access.guard import WHILE_FROZEN, Tenant
-from colonnade.access.keys import LONGEST_OVERLAP
 from colonnade.access.owned_keys import KeyRow, Made, Owner
-from colonnade.access.scopes import Role, Scope
+from colonnade.access.scopes import LONGEST_OVERLAP, Role, Scope
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
 

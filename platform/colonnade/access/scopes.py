@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
+LONGEST_OVERLAP = 30 * 86_400
+"""Seconds that a key which was rotated goes on working, at most."""
+
 
 class Scope(StrEnum):
     """What a tenant's key may do."""

@@ -1,4 +1,7 @@
-"""What commands share: settings, the database, and failures as sentences."""
+"""What commands share: settings, the database, and failures as sentences.
+
+A command imports what does its work when it runs: help and completion, which load them all, would else take seconds.
+"""
 
 import asyncio
 import os
@@ -7,19 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import asyncpg
 import msgspec
 import rich_click as click
 
-from colonnade.database.connections import verify
-from colonnade.database.locate import open_database
-from colonnade.database.roles import RolesMissing, UnsafeLogin
-from colonnade.database.server_user import EmbeddedPostgresError
-from colonnade.demo.errors import DemoError
-from colonnade.errors import DomainError
-from colonnade.observability import configure_logging
 from colonnade.settings import Settings, SettingsError
-from colonnade.tracing.switch import wanted
 
 
 def note(line: str) -> None:
@@ -30,6 +24,11 @@ def note(line: str) -> None:
 @contextmanager
 def sentences() -> Iterator[None]:
     """Known failures end the command with their sentence and exit code 1, not with a traceback."""
+    from colonnade.database.roles import RolesMissing, UnsafeLogin
+    from colonnade.database.server_user import EmbeddedPostgresError
+    from colonnade.demo.errors import DemoError
+    from colonnade.errors import DomainError
+
     try:
         yield
     except RolesMissing as error:
@@ -58,6 +57,8 @@ def say_json(value: Any) -> None:
 
 def load(*needs: str) -> Settings:
     """The settings, with logging set up by them."""
+    from colonnade.observability import configure_logging
+
     settings = Settings.load(os.environ, needs=needs)
     configure_logging(settings.log_level.upper(), settings.log_format)
     return settings
@@ -66,6 +67,12 @@ def load(*needs: str) -> Settings:
 @contextmanager
 def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
     """The settings, and the URL of a database that is migrated and whose login is safe to serve with."""
+    import asyncpg
+
+    from colonnade.database.connections import verify
+    from colonnade.database.locate import open_database
+    from colonnade.tracing.switch import wanted
+
     with sentences():
         settings = load(*needs)
         wanted(os.environ)  # what is wrong there shows here, before any process starts

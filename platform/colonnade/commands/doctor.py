@@ -3,16 +3,16 @@
 import asyncio
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from colonnade.commands.common import as_json_option, note, say_json, sentences
-from colonnade.database.locate import open_database
-from colonnade.doctor.examining import CHECKS, Report, examine
-from colonnade.doctor.place import Check, Finding, Place
-from colonnade.observability import configure_logging
 from colonnade.settings import Settings, SettingsError
-from colonnade.stripe_api.client import StripeGateway
+
+if TYPE_CHECKING:
+    from colonnade.doctor.examining import Report
+    from colonnade.doctor.place import Check
 
 _CURE = "Correct the variable; `docs/settings.md` says what each takes."
 
@@ -21,6 +21,11 @@ _CURE = "Correct the variable; `docs/settings.md` says what each takes."
 @as_json_option
 def doctor(as_json: bool) -> None:
     """Look for misconfigurations before traffic finds them; exit 1 if there is an error."""
+    from colonnade.database.locate import open_database
+    from colonnade.doctor.examining import CHECKS, Report
+    from colonnade.doctor.place import Finding
+    from colonnade.observability import configure_logging
+
     configure_logging("CRITICAL")  # what goes wrong is a finding
     try:
         settings = Settings.load(os.environ)
@@ -32,8 +37,12 @@ def doctor(as_json: bool) -> None:
         _say(asyncio.run(_examined(settings, urls.service, quiet=as_json or not sys.stderr.isatty())), as_json)
 
 
-async def _examined(settings: Settings, database_url: str, *, quiet: bool) -> Report:
-    def told(check: Check) -> None:
+async def _examined(settings: Settings, database_url: str, *, quiet: bool) -> "Report":
+    from colonnade.doctor.examining import examine
+    from colonnade.doctor.place import Place
+    from colonnade.stripe_api.client import StripeGateway
+
+    def told(check: "Check") -> None:
         if not quiet:
             note(f"… {check.about}")
 
@@ -44,7 +53,7 @@ async def _examined(settings: Settings, database_url: str, *, quiet: bool) -> Re
         await gateway.close()
 
 
-def _say(report: Report, as_json: bool) -> None:
+def _say(report: "Report", as_json: bool) -> None:
     if as_json:
         say_json(report)
     else:

@@ -11,25 +11,17 @@ from rich.table import Table
 
 from colonnade.commands.common import as_json_option, note, say_json, serving
 from colonnade.commands.services import acting, run
-from colonnade.database.connections import Database, connect
-from colonnade.database.roles import Duty
-from colonnade.webhooks import actions, calls, journey, retention
-from colonnade.webhooks import events as inbox_events
-from colonnade.webhooks.calls import CALL_STATES, CallFilter
-from colonnade.webhooks.events import EventView, Filter
-from colonnade.webhooks.inbox import State
+from colonnade.webhooks.states import CALL_STATES, State
 
 if TYPE_CHECKING:
+    from colonnade.database.connections import Database
     from colonnade.services import Services
+    from colonnade.webhooks.events import Filter
 
 T = TypeVar("T")
 BY = "command line"
-_STEPS: dict[str, tuple[Callable[[Database, str, str], Awaitable[EventView]], str]] = {
-    "replay": (actions.replay, "event.replayed"),
-    "release": (actions.release, "event.released"),
-    "ignore": (actions.ignore, "event.ignored"),
-}
-"""What is done to one event, and what the audit log calls it."""
+_STEPS = {"replay": "event.replayed", "release": "event.released", "ignore": "event.ignored"}
+"""What is done to one event, as `actions` calls it and as the audit log does."""
 
 _TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"])
 _FILTERS = (
@@ -54,7 +46,9 @@ def _filter(
     tenant: str | None,
     created_from: datetime | None,
     created_to: datetime | None,
-) -> Filter:
+) -> "Filter":
+    from colonnade.webhooks.events import Filter
+
     return Filter(
         state=state,
         type=event_type,
@@ -64,11 +58,11 @@ def _filter(
     )
 
 
-def _run(work: Callable[[Database], Awaitable[T]]) -> T:
+def _run(work: Callable[["Database"], Awaitable[T]]) -> T:
     return run(lambda services: work(services.database))
 
 
-def _do(work: Callable[[Database], Awaitable[T]], action: str, target: str) -> T:
+def _do(work: Callable[["Database"], Awaitable[T]], action: str, target: str) -> T:
     """Do what the audit log calls *action*."""
 
     async def noted(services: "Services") -> T:
@@ -89,6 +83,8 @@ def events() -> None:
 @as_json_option
 def list_events(limit: int, as_json: bool, **wanted: Any) -> None:
     """List received events, newest first."""
+    from colonnade.webhooks import events as inbox_events
+
     page = _run(lambda database: inbox_events.page(database, _filter(**wanted), None, limit))
     if as_json:
         say_json(page)
@@ -107,6 +103,8 @@ def list_events(limit: int, as_json: bool, **wanted: Any) -> None:
 @as_json_option
 def show_event(event: str, as_json: bool) -> None:
     """Show an event with its payload and its journey."""
+    from colonnade.webhooks import journey
+
     found = _run(lambda database: journey.show(database, event))
     if as_json:
         say_json(found)
@@ -134,6 +132,9 @@ def show_event(event: str, as_json: bool) -> None:
 @as_json_option
 def replay(event: str | None, dry_run: bool, as_json: bool, **wanted: Any) -> None:
     """Attribute and handle anew: one EVENT, or all that the options name."""
+    from colonnade.webhooks import actions
+    from colonnade.webhooks.events import Filter
+
     chosen = _filter(**wanted)
     if (event is None) == (chosen == Filter()):
         raise click.UsageError("Name one event, or choose many by options.")
@@ -179,7 +180,9 @@ def ignore(event: str, as_json: bool) -> None:
 @as_json_option
 def list_calls(limit: int, as_json: bool, **wanted: Any) -> None:
     """List calls of your own handlers that failed, newest first."""
-    page = _run(lambda database: calls.page(database, CallFilter(**wanted), None, limit))
+    from colonnade.webhooks import calls
+
+    page = _run(lambda database: calls.page(database, calls.CallFilter(**wanted), None, limit))
     if as_json:
         say_json(page)
         return
@@ -195,6 +198,8 @@ def list_calls(limit: int, as_json: bool, **wanted: Any) -> None:
 @as_json_option
 def replay_call(call: str, as_json: bool) -> None:
     """Make a failed CALL (ext_…) of your own handler once more, without the core handler."""
+    from colonnade.webhooks import calls
+
     action, target = "extension_call.replayed", f"extension-calls/{call}/replay"
     found = _do(lambda database: calls.replay(database, call, BY), action, target)
     say_json(found) if as_json else note(f"{found.id} is {found.state}.")
@@ -204,6 +209,9 @@ def replay_call(call: str, as_json: bool) -> None:
 @as_json_option
 def prune(as_json: bool) -> None:
     """Delete events that are done or ignored and older than COLONNADE_EVENT_RETENTION_DAYS, as the worker does."""
+    from colonnade.database.connections import connect
+    from colonnade.database.roles import Duty
+    from colonnade.webhooks import retention
 
     async def old(database_url: str, days: int) -> int:
         connection = await connect(database_url, Duty.WORKER)
@@ -221,6 +229,7 @@ def prune(as_json: bool) -> None:
 
 
 def _change(step: str, event: str, as_json: bool) -> None:
-    change, action = _STEPS[step]
-    now = _do(lambda database: change(database, event, BY), action, f"events/{event}/{step}")
+    from colonnade.webhooks import actions
+
+    now = _do(lambda database: getattr(actions, step)(database, event, BY), _STEPS[step], f"events/{event}/{step}")
     say_json(now) if as_json else note(f"{now.id} is {now.state}.")

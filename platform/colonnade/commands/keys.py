@@ -8,8 +8,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Column, Table
 
-from colonnade.access.keys import LONGEST_OVERLAP
-from colonnade.access.scopes import Role, Scope
+from colonnade.access.scopes import LONGEST_OVERLAP, Role, Scope
 from colonnade.commands.common import as_json_option, note, say_json
 from colonnade.commands.services import acting, run
 

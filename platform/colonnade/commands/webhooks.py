@@ -4,19 +4,21 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-import asyncpg
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
 from colonnade.commands.common import as_json_option, note, say_json, serving
-from colonnade.database.connections import connect
-from colonnade.database.roles import Duty
 from colonnade.settings import Settings, variable
-from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks import endpoint_status
-from colonnade.webhooks.provision import Provisioned, provision, remove_old
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from colonnade.stripe_api.client import StripeGateway
+    from colonnade.webhooks.endpoint_status import Status
+    from colonnade.webhooks.provision import Provisioned
 
 
 @click.group()
@@ -25,7 +27,11 @@ def webhooks() -> None:
 
 
 @asynccontextmanager
-async def _open(settings: Settings, database_url: str) -> AsyncIterator[tuple[asyncpg.Connection, StripeGateway]]:
+async def _open(settings: Settings, database_url: str) -> AsyncIterator[tuple["asyncpg.Connection", "StripeGateway"]]:
+    from colonnade.database.connections import connect
+    from colonnade.database.roles import Duty
+    from colonnade.stripe_api.client import StripeGateway
+
     gateway = StripeGateway(settings)
     try:
         connection = await connect(database_url, Duty.PLATFORM)
@@ -43,10 +49,12 @@ async def _open(settings: Settings, database_url: str) -> AsyncIterator[tuple[as
 @as_json_option
 def provision_endpoints(roll: bool, remove: bool, as_json: bool) -> None:
     """Make or mend both endpoints at Stripe, and print the secrets of new ones, this once."""
+    from colonnade.webhooks.provision import provision, remove_old
+
     if roll and remove:
         raise click.UsageError("First --roll; then, with the new secrets in use, --remove-old.")
 
-    async def run(settings: Settings, database_url: str) -> list[Provisioned]:
+    async def run(settings: Settings, database_url: str) -> list["Provisioned"]:
         async with _open(settings, database_url) as (connection, gateway):
             if remove:
                 return await remove_old(connection, gateway.platform)
@@ -68,10 +76,11 @@ def provision_endpoints(roll: bool, remove: bool, as_json: bool) -> None:
 @as_json_option
 def show_status(as_json: bool) -> None:
     """Compare the endpoints at Stripe with what is needed; exit 1 if they differ."""
+    from colonnade.webhooks.endpoint_status import status
 
-    async def run(settings: Settings, database_url: str) -> endpoint_status.Status:
+    async def run(settings: Settings, database_url: str) -> "Status":
         async with _open(settings, database_url) as (connection, gateway):
-            return await endpoint_status.status(connection, gateway, settings)
+            return await status(connection, gateway, settings)
 
     with serving("stripe_api_key") as (settings, database_url):
         found = asyncio.run(run(settings, database_url))
@@ -79,7 +88,7 @@ def show_status(as_json: bool) -> None:
         sys.exit(1 if found.drifts else 0)
 
 
-def _print(found: endpoint_status.Status) -> None:
+def _print(found: "Status") -> None:
     table = Table("Kind", "Endpoint", "API version", "Last event came", box=None)
     for each in found.endpoints:
         table.add_row(each.kind, each.id, each.api_version, found.last_received[each.kind] or "never")

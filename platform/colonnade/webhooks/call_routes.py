@@ -12,7 +12,8 @@ from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, Limit, Page
 from colonnade.webhooks import calls
-from colonnade.webhooks.calls import CALL_STATES, CallFilter, CallsReplayed, CallView
+from colonnade.webhooks.calls import CallFilter, CallsReplayed, CallView
+from colonnade.webhooks.states import CALL_STATES
 
 # Litestar keeps the name `state` to itself, and would name a wrong value by the argument instead: so it is read here.
 CallStateFilter = Annotated[

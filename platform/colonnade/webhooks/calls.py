@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 import structlog
@@ -13,12 +13,10 @@ from colonnade.database.connections import Database
 from colonnade.database.tables import extension_calls, inbox, tenants
 from colonnade.errors import Conflict, Invalid, NotFound
 from colonnade.web import Page, as_it_is, from_cursor, page_of
+from colonnade.webhooks.states import CallState
 from colonnade.webhooks.writer import CHANNEL
 
 log = structlog.get_logger()
-
-CallState = Literal["pending", "done", "dead"]
-CALL_STATES: tuple[CallState, ...] = get_args(CallState)
 
 
 class CallView(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from colonnade.database.connections import Database
 from colonnade.database.tables import inbox, tenants
 from colonnade.errors import Invalid
 from colonnade.web import Page, number_from_cursor, page_of
-from colonnade.webhooks.inbox import State
+from colonnade.webhooks.states import State
 from colonnade_tenants.partition import TENANT
 
 

@@ -11,15 +11,13 @@ names, which is read when it is received (`inbox.lane`). A turn brings as many e
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
 from colonnade.webhooks.attribute import Attribution
-
-State = Literal["pending", "done", "ignored", "quarantined", "dead", "held"]
-"""`held`: its tenant is frozen; it is not due, and no backlog, until the tenant comes back."""
+from colonnade.webhooks.states import State
 
 LANES = 4
 """Accounts that take their turn in one batch."""

@@ -16,9 +16,9 @@ from colonnade.web import After, Limit, Page, parse_time
 from colonnade.webhooks import actions, call_routes, events, journey, refusals, sweep_routes
 from colonnade.webhooks.actions import Replayed
 from colonnade.webhooks.events import EventView, Filter
-from colonnade.webhooks.inbox import State
 from colonnade.webhooks.journey import EventDetail
 from colonnade.webhooks.refusals import FailureView
+from colonnade.webhooks.states import State
 
 # Litestar keeps the name `state` to itself, and would name a wrong value by the argument instead: so it is read here.
 _STATES = get_args(State)
