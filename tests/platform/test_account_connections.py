@@ -144,6 +144,9 @@ async def test_an_account_is_expected_from_the_opening_of_the_link_for_an_hour(
         assert not (await look_up(connection, clues)).creating
         await visitor.open(begun["url"])
         assert (await look_up(connection, clues)).creating
+        noted = await fern.api.sql("select updated_at from tenants")
+        await visitor.open(begun["url"])
+        assert await fern.api.sql("select updated_at from tenants") == noted, "each look would empty everybody's memory"
         await fern.api.sql(back)
         assert not (await look_up(connection, clues)).creating
     finally:

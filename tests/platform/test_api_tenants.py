@@ -59,6 +59,19 @@ async def test_a_lost_answer_of_stripe_makes_no_second_account(api: Api) -> None
     assert [account["id"] for account in listed["data"]] == [reply.json()["account"]]
 
 
+@pytest.mark.alone
+async def test_a_repeated_creation_expects_its_account_anew(api: Api) -> None:
+    """Events of an account that nobody expects are put into quarantine at once."""
+    await api.sandbox.fail(next=6, status=503)
+    problem(await api.call("POST", "/v1/tenants", NEW, idempotency_key="fern-5"), 503)
+    one = "where idempotency_key = 'fern-5'"
+    await api.sql(f"update tenants set updated_at = now() - interval '2 hours' {one}")
+    problem(await api.call("POST", "/v1/tenants", NEW, idempotency_key="fern-5"), 503)
+    await api.sandbox.fail()
+    (reserved,) = await api.sql(f"select updated_at > now() - interval '1 hour' as expected from tenants {one}")
+    assert reserved["expected"]
+
+
 async def test_a_tenant_whose_creation_stopped_halfway_is_finished_by_the_repeat(api: Api) -> None:
     await api.sandbox.fail(next=3, status=503)
     problem(await api.call("POST", "/v1/tenants", NEW, idempotency_key="fern-4"), 503)

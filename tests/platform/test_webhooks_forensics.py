@@ -114,6 +114,14 @@ def test_a_body_that_was_changed_is_refused_and_the_change_named(name: str, body
     assert found.cause is cause, found
 
 
+def test_wherever_a_body_is_cut_that_is_named() -> None:
+    thing = {"id": "sub_1", "amount": -12, "rate": -1.5e-10, "on": [True, False, None], "name": "gr\u00e4fin\n"}
+    body = json.dumps(stripe_order(event(thing=thing)), indent=2, ensure_ascii=False).encode()
+    for end in range(1, len(body)):
+        found = refuse(body[:end], headers=signed(body), announced=end)
+        assert found.cause is Cause.TRUNCATED, (body[:end], found)
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
 def test_a_body_that_was_unpacked_on_the_way_is_named(pack: Change) -> None:
     body = json.dumps(event()).encode()

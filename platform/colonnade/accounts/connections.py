@@ -79,7 +79,11 @@ select c.public_id as id, t.public_id as tenant, c.state, c.return_url, c.begun_
     c.expires_at <= now() as expired
 from account_connections c join tenants t on t.id = c.tenant_id where c.public_id = $1
 """
-_EXPECT = "update tenants set updated_at = now() where public_id = $1"
+# Not at each of many looks: every process looks up its callers anew when a tenant's row changes.
+_EXPECT = """
+update tenants set updated_at = now()
+where public_id = $1 and stripe_account is null and updated_at < now() - interval '5 minutes'
+"""
 _USE = """
 update account_connections set used = array_append(used, $2), state = 'pending', problem = null, finished_at = null
 where public_id = $1 and state <> 'connected' and not $2 = any (used) and expires_at > now() returning id

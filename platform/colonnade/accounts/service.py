@@ -79,7 +79,8 @@ async def _reserve(services: Services, new: NewTenant, idempotency_key: str | No
             insert into tenants as t (public_id, name, charge_type, application_fee_percent, return_origins,
                                       idempotency_key, fingerprint, account_api)
             values ($1, $2, $3, $4::float8::numeric, $5, $6, $7, $8)
-            on conflict (idempotency_key) do update set idempotency_key = excluded.idempotency_key
+            on conflict (idempotency_key) do update set updated_at = case
+                when t.stripe_account is null then now() else t.updated_at end -- its account is expected anew
             returning {COLUMNS}, fingerprint
             """,  # noqa: S608 - only our own column names are put in
             new_id("ten"),

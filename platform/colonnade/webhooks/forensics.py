@@ -182,6 +182,7 @@ def _broken(body: bytes) -> Diagnosis | None:
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if "truncated" in str(error):
+        # Cut within a number, such as after its sign, the end itself is what is wrong.
+        if "truncated" in str(error) or str(error).endswith(f"(byte {len(body)})"):
             return Diagnosis(Cause.TRUNCATED, f"The body ends after {len(body)} bytes, in the middle of its JSON.")
     return None
