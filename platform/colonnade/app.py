@@ -34,7 +34,7 @@ import colonnade.stripe_entitlements.routes
 import colonnade.webhooks.receive
 import colonnade.webhooks.routes
 from colonnade import reference
-from colonnade.access import actors, audit
+from colonnade.access import audit
 from colonnade.access.actors import Told
 from colonnade.access.gate import Gate
 from colonnade.access.guard import Principal, Tenant, guard
@@ -105,8 +105,8 @@ def _principal(request: Request[Any, Any, Any], services: NamedDependency[Servic
     return principal
 
 
-async def _told(principal: NamedDependency[Principal], services: NamedDependency[Services]) -> Told:
-    return await actors.told(services.database, principal)
+def _told(principal: NamedDependency[Principal], services: NamedDependency[Services]) -> Told:
+    return Told(services.database, principal.tenant_id)
 
 
 def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Litestar:
@@ -158,7 +158,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
             "services": Provide(services, sync_to_thread=False),
             "current": Provide(_current, sync_to_thread=False),
             "principal": Provide(_principal, sync_to_thread=False),
-            "told": Provide(_told),
+            "told": Provide(_told, sync_to_thread=False),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lifespan],

@@ -3,12 +3,15 @@
 import re
 from typing import Any
 
+import pytest
+
 from colonnade.access.actors import Told, told_sql
 from colonnade.app import GUARDED
+from colonnade.database.connections import Database
 from colonnade.openapi.operations import described
 from colonnade.openapi.schemas import components
 from tests.platform.api import ORIGIN, RETURN_URL, Api, TenantApi
-from tests.platform.portals import OPEN, body, edit
+from tests.platform.portals import OPEN, body, edit, services_of
 
 ADA = "/customers/ada"
 DENIAL = {"feature": "seats", "effect": "deny", "reason": "Abuse", "author": "Grace"}
@@ -113,10 +116,21 @@ async def test_the_rule_is_the_same_in_an_export(api: Api, fern: TenantApi, kiln
     actors = [None, "browser", "evt_1", "worker", "cli:ada", "grace@example.com", "", "browser2", *keys]
     ((tenant,),) = await api.sql("select id from tenants where public_id = $1", fern.id)
     own = await api.sql("select public_id from api_keys where tenant_id = $1", tenant)
-    told = Told(frozenset(row["public_id"] for row in own))
+    async with services_of(fern) as services:
+        told = await Told(services.database, tenant).of(actors)
     query = f"select {told_sql('a')} from unnest($2::text[]) with ordinality as u (a, n) order by n"
     assert [row[0] for row in await api.sql(query, tenant, actors)] == [told(each) for each in actors]
     assert {told(each) for each in actors} == {None, "browser", "evt_1", *(row["public_id"] for row in own)}
+
+
+async def test_the_database_is_asked_of_keys_alone(api: Api) -> None:
+    unopened = Database(api.database.service_url)
+    mine, all_of_it = Told(unopened, 1), Told(unopened, None)
+    some = [None, "browser", "evt_1"]
+    assert [(await mine.of(some))(each) for each in some] == some
+    assert (await all_of_it.of(["key_1"]))("key_1") == "key_1"
+    with pytest.raises(AttributeError, match="platform_pool"):
+        await mine.of(["key_1"])
 
 
 def test_every_field_that_names_who_acted_is_known() -> None:

@@ -145,6 +145,41 @@ async def test_what_is_applied_is_in_the_audit_log_by_the_command_line(fern: Ten
     assert len(await fern.api.sql(query, fern.id)) == 8, "nothing was done, so nothing is logged"
 
 
+async def test_the_audit_log_tells_what_applying_changed(fern: TenantApi, file: Path) -> None:
+    await applied(fern, file)
+    edited = (
+        file.read_text()
+        .replace("unit: seats", "unit: desks")
+        .replace("value: 5", "value: 6")
+        .replace("00AA55", "00AA66")
+        .replace("drift: revert", "drift: report")
+        .replace("small:\n", "small:\n          business_profile: {headline: Small}\n")
+    )
+    file.write_text(edited)
+    await applied(fern, file)
+    query = """
+    select target, before::text, after::text from audit_log
+    where tenant_id = (select id from tenants where public_id = $1) and action <> 'tenant.created' order by id
+    """
+    lines = [
+        (target.split("/", 2)[2], *(json.loads(each or "null") for each in fields))
+        for target, *fields in await fern.api.sql(query, fern.id)
+    ]
+    seats = {"kind": "quantity", "name": "Seats", "unit": "seats"}
+    (created,) = [after for path, before, after in lines[:8] if path == "features/seats" and before is None]
+    assert {name: created[name] for name in seats} == seats
+    assert all(after for _, _, after in lines[:8])
+    changes = {path: (before, after) for path, before, after in lines[8:]}
+    values = [{each["feature"]: each["value"] for each in side["grants"]} for side in changes.pop("plans/pro")]
+    assert [each["seats"] for each in values] == [5, 6]
+    assert changes == {
+        "features/seats": ({"unit": "seats"}, {"unit": "desks"}),
+        "branding": ({"primary_color": "#00aa55"}, {"primary_color": "#00aa66"}),
+        "portal-policy": ({"drift": "revert"}, {"drift": "report"}),
+        "portal-configurations/small": ({"business_profile.headline": None}, {"business_profile.headline": "Small"}),
+    }
+
+
 async def test_to_a_frozen_tenant_nothing_is_applied_and_its_neighbour_of_the_file_waits(
     fern: TenantApi, kiln: TenantApi, file: Path
 ) -> None:

@@ -309,6 +309,7 @@ async def test_of_two_that_import_at_once_one_waits_for_the_other(api: Api, sand
     await sandbox.forget_requests()
     one, other = await asyncio.gather(imported(fern), imported(fern))
     assert (one.id, one.counts.customers) == (other.id, other.counts.customers) == (one.id, 1)
+    assert len(await api.sql("select from audit_log where action = 'import.started'")) == 1
     assert len(await sandbox.requests("GET", "/v1/customers")) == 1
 
 
@@ -327,6 +328,7 @@ async def test_the_platform_team_starts_and_sees_imports_and_tenants_do_not(api:
     assert started.status_code == 201
     assert started.json()["state"] == "running"
     assert (await api.call("POST", path, {"reference_key": "crm_id"})).json()["id"] == started.json()["id"]
+    assert len(await api.sql("select from audit_log where action like 'import.%'")) == 1
     problem(await api.call("POST", path, {"reference_key": "other"}), 409, "reference_key")
     problem(await api.call("POST", path, {"reference_key": ""}), 400, "reference_key")
     one = await api.call("GET", f"{path}/{started.json()['id']}")

@@ -5,13 +5,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from colonnade.accounts.states import State
 from colonnade.imports.judging import sort
 from colonnade.imports.store import Owner
 from colonnade.stripe_api.charges import ChargeType
 from colonnade.webhooks.attribute import Known
 
 MINE, THEIRS = "acct_mine", "acct_theirs"
-OWNER = Owner(1, "ten_mine", ChargeType.DESTINATION, MINE)
+OWNER = Owner(1, "ten_mine", ChargeType.DESTINATION, MINE, State.LIVE, None)
 ACCOUNTS = st.sampled_from([None, MINE, THEIRS, "acct_nobodys"])
 TENANTS = st.sampled_from([{}, {"colonnade_tenant": "ten_mine"}, {"colonnade_tenant": "ten_theirs"}, {"x": "y"}])
 NAMES = ["cus_mine", "cus_theirs", "cus_a", "cus_b", "cus_c"]

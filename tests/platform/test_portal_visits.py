@@ -189,6 +189,31 @@ async def test_old_visits_are_deleted_and_young_ones_are_not(shop: TenantApi, ki
     assert left == [made[2], made[4]]
 
 
+async def test_what_fails_for_one_tenant_leaves_the_old_visits_of_no_other(shop: TenantApi, kiln: TenantApi) -> None:
+    sql = shop.api.sql
+    await kiln.configuration()
+    await kiln.customer("ada")
+    for tenant in (shop, kiln):
+        await tenant.call("POST", SESSIONS, {})
+    await sql("update portal_visits set created_at = now() - interval '7 days'")
+    ((first,),) = await sql("select min(tenant_id) from portal_visits")
+    refusal = "create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$"
+    await sql(refusal)
+    await sql(
+        f"create trigger refuse before delete on portal_visits for each row when (old.tenant_id = {first}) "
+        "execute function refuse()"
+    )
+    platform = await connect(shop.api.database.service_url, Duty.PLATFORM)
+    try:
+        assert await prune(platform, 7) > 0
+        assert {row[0] for row in await sql("select tenant_id from portal_visits")} == {first}
+    finally:
+        await sql("drop function refuse cascade")
+    assert await prune(platform, 7) > 0
+    await platform.close()
+    assert await sql("select from portal_visits") == []
+
+
 async def test_a_revoked_key_and_a_changed_tenant_are_not_remembered(shop: TenantApi) -> None:
     made = (await shop.call("POST", "/keys", {"name": "till"})).json()
     assert (await shop.call("POST", SESSIONS, {}, key=made["key"])).status_code == 201

@@ -117,6 +117,9 @@ async def test_after_reencrypting_the_old_key_is_needed_no_more(
         sealed, private_key = await _stored(tenant)
         assert [Vault(NEW).open(each) for each in sealed] == [secret]
         assert "PRIVATE KEY" in Cipher(NEW, PURPOSE).decrypt(private_key)
+    (line,) = await fern.api.sql("select by_id, tenant_id, after from audit_log where action = 'secrets.reencrypted'")
+    assert (line["by_id"], line["tenant_id"]) == ("command line", None)
+    assert json.loads(line["after"]) == {"encrypted": 4, "unreadable": []}
 
     # The wrong way round: the old key alone can read nothing now, says so, and changes nothing.
     before = await _stored(fern)

@@ -441,3 +441,5 @@ async def test_the_command_line_lists_shows_and_acts(
         assert (ended.returncode, "Traceback" in ended.stderr) == (code, False)
     await age(db, 100)
     assert "2 events" in (await events("prune")).stderr
+    pruned = await db.connection.fetch("select by_id, after from audit_log where action = 'events.pruned'")
+    assert [(line["by_id"], json.loads(line["after"])["deleted"]) for line in pruned] == [("command line", 2)]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
+from structlog.testing import capture_logs
 
 from colonnade.database.connections import create_pool
 from colonnade.database.roles import Duty, UnsafeLogin
@@ -21,7 +22,7 @@ from colonnade.stripe_api.client import StripeGateway
 from colonnade.webhooks import dispatch, retries, runs
 from colonnade.webhooks.envelope import decode
 from colonnade.webhooks.worker import Worker
-from colonnade.webhooks.writer import InboxWriter, Received
+from colonnade.webhooks.writer import CHANNEL, InboxWriter, Received
 from colonnade_tenants.events import Event
 from colonnade_tenants.handlers import HANDLERS, Handler
 from colonnade_tenants.partition import TENANT, Statement, TenantConnection
@@ -532,6 +533,24 @@ async def test_a_notification_wakes_the_worker_before_it_looks_by_itself(
             sent = on_behalf_of("acct_1", f"sub_{number}")
             await store(sent)
             await db.settled(sent["id"], within=5)
+
+
+async def test_a_worker_that_cannot_listen_says_so_and_tries_again(
+    db: Admin, shared_database: ScratchDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colonnade.webhooks.worker.POLL", 0.05)
+    monkeypatch.setattr("colonnade.webhooks.worker.CHANNEL", None)  # nothing that the driver expects
+    listening = "select count(*) from pg_stat_activity where query ilike 'listen%' and datname = current_database()"
+    with capture_logs() as logs:
+        async with working(shared_database, tmp_path):
+            async with asyncio.timeout(20):
+                while not [line for line in logs if line["event"] == "not listening"]:
+                    await asyncio.sleep(0.02)
+            monkeypatch.setattr("colonnade.webhooks.worker.CHANNEL", CHANNEL)
+            async with asyncio.timeout(20):
+                while not await db.connection.fetchval(listening):
+                    await asyncio.sleep(0.02)
+    assert {line["log_level"] for line in logs if line["event"] == "not listening"} == {"error"}
 
 
 async def test_a_login_that_could_bypass_row_level_security_is_refused(

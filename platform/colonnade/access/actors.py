@@ -4,9 +4,9 @@ Of the platform's keys and people a tenant learns that they did something, not w
 `Told`, what an export has through `told_sql`: they are the same rule.
 """
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from colonnade.access.principals import Principal
 from colonnade.database.connections import Database
 
 BROWSER = "browser"
@@ -14,26 +14,28 @@ BROWSER = "browser"
 EVENT = "evt_"
 """How the ids of Stripe's events begin, which act too."""
 
-_OWN = "select public_id from api_keys where tenant_id = $1"
+_OWN = "select public_id from api_keys where tenant_id = $1 and public_id = any($2)"
+
+Tell = Callable[[str | None], str | None]
+"""Whoever acted, or null where the reader is not told."""
 
 
 class Told(NamedTuple):
-    """Call it with who acted, for who of it the reader is told. *own*: ids of the tenant's keys; None: told of all."""
+    """What a reader is told: one of *tenant_id*, or, by None, of the platform, who is told all."""
 
-    own: frozenset[str] | None
+    database: Database
+    tenant_id: int | None
 
-    def __call__(self, actor: str | None) -> str | None:
-        if actor is None or self.own is None or actor == BROWSER or actor.startswith(EVENT) or actor in self.own:
-            return actor
-        return None
-
-
-async def told(database: Database, reader: Principal) -> Told:
-    """What *reader* is told."""
-    if reader.tenant_id is None:
-        return Told(None)
-    rows = await database.platform_pool.fetch(_OWN, reader.tenant_id)
-    return Told(frozenset(row["public_id"] for row in rows))
+    async def of(self, actors: Iterable[str | None]) -> Tell:
+        """What to show for each of *actors*. Asks the database only where one of them may be a key."""
+        known = {each for each in actors if each is not None}
+        if self.tenant_id is not None:
+            keys = {each for each in known if each != BROWSER and not each.startswith(EVENT)}
+            known -= keys
+            if keys:
+                rows = await self.database.platform_pool.fetch(_OWN, self.tenant_id, list(keys))
+                known |= {row["public_id"] for row in rows}
+        return lambda actor: actor if actor in known else None
 
 
 def told_sql(name: str, shown: str | None = None) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import asyncpg
 from msgspec import Meta, Struct, convert
 
-from colonnade.access import actors, audit
+from colonnade.access import audit
+from colonnade.access.actors import Told
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts.states import REMOVED, STEPS, WORDS, State
 from colonnade.errors import Conflict, Forbidden, NotFound
@@ -74,16 +75,16 @@ async def read(services: Services, tenant: Tenant, by: Principal) -> Lifecycle:
     if row is None:
         raise NotFound("This tenant is gone.", "tenant")
     steps = [name for name, step in STEPS.items() if "platform" in step.by and row["state"] in step.at_rest]
-    told = await actors.told(services.database, by)
-    return convert({**row, "by": told(row["by"]), "steps": steps}, Lifecycle)
+    tell = await Told(services.database, by.tenant_id).of([row["by"]])
+    return convert({**row, "by": tell(row["by"]), "steps": steps}, Lifecycle)
 
 
 async def history(services: Services, tenant: Tenant, by: Principal, before: int | None, limit: int) -> list[Passage]:
     """At most *limit* changes of state, the newest first, from the one before *before*; for *by*."""
     async with services.database.platform_pool.acquire() as connection:
         rows = await connection.fetch(_HISTORY, tenant.id, before, limit)
-    told = await actors.told(services.database, by)
-    return [convert({**row, "by": told(row["by"])}, Passage) for row in rows]
+    tell = await Told(services.database, by.tenant_id).of(row["by"] for row in rows)
+    return [convert({**row, "by": tell(row["by"])}, Passage) for row in rows]
 
 
 async def take(services: Services, tenant: Tenant, step: str, by: Principal, reason: str) -> Lifecycle:

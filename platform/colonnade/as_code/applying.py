@@ -1,6 +1,7 @@
 """Making it so: what a file says, tenant by tenant, through the services that the API uses."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from colonnade.access import audit
 from colonnade.access.guard import Tenant
@@ -23,50 +24,55 @@ async def apply(services: Services, document: Document, author: str) -> list[Ste
     """
     steps = await plan(services, document)
     for name in sorted(document.tenants):
-        todo = {step.thing for step in steps if step.tenant == name and step.action != "none"}
+        todo = {step.thing: step for step in steps if step.tenant == name and step.action != "none"}
         if todo:
             tenant = await tenant_by_id(services, name)
             await _tenant(services, tenant, document.tenants[name], todo, author)
     return steps
 
 
-def _acting(services: Services, tenant: Tenant, action: str, path: str) -> AbstractAsyncContextManager[None]:
-    """What is done within is logged as that of the route at *path*."""
+@asynccontextmanager
+async def _acting(services: Services, tenant: Tenant, action: str, path: str, step: Step) -> AsyncIterator[None]:
+    """What is done within is logged as that of the route at *path*, with what was planned for *step*."""
     target = f"tenants/{tenant.public_id}/{path}"
-    return audit.acting(services.database, COMMAND_LINE, action, target, tenant_id=tenant.id)
+    async with audit.acting(services.database, COMMAND_LINE, action, target, tenant_id=tenant.id):
+        before = {each.field: each.before for each in step.changes} if step.action == "update" else None
+        audit.note(before=before, after={each.field: each.after for each in step.changes})
+        yield
 
 
-async def _tenant(services: Services, tenant: Tenant, text: TenantText, todo: set[str], author: str) -> None:
+async def _tenant(services: Services, tenant: Tenant, text: TenantText, todo: dict[str, Step], author: str) -> None:
     await _catalogue(services, tenant, text, todo, author)
-    if text.branding is not None and "branding" in todo:
-        async with _acting(services, tenant, "branding.changed", "branding"):
+    if text.branding is not None and (step := todo.get("branding")):
+        async with _acting(services, tenant, "branding.changed", "branding", step):
             await branding.put(services, tenant, text.branding, None)
             await configurations.refresh(services, tenant)
-    if text.portal.drift is not None and "portal policy" in todo:
+    if text.portal.drift is not None and (step := todo.get("portal policy")):
         async with (
-            _acting(services, tenant, "portal_policy.changed", "portal-policy"),
+            _acting(services, tenant, "portal_policy.changed", "portal-policy", step),
             services.database.tenant(tenant.id) as session,
         ):
             await policy.put(session, text.portal.drift, author)
     for name in in_order(text):
-        if f"portal configuration {name}" in todo:
-            async with _acting(services, tenant, "portal_configuration.changed", f"portal-configurations/{name}"):
+        if step := todo.get(f"portal configuration {name}"):
+            path = f"portal-configurations/{name}"
+            async with _acting(services, tenant, "portal_configuration.changed", path, step):
                 await configurations.put(services, tenant, name, wanted(text, name), by=By("file", author))
 
 
-async def _catalogue(services: Services, tenant: Tenant, text: TenantText, todo: set[str], author: str) -> None:
+async def _catalogue(services: Services, tenant: Tenant, text: TenantText, todo: dict[str, Step], author: str) -> None:
     for key in sorted(text.features):
-        if f"feature {key}" in todo:
+        if step := todo.get(f"feature {key}"):
             async with (
-                _acting(services, tenant, "feature.changed", f"features/{key}"),
+                _acting(services, tenant, "feature.changed", f"features/{key}", step),
                 services.database.tenant(tenant.id) as session,
             ):
                 done = await catalogue.put_feature(session, text.features[key].feature(key), author)
                 await recomputations.schedule(session, done.rest)
     for key in sorted(text.plans):
-        if f"plan {key}" in todo:
+        if step := todo.get(f"plan {key}"):
             async with (
-                _acting(services, tenant, "plan.changed", f"plans/{key}"),
+                _acting(services, tenant, "plan.changed", f"plans/{key}", step),
                 services.database.tenant(tenant.id) as session,
             ):
                 put = await catalogue.put_plan(session, text.plans[key].plan(key), author=author)

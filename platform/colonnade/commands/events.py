@@ -1,6 +1,5 @@
 """`colonnade events`: the inbox on the command line."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -9,7 +8,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from colonnade.commands.common import as_json_option, note, say_json, serving
+from colonnade.commands.common import as_json_option, note, say_json
 from colonnade.commands.services import acting, run
 from colonnade.webhooks.states import CALL_STATES, State
 
@@ -209,23 +208,24 @@ def replay_call(call: str, as_json: bool) -> None:
 @as_json_option
 def prune(as_json: bool) -> None:
     """Delete events that are done or ignored and older than COLONNADE_EVENT_RETENTION_DAYS, as the worker does."""
+    from colonnade.access import audit
     from colonnade.database.connections import connect
     from colonnade.database.roles import Duty
     from colonnade.webhooks import retention
 
-    async def old(database_url: str, days: int) -> int:
-        connection = await connect(database_url, Duty.WORKER)
+    async def old(services: "Services") -> tuple[int, int]:
+        days = services.settings.event_retention_days
+        connection = await connect(services.database.url, Duty.WORKER)
         try:
-            return await retention.prune(connection, days)
+            async with acting(services, "events.pruned", "events"):
+                deleted = await retention.prune(connection, days)
+                audit.note(after={"deleted": deleted, "older_than_days": days})
         finally:
             await connection.close()
+        return deleted, days
 
-    with serving() as (settings, database_url):
-        deleted = asyncio.run(old(database_url, settings.event_retention_days))
-        if as_json:
-            say_json({"deleted": deleted})
-        else:
-            note(f"{deleted} events older than {settings.event_retention_days} days were deleted.")
+    deleted, days = run(old)
+    say_json({"deleted": deleted}) if as_json else note(f"{deleted} events older than {days} days were deleted.")
 
 
 def _change(step: str, event: str, as_json: bool) -> None:

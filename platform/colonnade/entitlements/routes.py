@@ -49,7 +49,7 @@ async def list_overrides(
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
         found = await overrides.list_page(session, customer.id, from_cursor(after), limit + 1)
-    return page_of(found, limit, lambda each: each.id, lambda each: _shown(each, told))
+    return page_of(await _shown(found, told), limit, lambda each: each.id, as_it_is)
 
 
 @post(
@@ -72,7 +72,8 @@ async def create_override(
         made = await overrides.add(session, customer.id, data, author_key=principal.id, idempotency_key=idempotency_key)
         path = f"tenants/{current.public_id}/customers/{reference}/overrides/{made.id}"
         audit.note(target=path, after=audit.named(made, *_LOGGED))
-        return _shown(made, told)
+    (shown,) = await _shown([made], told)
+    return shown
 
 
 @get(
@@ -87,7 +88,9 @@ async def get_override(
 ) -> Override:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        return _shown(await overrides.get(session, customer.id, override), told)
+        found = await overrides.get(session, customer.id, override)
+    (shown,) = await _shown([found], told)
+    return shown
 
 
 @delete(
@@ -149,8 +152,9 @@ async def explain_entitlements(
         return await explain_customer(session, customer.id, feature=feature, at=at, corrected_=corrected)
 
 
-def _shown(override: Override, told: Told) -> Override:
-    return replace(override, author_key=told(override.author_key), revoked_by=told(override.revoked_by))
+async def _shown(found: list[Override], told: Told) -> list[Override]:
+    tell = await told.of(actor for each in found for actor in (each.author_key, each.revoked_by))
+    return [replace(each, author_key=tell(each.author_key), revoked_by=tell(each.revoked_by)) for each in found]
 
 
 def _number(value: str | None) -> int | None:

@@ -5,6 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Forbidden
@@ -40,9 +41,19 @@ async def create_import(
     _platform_only(principal)
     values.text(data.reference_key, "reference_key", 40)
     account_of(current)
-    owner = Owner(current.id, current.public_id, current.charge_type, current.stripe_account)
+    owner = Owner(
+        current.id,
+        current.public_id,
+        current.charge_type,
+        current.stripe_account,
+        current.state,
+        current.state_reason,
+    )
     async with services.database.platform_connection() as connection:
-        return await store.start(connection, owner, data.reference_key)
+        found, fresh = await store.start(connection, owner, data.reference_key)
+        if not fresh:
+            audit.nothing_done()
+    return found
 
 
 @get(_IMPORTS, summary="A tenant's imports, newest first", tags=_TAGS, opt=allow(Scope.READ))

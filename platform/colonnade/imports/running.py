@@ -70,8 +70,9 @@ async def import_now(
 async def _started(pool: asyncpg.Pool, owner: Owner, reference_key: str | None) -> Import:
     target = f"tenants/{owner.public_id}/imports"
     async with tenant_connection(pool, owner.id) as tenant:
-        work = await store.start(tenant.driver, owner, reference_key)
-        await audit.record(tenant, COMMAND_LINE, "import.started", tenant_id=owner.id, target=target)
+        work, fresh = await store.start(tenant.driver, owner, reference_key)
+        if fresh:
+            await audit.record(tenant, COMMAND_LINE, "import.started", tenant_id=owner.id, target=target)
     return work
 
 

@@ -26,9 +26,9 @@ class Owner(Struct, frozen=True):
     public_id: str
     charge_type: ChargeType
     stripe_account: str | None
+    state: states.State
+    state_reason: str | None
     application_fee_percent: float | None = None
-    state: states.State = states.State.LIVE
-    state_reason: str | None = None
 
 
 class Counts(Struct):
@@ -101,11 +101,16 @@ async def owner(pool: asyncpg.Pool, tenant: str) -> Owner:
     return msgspec.convert(dict(row), Owner)
 
 
-async def start(pool: asyncpg.Pool | asyncpg.Connection, tenant: Owner, reference_key: str | None) -> Import:
-    """A new import, or the one that is running. Raises `Conflict` if that has another *reference_key*."""
+async def start(
+    pool: asyncpg.Pool | asyncpg.Connection, tenant: Owner, reference_key: str | None
+) -> tuple[Import, bool]:
+    """An import, and whether it is new: else it is the one that is running.
+
+    Raises `Conflict` if that has another *reference_key*.
+    """
     # What is on the platform's own account is a tenant's by its subscriptions alone: customers name none.
     step: Step = "customers" if tenant.charge_type is ChargeType.DIRECT else "subscriptions"
-    await pool.execute(_START, new_id("imp"), tenant.id, reference_key, step)
+    tag: str = await pool.execute(_START, new_id("imp"), tenant.id, reference_key, step)
     row = await pool.fetchrow(
         f"select {_COLUMNS} from imports where tenant_id = $1 order by id desc limit 1",  # noqa: S608
         tenant.id,
@@ -113,7 +118,7 @@ async def start(pool: asyncpg.Pool | asyncpg.Connection, tenant: Owner, referenc
     found = _import(row)
     if found.reference_key != reference_key:
         raise Conflict(f"{found.id} is running, with another key of the references.", "reference_key")
-    return found
+    return found, tag.endswith(" 1")
 
 
 async def get(pool: asyncpg.Pool, tenant_id: int, public_id: str) -> Import:

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from colonnade.access import audit
-from colonnade.access.actors import Told
+from colonnade.access.actors import Tell, Told
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.etags import IfMatch
@@ -39,13 +39,19 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
     version: Number
 
 
-def answer(row: store.Row, told: Told, warnings: Sequence[Caution] = ()) -> Response[PortalConfiguration]:
+async def answer(row: store.Row, told: Told, warnings: Sequence[Caution] = ()) -> Response[PortalConfiguration]:
     """The configuration with its `ETag`."""
-    return Response(configurations.shown(row, told, warnings), headers={"ETag": configurations.tag(row)})
+    shown = configurations.shown(row, await _resolvers([row], told), warnings)
+    return Response(shown, headers={"ETag": configurations.tag(row)})
 
 
-def _policy(found: PortalPolicy, told: Told) -> Response[PortalPolicy]:
-    return Response(replace(found, author=told(found.author)), headers={"ETag": policy.tag(found)})
+async def _resolvers(rows: Sequence[store.Row], told: Told) -> Tell:
+    return await told.of(row.drift.resolved_by for row in rows if row.drift)
+
+
+async def _policy(found: PortalPolicy, told: Told) -> Response[PortalPolicy]:
+    tell = await told.of([found.author])
+    return Response(replace(found, author=tell(found.author)), headers={"ETag": policy.tag(found)})
 
 
 @get(
@@ -63,7 +69,8 @@ async def list_portal_configurations(
 ) -> Page[PortalConfiguration]:
     async with services.database.tenant(current.id) as session:
         rows = await store.page(session, from_cursor(after), limit + 1)
-    return page_of(rows, limit, lambda each: each.name, lambda each: configurations.shown(each, told))
+    tell = await _resolvers(rows, told)
+    return page_of(rows, limit, lambda each: each.name, lambda each: configurations.shown(each, tell))
 
 
 @get(ONE, summary="A portal configuration", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE))
@@ -74,7 +81,8 @@ async def get_portal_configuration(
     told: NamedDependency[Told],
 ) -> Response[PortalConfiguration]:
     async with services.database.tenant(current.id) as session:
-        return answer(await store.get(session, name), told)
+        row = await store.get(session, name)
+    return await answer(row, told)
 
 
 @put(ONE, summary="Create or change a portal configuration", tags=["Portals"], opt=allow(Scope.CATALOGUE))
@@ -90,7 +98,7 @@ async def put_portal_configuration(
 ) -> Response[PortalConfiguration]:
     by = By("put", principal.id)
     row, warnings = await configurations.put(services, current, name, data, if_match, by, strict=strict)
-    return answer(row, told, warnings)
+    return await answer(row, told, warnings)
 
 
 @post(
@@ -126,7 +134,8 @@ async def list_portal_configuration_versions(
     async with services.database.tenant(current.id) as session:
         await store.get(session, name)
         found = await versions.page(session, name, number_from_cursor(after, digits=9), limit + 1)
-    return page_of(found, limit, lambda each: each.version, lambda each: replace(each, author=told(each.author)))
+    tell = await told.of(each.author for each in found)
+    return page_of(found, limit, lambda each: each.version, lambda each: replace(each, author=tell(each.author)))
 
 
 @get(
@@ -156,7 +165,7 @@ async def apply_portal_configuration(
     current: NamedDependency[Tenant],
     told: NamedDependency[Told],
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.apply(services, current, name, principal.id), told)
+    return await answer(await configurations.apply(services, current, name, principal.id), told)
 
 
 @post(
@@ -175,7 +184,9 @@ async def roll_back_portal_configuration(
     told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.rollback(services, current, name, data.version, if_match, principal.id), told)
+    return await answer(
+        await configurations.rollback(services, current, name, data.version, if_match, principal.id), told
+    )
 
 
 @post(
@@ -193,7 +204,7 @@ async def deactivate_portal_configuration(
     told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.deactivate(services, current, name, if_match, principal.id), told)
+    return await answer(await configurations.deactivate(services, current, name, if_match, principal.id), told)
 
 
 @post(
@@ -209,7 +220,7 @@ async def check_portal_configuration(
     current: NamedDependency[Tenant],
     told: NamedDependency[Told],
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.check(services, current, name), told)
+    return await answer(await configurations.check(services, current, name), told)
 
 
 @post(
@@ -227,7 +238,7 @@ async def adopt_portal_configuration(
     told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.adopt(services, current, name, if_match, principal.id), told)
+    return await answer(await configurations.adopt(services, current, name, if_match, principal.id), told)
 
 
 @post(
@@ -245,7 +256,7 @@ async def revert_portal_configuration(
     told: NamedDependency[Told],
     if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.revert(services, current, name, if_match, principal.id), told)
+    return await answer(await configurations.revert(services, current, name, if_match, principal.id), told)
 
 
 @get(_POLICY, summary="What is done about edits at Stripe", tags=["Portals"], opt=allow(Scope.READ, Scope.CATALOGUE))
@@ -253,7 +264,8 @@ async def get_portal_policy(
     services: NamedDependency[Services], current: NamedDependency[Tenant], told: NamedDependency[Told]
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
-        return _policy(await policy.get(session), told)
+        found = await policy.get(session)
+    return await _policy(found, told)
 
 
 @put(_POLICY, summary="Say what is done about edits at Stripe", tags=["Portals"], opt=allow(Scope.CATALOGUE))
@@ -267,7 +279,8 @@ async def put_portal_policy(
 ) -> Response[PortalPolicy]:
     async with services.database.tenant(current.id) as session:
         audit.note(before=audit.named(await policy.get(session), "drift"), after=audit.named(data, "drift"))
-        return _policy(await policy.put(session, data.drift, principal.id, if_match), told)
+        found = await policy.put(session, data.drift, principal.id, if_match)
+    return await _policy(found, told)
 
 
 ROUTES = (

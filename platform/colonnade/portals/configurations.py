@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from colonnade.access.actors import Told
+from colonnade.access.actors import Tell
 from colonnade.access.guard import Tenant
 from colonnade.errors import Conflict, DomainError, Invalid
 from colonnade.etags import etag, require_match
@@ -77,8 +77,8 @@ class _Tagged(msgspec.Struct):
     default: bool
 
 
-def shown(row: store.Row, told: Told, warnings: Sequence[Caution] = ()) -> PortalConfiguration:
-    """The row, as the API shows it to who is *told* so much."""
+def shown(row: store.Row, tell: Tell, warnings: Sequence[Caution] = ()) -> PortalConfiguration:
+    """The row, as the API shows it where who acted is shown as *tell* says."""
     return PortalConfiguration(
         **msgspec.structs.asdict(row.settings),
         name=row.name,
@@ -88,7 +88,7 @@ def shown(row: store.Row, told: Told, warnings: Sequence[Caution] = ()) -> Porta
         applied_version=row.applied_version,
         state="applied" if row.applied else "refused" if row.problem else "pending",
         problem=row.problem,
-        drift=row.drift and replace(row.drift, resolved_by=told(row.drift.resolved_by)),
+        drift=row.drift and replace(row.drift, resolved_by=tell(row.drift.resolved_by)),
         warnings=tuple(warnings),
         stripe_configuration=row.stripe_configuration,
         created_at=row.created_at,

@@ -7,11 +7,14 @@ than a week.
 from datetime import timedelta
 
 import asyncpg
+import structlog
 
 from colonnade.database.roles import Duty
 from colonnade.pruning import Pruning
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.portal import visits
+
+log = structlog.get_logger()
 
 BATCH = 1000
 PERIOD = 6 * 3600.0
@@ -19,9 +22,19 @@ PERIOD = 6 * 3600.0
 
 
 async def prune(connection: asyncpg.Connection, days: int, *, batch: int = BATCH) -> int:
-    """Delete what is older than *days*; how many visits were. Raises what the database raises."""
-    tenants = await connection.fetch("select id from tenants order by id")
-    return sum([await _prune(connection, row["id"], timedelta(days=days), batch) for row in tenants])
+    """Delete what is older than *days*, whatever becomes of another tenant's; how many visits were.
+
+    Raises what the database raises once *connection* is closed.
+    """
+    deleted = 0
+    for (tenant_id,) in await connection.fetch("select id from tenants order by id"):
+        try:
+            deleted += await _prune(connection, tenant_id, timedelta(days=days), batch)
+        except Exception as error:
+            if connection.is_closed():
+                raise
+            log.error("a tenant's old rows not deleted", tenant=tenant_id, exc_info=error)
+    return deleted
 
 
 async def _prune(connection: asyncpg.Connection, tenant_id: int, age: timedelta, batch: int) -> int:

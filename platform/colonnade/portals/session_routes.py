@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct, to_builtins
 
 from colonnade.access import audit, portal_tokens
-from colonnade.access.actors import Told
+from colonnade.access.actors import Tell, Told
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Invalid
@@ -124,7 +124,8 @@ async def list_portal_sessions(
     async with services.database.tenant_connection(current.id) as connection:
         found = await visits.page(connection, customer.id, _place(after), limit + 1)
     following = found[limit - 1].created_at if len(found) > limit else None
-    return Page([_shown(visit, told) for visit in found[:limit]], cursor(following.isoformat()) if following else None)
+    tell = await told.of(visit.opened_by for visit in found)
+    return Page([_shown(visit, tell) for visit in found[:limit]], cursor(following.isoformat()) if following else None)
 
 
 @post(
@@ -180,9 +181,9 @@ async def put_portal_rules(
     return tagged(shown)
 
 
-def _shown(visit: Visit, told: Told) -> VisitView:
+def _shown(visit: Visit, tell: Tell) -> VisitView:
     fields = {name: getattr(visit, name) for name in VisitView.__struct_fields__}
-    return VisitView(**fields | {"opened_by": told(visit.opened_by)})
+    return VisitView(**fields | {"opened_by": tell(visit.opened_by)})
 
 
 def _place(after: str | None) -> datetime | None:

@@ -106,6 +106,8 @@ class Worker:
                 await self._hear()
             except LOST as error:
                 log.warning("not listening", error=type(error).__name__)
+            except Exception as error:
+                log.error("not listening", exc_info=error)
             await asyncio.sleep(POLL)
 
     async def _hear(self) -> None:
