@@ -14,9 +14,11 @@ import pytest
 from colonnade.as_code import applying, exporting, files, planning
 from colonnade.as_code.document import Document
 from colonnade.as_code.planning import Step
+from colonnade.commands.portals import _show
 from colonnade.errors import Invalid
+from colonnade.portals.differences import Difference
 from tests.platform.api import RETURN_URL, SECRET_KEY, TenantApi
-from tests.platform.portals import edit, services_of, writes
+from tests.platform.portals import edit, post, services_of, writes
 
 TEXT = """
 tenants:
@@ -256,12 +258,19 @@ async def test_toml_says_the_same(fern: TenantApi, tmp_path: Path) -> None:
     assert (await fern.get("/portal-configurations/main"))["features"]["invoice_history"]["enabled"]
 
 
-async def test_an_edit_at_stripe_is_told_by_the_plan(fern: TenantApi, file: Path) -> None:
+async def test_an_edit_at_stripe_is_told_by_the_plan(
+    fern: TenantApi, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     await applied(fern, file)
     await edit(fern, await fern.get("/portal-configurations/main"), business_profile__headline="Hello")
     (step,) = [step for step in await planned(fern, file) if step.drift]
     assert (step.thing, step.action) == ("portal configuration main", "none")
-    assert [change.field for change in step.drift] == ["business_profile.headline"]
+    assert step.drift == [Difference("business_profile.headline", None, "Hello")]
+    _show([step], as_json=False)
+    assert 'at Stripe business_profile.headline is "Hello"' in capsys.readouterr().out
+    await post(fern, "/portal-configurations/main/check")
+    found = (await fern.get("/portal-configurations/main"))["drift"]["differences"]
+    assert found == msgspec.to_builtins(step.drift), "the configuration says the same"
 
 
 @pytest.mark.parametrize(

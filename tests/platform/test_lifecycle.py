@@ -87,6 +87,7 @@ async def test_a_suspended_tenants_portals_refuse_in_words_and_its_checks_go_on(
     assert (await step(fern, "suspend"))["state"] == "suspended"
     for path, body in (
         ("portal-sessions", {}),
+        ("portal-sessions/preview", {}),
         ("portal-tokens", {}),
         ("subscriptions", {"price": "price_1"}),
         ("checkout-sessions", {"items": [{"price": "price_1"}], "success_url": "https://shop.example/"}),
@@ -122,9 +123,16 @@ async def test_checks_deny_while_it_is_closed_if_so_decided_from_memory_too(fern
         for _ in range(2):
             found = (await seats(fern)).json()
             assert (found["granted"], found["value"], found["sources"]) == (False, 0, [])
+    why = await fern.get("/customers/ada/entitlements/explain")
+    (said,) = why["data"]
+    assert why["closed"] == "This tenant is suspended by the platform: Chargebacks."
+    assert (said["granted"], said["value"], said["because"]) == (False, 0, [])
+    assert [each["value"] for each in said["overruled"]] == [3]
     await step(fern, "resume")
     await heard(fern)
     assert (await seats(fern)).json()["value"] == 3
+    why = await fern.get("/customers/ada/entitlements/explain")
+    assert (why["closed"], why["data"][0]["value"]) == (None, 3)
 
 
 async def test_only_the_platform_team_takes_steps_with_a_reason_and_from_where_they_lead(

@@ -31,7 +31,7 @@ from colonnade_tenants.portal.changes import changes
 from colonnade_tenants.portal.state import State, decode
 from tests.conftest import ScratchDatabase
 from tests.platform.api import ORIGIN, RETURN_URL, SECRET_KEY, Api, Sandbox, TenantApi, problem, running_api
-from tests.platform.portals import services_of
+from tests.platform.portals import edit, services_of
 
 SESSIONS = "/customers/ada/portal-sessions"
 TOKENS = "/customers/ada/portal-tokens"
@@ -273,6 +273,30 @@ async def test_another_tenants_subscription_and_configuration_are_not_previewed(
     assert reply.json()["flow"]["reasons"][0]["code"] == "unknown_subscription"
     assert foreign not in {each["id"] for each in reply.json()["subscriptions"]}
     problem(await shop.call("POST", PREVIEW, {"return_url": "https://evil.example/"}), 400, "return_url")
+
+
+async def test_a_configuration_that_was_deactivated_at_stripe_is_a_dead_end_in_words(shop: TenantApi) -> None:
+    subscription = (await shop.subscription())["id"]
+    made = await shop.get("/portal-configurations/main")
+    assert (await shop.call("POST", PREVIEW, {})).json()["reasons"] == []
+    token = await token_of(shop)
+    await edit(shop, made, active="false")
+    flow = {"type": "subscription_cancel", "subscription": subscription}
+    for body in ({}, {"flow": flow, "fallback": True}):
+        said = problem(await shop.call("POST", SESSIONS, body), 409, "configuration")
+        assert (said["type"], said["code"]) == ("urn:colonnade:problem:dead-end", "configuration_inactive")
+        assert said["detail"] == "The portal configuration 'main' was deactivated at Stripe: revert that."
+    page = await use(shop, token)
+    assert (page.status_code, made["stripe_configuration"] in page.text) == (409, False)
+    reply = await shop.call("POST", PREVIEW, {"flow": {"type": "payment_method_update"}})
+    found = reply.json()
+    assert [each["code"] for each in found["reasons"]] == ["configuration_inactive"]
+    assert [each["code"] for each in found["flow"]["reasons"]] == ["configuration_inactive"]
+    (shown,) = found["subscriptions"]
+    assert shown["actions"] == []
+    assert {reasons[0]["code"] for reasons in shown["blocked"].values()} == {"configuration_inactive"}
+    assert (await shop.call("POST", "/portal-configurations/main/revert", {})).status_code == 200
+    assert (await shop.call("POST", SESSIONS, {})).status_code == 201
 
 
 async def test_a_dead_end_is_refused_with_its_reason(shop: TenantApi) -> None:

@@ -7,8 +7,11 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import func, select
 
+from colonnade.access.guard import Tenant
+from colonnade.accounts.states import CLOSED, sentence
 from colonnade.entitlements.corrected import corrected
 from colonnade.errors import Invalid, NotFound
+from colonnade.services import Services
 from colonnade_tenants.catalogue import features
 from colonnade_tenants.entitlements import history
 from colonnade_tenants.entitlements.explain import Explained, Idle, explain, remembered
@@ -34,9 +37,9 @@ class LastChange(Struct):
 class FeatureExplanation(Struct):
     """A feature's value at the moment, in [*valid_from*, *valid_until*), and why.
 
-    *because* decides; *combine* says how several of them gave one value. *overruled* would count without an override.
-    *idle* are the customer's items that give nothing, with why. *fallback*: nothing grants any, and the value is the
-    feature's fallback.
+    *because* decides; *combine* says how several of them gave one value. *overruled* would count without an override,
+    or were the tenant not closed. *idle* are the customer's items that give nothing, with why. *fallback*: nothing
+    grants any, and the value is the feature's fallback.
     """
 
     feature: str
@@ -59,12 +62,14 @@ class Explanation(Struct):
 
     *basis*: `now`; `believed`, what was recorded then; `corrected`, what is known by now to have been true then;
     `foreseen`, what will hold if nothing changes. *unknown*: subscriptions whose events of then we do not have.
+    *closed*: that the tenant is closed, in words, where its checks therefore deny everything.
     """
 
     at: datetime
     basis: Basis
     data: list[FeatureExplanation]
     unknown: list[str] = []
+    closed: str | None = None
 
 
 async def explain_customer(
@@ -87,6 +92,32 @@ async def explain_customer(
         facts, unknown = await _facts(session, customer_id, basis, at)
         found = explain(facts, [each.key for each in meant], at)
     return Explanation(at, basis, [_shown(each, found[each.key], changes.get(each.key)) for each in meant], unknown)
+
+
+def as_denied(found: Explanation, tenant: Tenant) -> Explanation:
+    """What checks say while they deny: nothing is granted, and what would decide is overruled by the closure."""
+    data = [
+        msgspec.structs.replace(
+            each,
+            granted=False,
+            value=False if each.kind == "flag" else 0,
+            fallback=False,
+            because=[],
+            overruled=[*each.because, *each.overruled],
+            valid_from=None,
+            valid_until=None,
+        )
+        for each in found.data
+    ]
+    return msgspec.structs.replace(found, data=data, closed=sentence(tenant.state, tenant.state_reason))
+
+
+async def denies(services: Services, tenant: Tenant) -> bool:
+    """Whether checks deny everything, because the tenant is closed."""
+    if tenant.state not in CLOSED:
+        return False
+    async with services.database.platform_pool.acquire() as connection:
+        return await connection.fetchval("select closed_checks = 'deny' from tenants where id = $1", tenant.id) is True
 
 
 async def _facts(session: TenantSession, customer_id: int, basis: Basis, at: datetime) -> tuple[Facts, list[str]]:

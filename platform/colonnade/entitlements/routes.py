@@ -12,7 +12,7 @@ from colonnade.access import audit
 from colonnade.access.actors import Told
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
-from colonnade.entitlements.explaining import Explanation, explain_customer
+from colonnade.entitlements.explaining import Explanation, as_denied, denies, explain_customer
 from colonnade.errors import Invalid
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, as_it_is, from_cursor, page_of
@@ -149,7 +149,9 @@ async def explain_entitlements(
         customer = await customers.get(session, reference)
         if at is not None and at.tzinfo is None:
             raise Invalid("Give a moment with its offset from UTC.", "at")
-        return await explain_customer(session, customer.id, feature=feature, at=at, corrected_=corrected)
+        found = await explain_customer(session, customer.id, feature=feature, at=at, corrected_=corrected)
+    past = found.basis in ("believed", "corrected")
+    return found if past or not await denies(services, current) else as_denied(found, current)
 
 
 async def _shown(found: list[Override], told: Told) -> list[Override]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from colonnade.portals.offers import Offer
+from colonnade.portals.reasons import Reason
 from colonnade.portals.settings import PortalSettings
 
 
@@ -60,9 +61,13 @@ class Offered(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """*prices* is None where they were not read: then each listed one counts as good."""
+    """*prices* is None where they were not read: then each listed one counts as good.
+
+    *closed*: why nothing at all can be done, as no portal opens.
+    """
 
     settings: PortalSettings
     offers: Sequence[Offer]
     subscriptions: Sequence[Subscription]
     prices: Mapping[str, Price] | None = None
+    closed: Sequence[Reason] = ()

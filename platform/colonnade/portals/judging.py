@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from colonnade.access.guard import Tenant
 from colonnade.errors import NotFound
-from colonnade.portals import at_stripe, preflight
+from colonnade.portals import activity, at_stripe, preflight
 from colonnade.portals.choosing import Chosen, Customer
 from colonnade.portals.facts import Facts, Offered, Subscription
 from colonnade.portals.flows import AnyFlow
@@ -51,7 +51,7 @@ class FlowView(Struct):
 
 
 class Preview(Struct):
-    """What a session would lead to. *features*: what the configuration switches on."""
+    """What a session would lead to. *features*: what the configuration switches on. *reasons*: why none would open."""
 
     configuration: str
     chosen_by: str
@@ -59,6 +59,7 @@ class Preview(Struct):
     flow: FlowView | None
     subscriptions: list[SubscriptionView]
     features: list[str]
+    reasons: list[Reason]
 
 
 async def preview(
@@ -66,6 +67,9 @@ async def preview(
 ) -> Preview:
     """What the customer would find, as Stripe says it now. Raises `NotFound`, `StripeUnavailable`."""
     facts = await _at_stripe(services, tenant, customer, chosen)
+    if not await activity.is_active(services, tenant, chosen):
+        inactive = reason(activity.INACTIVE, configuration=chosen.name)
+        facts = msgspec.structs.replace(facts, closed=[inactive])
     reasons = preflight.blocked(facts, flow) if flow else []
     features = chosen.settings.features
     return Preview(
@@ -75,6 +79,7 @@ async def preview(
         flow=FlowView(flow_type(flow), not reasons, reasons) if flow else None,
         subscriptions=[_shown(facts, each) for each in facts.subscriptions if each.status not in preflight.ENDED],
         features=[name for name in features.__struct_fields__ if getattr(features, name).enabled],
+        reasons=[*facts.closed],
     )
 
 

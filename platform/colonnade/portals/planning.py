@@ -36,7 +36,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What a PUT of this would do.
 
     *action*: `create` or `update` a configuration at Stripe, or `none`: not a single write. *changes*: of what it
-    does, from what Stripe has now. *drift*: with `none`, what others changed at Stripe meanwhile, which stays.
+    does, from what Stripe has now. *drift*: with `none`, what others changed at Stripe meanwhile, which stays: from
+    what was written to what Stripe has.
     *version*: what the newest would be. *default*: whether it would be the tenant's default.
     """
 
@@ -67,7 +68,6 @@ async def plan(
     wanted_now, now = await _states(services, tenant, row, content, offered)
     same = row is not None and row.content_hash == content.digest()
     idle = row is not None and same and row.applied
-    differ = differences(now, wanted_now)
     created = row is None or row.stripe_configuration is None
     return Plan(
         name=name,
@@ -75,8 +75,8 @@ async def plan(
         version=1 if row is None else row.version if same else row.version + 1,
         default=default,
         default_changes=default != (row is not None and row.is_default),
-        changes=[] if idle else differ,
-        drift=differ if idle else [],
+        changes=[] if idle else differences(now, wanted_now),
+        drift=differences(wanted_now, now) if idle else [],
         warnings=warnings,
     )
 

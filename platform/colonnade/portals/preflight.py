@@ -20,6 +20,8 @@ _CHANGEABLE = frozenset({"active", "trialing", "past_due"})
 
 def blocked(facts: Facts, flow: AnyFlow) -> list[Reason]:
     """Why the flow's step would not be there; none: it is."""
+    if facts.closed:
+        return [*facts.closed]
     feature = _feature(facts.settings, _FEATURES.get(flow_type(flow), flow_type(flow)))
     if feature:
         return [feature]
@@ -82,6 +84,7 @@ def _feature(settings: PortalSettings, name: str) -> Reason | None:
 
 
 def _needs(facts: Facts, found: Subscription, feature: str) -> Iterator[Reason]:
+    yield from facts.closed
     if off := _feature(facts.settings, feature):
         yield off
     yield from _seen(found)

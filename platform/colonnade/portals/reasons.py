@@ -11,6 +11,7 @@ class Reason(Struct, frozen=True):
 
 
 _SENTENCES = {
+    "configuration_inactive": "The portal configuration {configuration!r} was deactivated at Stripe: revert that.",
     "feature_off": "The configuration switches {feature} off.",
     "unknown_subscription": "This customer has no such subscription.",
     "not_visible": "The subscription is not on behalf of this tenant's account, so the portal does not show it.",

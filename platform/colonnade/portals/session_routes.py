@@ -12,6 +12,7 @@ from colonnade.access import audit, portal_tokens
 from colonnade.access.actors import Tell, Told
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
+from colonnade.accounts.states import check_open
 from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import choosing, judging
@@ -101,6 +102,7 @@ async def preview_portal_session(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Preview:
+    check_open(current)
     customer, chosen, _ = await chosen_for(services, current, reference, data)
     return await judging.preview(services, current, customer, chosen, data.flow)
 

@@ -15,7 +15,7 @@ from colonnade import secret_keys
 from colonnade.access.guard import Tenant
 from colonnade.accounts.states import State, check_open
 from colonnade.errors import Conflict, DeadEnd, NotFound, StripeRefused, StripeUnavailable, TooMany, Unauthenticated
-from colonnade.portals import judging
+from colonnade.portals import activity, judging
 from colonnade.portals.choosing import Chosen, Customer, Rule, choose
 from colonnade.portals.flows import AnyFlow, RedirectAfter, as_ours, flow_data
 from colonnade.portals.links import Place, link
@@ -160,6 +160,8 @@ async def _asked(
     except (StripeRefused, NotFound) as error:
         param = error.param and as_ours(error.param)
         if opening.flow is None or not (param or "").startswith("flow"):
+            if isinstance(error, StripeRefused):
+                await activity.check_active(services, tenant, opening.chosen)
             error.param = param
             raise
         reason = Reason("refused", error.message)
