@@ -153,6 +153,12 @@ async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, d
     ),
     (
         "row-security",
+        "create policy leak on subscriptions for select to public using (true)",
+        "drop policy leak on subscriptions",
+        "subscriptions leak",
+    ),
+    (
+        "row-security",
         "create table stray (tenant_id bigint)",
         "drop table stray",
         "stray",

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich_click as click
+from rich.table import Table
 
-from colonnade.commands.common import as_json_option, note, say_json
+from colonnade.commands.common import as_json_option, note, say_json, say_table
 from colonnade.commands.services import acting, run
 from colonnade.commands.tenants import tenants
 from colonnade_tenants.readiness import ReadinessState
@@ -35,17 +36,13 @@ def list_tenants(states: tuple[ReadinessState, ...], limit: int, as_json: bool) 
     if as_json:
         say_json(found)
         return
-    from rich.console import Console
-    from rich.table import Column, Table
 
-    table = Table(
-        Column("Tenant", min_width=30), "Name", "State", "Readiness", "Charges", "Account", "Created", box=None
-    )
+    table = Table("Tenant", "Name", "State", "Readiness", "Charges", "Account", "Created", box=None)
     for each in found:
         created = f"{each.created_at:%Y-%m-%d %H:%M}"
         ready = each.readiness.state if each.readiness else ""
         table.add_row(each.id, each.name, each.state, ready, each.charge_type, each.account or "", created)
-    Console().print(table)
+    say_table(table)
     if more:
         note("There are more: raise --limit.")
 
@@ -100,8 +97,6 @@ def show_tenant(tenant: str, as_json: bool) -> None:
     if as_json:
         say_json({**msgspec.structs.asdict(found), "readiness": ready})
         return
-    from rich.console import Console
-    from rich.table import Table
 
     table = Table(show_header=False, box=None)
     for name, value in msgspec.to_builtins({**msgspec.structs.asdict(found), "readiness": ready.state}).items():
@@ -109,7 +104,7 @@ def show_tenant(tenant: str, as_json: bool) -> None:
         table.add_row(name, "" if shown is None else str(shown))
     for each in ready.requirements:
         table.add_row(f"  {each.due}", each.words)
-    Console().print(table)
+    say_table(table)
 
 
 @tenants.command("onboard")

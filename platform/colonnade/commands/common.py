@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 import rich_click as click
+from rich.console import Console
+from rich.table import Table
 
 from colonnade.settings import Settings, SettingsError
 
@@ -53,6 +55,17 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 def say_json(value: Any) -> None:
     """*value* as one line of JSON, on standard output."""
     click.echo(msgspec.json.encode(value).decode())
+
+
+def say_table(table: Table) -> None:
+    """*table* on standard output, as wide as its longest words: an id that was cut is of no use to another command.
+
+    Where nobody's screen is the end, each row is a line.
+    """
+    console = Console()
+    found = console.measure(table, options=console.options.update(width=10_000))
+    width = found.minimum if console.is_terminal else found.maximum
+    Console(width=max(console.width, width)).print(table)
 
 
 def load(*needs: str) -> Settings:

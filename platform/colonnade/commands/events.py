@@ -8,7 +8,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from colonnade.commands.common import as_json_option, note, say_json
+from colonnade.commands.common import as_json_option, note, say_json, say_table
 from colonnade.commands.services import acting, run
 from colonnade.webhooks.states import CALL_STATES, State
 
@@ -92,7 +92,7 @@ def list_events(limit: int, as_json: bool, **wanted: Any) -> None:
     for each in page.data:
         created = f"{each.created_at:%Y-%m-%d %H:%M:%S}"
         table.add_row(each.id, each.type, each.state, each.tenant or "", created, str(each.attempts), each.reason or "")
-    Console().print(table)
+    say_table(table)
     if page.next is not None:
         note("There are more: narrow the filters, or raise --limit.")
 
@@ -118,7 +118,7 @@ def show_event(event: str, as_json: bool) -> None:
         table.add_row(f"{effect.at:%Y-%m-%d %H:%M:%S}", "changed", effect.customer, effect.feature)
     for each in found.evidence or []:
         table.add_row("", "names", each.rung, f"{each.key}: {each.tenant or 'nobody known'}")
-    console.print(table)
+    say_table(table)
     if found.error:
         console.print(found.error, markup=False, highlight=False)
     console.print_json(bytes(found.payload).decode())
@@ -151,7 +151,7 @@ def replay(event: str | None, dry_run: bool, as_json: bool, **wanted: Any) -> No
     table = Table("Type", "Events", box=None)
     for event_type, count in sorted(done.by_type.items()):
         table.add_row(event_type, str(count))
-    Console().print(table)
+    say_table(table)
     note(f"{done.events} events {'would be' if dry_run else 'were'} put back into the queue.")
 
 
@@ -189,7 +189,7 @@ def list_calls(limit: int, as_json: bool, **wanted: Any) -> None:
     for each in page.data:
         tries = str(each.attempts)
         table.add_row(each.id, each.event, each.extension, each.tenant, each.state, tries, each.reason or "")
-    Console().print(table)
+    say_table(table)
 
 
 @events.command("replay-call")

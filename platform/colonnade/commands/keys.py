@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import rich_click as click
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from colonnade.access.scopes import LONGEST_OVERLAP, Role, Scope
-from colonnade.commands.common import as_json_option, note, say_json
+from colonnade.commands.common import as_json_option, note, say_json, say_table
 from colonnade.commands.services import acting, run
 
 if TYPE_CHECKING:
@@ -43,13 +42,13 @@ def list_keys(tenant: str | None, over: bool, as_json: bool) -> None:
     if as_json:
         say_json(found)
         return
-    table = Table(Column("Key", min_width=30), "Name", "May", "Created", "Last used", "Expires", "Revoked", box=None)
+    table = Table("Key", "Name", "May", "Created", "Last used", "Expires", "Revoked", box=None)
     for each in found:
         dates = (each.created_at, each.last_used_at, each.expires_at, each.revoked_at)
         table.add_row(
             each.id, each.name, ", ".join(each.scopes), *(f"{at:%Y-%m-%d %H:%M}" if at else "" for at in dates)
         )
-    Console().print(table)
+    say_table(table)
 
 
 @keys.command("create")

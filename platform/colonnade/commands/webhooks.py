@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import rich_click as click
-from rich.console import Console
 from rich.table import Table
 
-from colonnade.commands.common import as_json_option, note, say_json, serving
+from colonnade.commands.common import as_json_option, note, say_json, say_table, serving
 from colonnade.settings import Settings, variable
 
 if TYPE_CHECKING:
@@ -92,6 +91,6 @@ def _print(found: "Status") -> None:
     table = Table("Kind", "Endpoint", "API version", "Last event came", box=None)
     for each in found.endpoints:
         table.add_row(each.kind, each.id, each.api_version, found.last_received[each.kind] or "never")
-    Console().print(table)
+    say_table(table)
     for drift in found.drifts:
         click.echo(f"{drift.kind}{f' {drift.endpoint}' if drift.endpoint else ''}: {drift.problem}")

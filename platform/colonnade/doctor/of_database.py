@@ -25,6 +25,15 @@ where t.relnamespace = 'public'::regnamespace and t.relkind in ('r', 'p')
   and not (t.relrowsecurity and t.relforcerowsecurity and exists (select from pg_policy where polrelid = t.oid))
 order by 1
 """
+# Nothing but this one policy lets the role that serves tenants, or everybody, reach a tenant's rows.
+_LEAKS = """
+select distinct polrelid::regclass || ' ' || polname from pg_policy
+where polpermissive and (0 = any (polroles) or 'colonnade_app'::regrole = any (polroles)) and not (
+    polname = 'tenant_isolation' and pg_get_expr(polqual, polrelid) like '(%id = %colonnade.tenant%'
+    and pg_get_expr(polqual, polrelid) = pg_get_expr(polwithcheck, polrelid)
+    and pg_get_expr(polqual, polrelid) not like '% OR %')
+order by 1
+"""
 _OTHER_MODE = "select count(*) from inbox where state = 'done' and livemode is distinct from $1"
 _SERVED = f"t.state not in {literal(FROZEN)}"
 _NO_ORIGIN = f"select public_id from tenants t where return_origins = '{{}}' and {_SERVED} order by id limit $1"  # noqa: S608
@@ -59,7 +68,8 @@ async def login(place: Place) -> list[Said]:
         async with place.connection():
             return []
     except UnsafeLogin as error:
-        return [Said(str(error), f"Set {variable('database_url')} to the login that `colonnade migrate` made.")]
+        cure = f"Set {variable('database_url')} to the login that `colonnade migrate` made. If it is that one, somebody"
+        return [Said(str(error), f"{cure} gave it more since: `ALTER ROLE … NOSUPERUSER NOBYPASSRLS`.")]
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidParameterValueError) as error:
         return [Said(f"the database does not let the service in: {error}", migrate)]
     except LOST as error:
@@ -78,10 +88,14 @@ async def row_security(place: Place) -> list[Said]:
     """Row-level security is on, and forced, wherever there is a tenant's row."""
     async with place.connection() as connection:
         open_tables = [row[0] for row in await connection.fetch(_UNPROTECTED)]
+        leaks = [row[0] for row in await connection.fetch(_LEAKS)]
+    cure = "Somebody changed the tables by hand: restore the policies as the migrations make them, at once."
+    said = []
     if open_tables:
-        cure = "Somebody changed the tables by hand: restore the policies as the migrations make them, at once."
-        return [Said(f"row-level security is not forced on {', '.join(open_tables)}", cure)]
-    return []
+        said.append(Said(f"row-level security is not forced on {', '.join(open_tables)}", cure))
+    if leaks:
+        said.append(Said(f"policies that are not ours let tenants' rows out: {', '.join(leaks)}", cure))
+    return said
 
 
 async def mode(place: Place) -> list[Said]:

@@ -73,7 +73,7 @@ async def endpoints(place: Place) -> list[Said]:
     """Both webhook endpoints are at Stripe as this version needs them, and their events arrive."""
     async with place.connection() as connection:
         found = await endpoint_status.status(connection, place.gateway, place.settings)
-    cure = "Run `colonnade webhooks provision`; `docs/webhooks.md` says more."
+    cure = "Run `colonnade webhooks provision`, with `--remove-old` to end an overlap; `docs/webhooks.md` says more."
     secret = "holds no secret that is accepted"  # `webhook-secrets` says that
     return [
         Said(f"{each.kind}{f' {each.endpoint}' if each.endpoint else ''}: {each.problem}", cure)
