@@ -32,9 +32,9 @@ $$
 # A customer waits. Should the database's server crash within a second, the visit's result is `unknown`; but a token
 # that was used must stay used. The lock comes before the count, whose snapshot is then newer than every visit before.
 # No more rows are counted than matter, in the order of the index that is to be used. The tenant's state is told, which
-# would otherwise be asked for before Stripe is.
+# would otherwise be asked for before Stripe is; of a visit that was there too, whose session may be asked for again.
 ADD = """
-CREATE FUNCTION add_portal_visit(tenant bigint, given json, most bigint) RETURNS text
+CREATE FUNCTION add_portal_visit(tenant bigint, given json, most bigint, OUT added boolean, OUT state text)
 LANGUAGE plpgsql AS $$
 DECLARE
     visit portal_visits;
@@ -54,10 +54,8 @@ BEGIN
                 AND v.created_at > visit.created_at - interval '1 minute'
             ORDER BY v.created_at DESC LIMIT most) lately)
     ON CONFLICT DO NOTHING;
-    IF FOUND THEN
-        RETURN (SELECT t.state FROM tenants t WHERE t.id = tenant);
-    END IF;
-    RETURN NULL;
+    added := FOUND;
+    state := (SELECT t.state FROM tenants t WHERE t.id = tenant);
 END
 $$
 """

@@ -5,7 +5,8 @@ as well as once.
 """
 
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +15,7 @@ from sqlalchemy import Column, Table, select, update
 from colonnade.cipher import Cipher, SecretUnreadable
 from colonnade.database.tables import notification_endpoints, signing_keys
 from colonnade.entitlement_tokens.keys import PURPOSE
-from colonnade.notifications.secrets import Sealed, Vault
+from colonnade.notifications.secrets import Sealed, Vault, active
 from colonnade.services import Services
 from colonnade_tenants.partition import TENANT, TenantSession
 
@@ -22,46 +23,72 @@ _TENANTS = "select id, public_id from tenants order by id"
 
 
 class Reencrypted(Struct):
-    """How many rows were encrypted anew, and which (`ten_…/nep_…`, `ten_…/sgk_…`) no key of ours can read."""
+    """How many rows were encrypted anew, and which (`ten_…/nep_…`, `ten_…/sgk_…`) hold what no key of ours can read.
+
+    An endpoint whose other secrets can be read is both.
+    """
 
     encrypted: int
     unreadable: list[str]
+
+
+class Fresh(NamedTuple):
+    """A column's value, encrypted anew as far as it can be read: *some* of it, or *all* that is still needed."""
+
+    value: Any
+    some: bool = True
+    all: bool = True
 
 
 async def reencrypt(services: Services) -> Reencrypted:
     """Go through all tenants."""
     vault, cipher = Vault(services.secret_key), Cipher(services.secret_key, PURPOSE)
 
-    def secrets(stored: list[dict[str, str]]) -> list[dict[str, str]]:
-        again = [vault.again(each) for each in msgspec.convert(stored, list[Sealed])]
-        made: list[dict[str, str]] = msgspec.to_builtins(again)
-        return made
+    def secrets(stored: Any) -> Fresh:
+        return _secrets(vault, stored)
+
+    def private_key(stored: str) -> Fresh:
+        try:
+            return Fresh(cipher.again(stored))
+        except SecretUnreadable:
+            return Fresh(stored, some=False, all=False)
 
     done = Reencrypted(0, [])
     for row in await services.database.platform_pool.fetch(_TENANTS):
         async with services.database.tenant(row["id"]) as session:
             for table, column, again in (
                 (notification_endpoints, notification_endpoints.c.secrets, secrets),
-                (signing_keys, signing_keys.c.private_key, cipher.again),
+                (signing_keys, signing_keys.c.private_key, private_key),
             ):
                 unreadable = await _column(session, table, column, again, done)
                 done.unreadable += [f"{row['public_id']}/{public_id}" for public_id in unreadable]
     return done
 
 
+def _secrets(vault: Vault, stored: Any) -> Fresh:
+    """An endpoint's, each on its own: one that cannot be read stays as it is, an expired one goes."""
+    kept, read = [], 0
+    for each in active(msgspec.convert(stored, list[Sealed]), datetime.now(UTC)):
+        try:
+            kept.append(vault.again(each))
+            read += 1
+        except SecretUnreadable:
+            kept.append(each)
+    return Fresh(msgspec.to_builtins(kept), some=read > 0, all=read == len(kept))
+
+
 async def _column(
-    session: TenantSession, table: Table, column: Column[Any], again: Callable[[Any], Any], done: Reencrypted
+    session: TenantSession, table: Table, column: Column[Any], again: Callable[[Any], Fresh], done: Reencrypted
 ) -> list[str]:
-    """Encrypt the tenant's values of *column* anew; the public ids of rows that stay as they are, unreadable."""
+    """Encrypt the tenant's values of *column* anew; the public ids of rows with something unreadable."""
     own = select(table.c.id, table.c.public_id, column.label("kept")).where(table.c.tenant_id == TENANT)
     unreadable = []
     for row in await session.execute(own.order_by(table.c.id).with_for_update()):
-        try:
-            fresh = again(row.kept)
-        except SecretUnreadable:
+        fresh = again(row.kept)
+        if not fresh.all:
             unreadable.append(row.public_id)
-            continue
-        here = (table.c.tenant_id == TENANT, table.c.id == row.id)
-        await session.execute(update(table).where(*here).values({column: fresh}))
-        done.encrypted += 1
+        if fresh.some:
+            here = (table.c.tenant_id == TENANT, table.c.id == row.id)
+            await session.execute(update(table).where(*here).values({column: fresh.value}))
+            done.encrypted += 1
     return unreadable

@@ -170,11 +170,10 @@ def ensure_secret_key(settings: Settings) -> str:
             pass
         finally:
             Path(draft).unlink()
-    key = path.read_text().strip()
-    if len(key) < SECRET_KEY_LENGTH:
-        problem = f"{path} holds fewer than {SECRET_KEY_LENGTH} characters: remove it"
-        raise SettingsError([f"{variable('secret_key')} is not set, and {problem}"])
-    return key
+    try:
+        return _secret_key(path.read_text().strip())
+    except ValueError as error:
+        raise SettingsError([f"{variable('secret_key')} is not set, and {path} {error}"]) from None
 
 
 def _unknown(name: str) -> str:

@@ -158,7 +158,11 @@ class TenantApi:
 
 @asynccontextmanager
 async def running_api(
-    database: ScratchDatabase, sandbox: Sandbox, stripe: str | None = None, **more: Any
+    database: ScratchDatabase,
+    sandbox: Sandbox,
+    stripe: str | None = None,
+    secret_key: str = SECRET_KEY,
+    **more: Any,
 ) -> AsyncIterator[Api]:
     """The application, with Stripe at *stripe* instead of the sandbox if that is given, and *more* settings."""
     settings = Settings(
@@ -167,7 +171,7 @@ async def running_api(
         base_url=BASE_URL,
         **{"stripe_budget_percent": PLENTY, "wrong_keys_per_minute": PLENTY, **more},
     )
-    app = create_app(settings, database_url=database.service_url, secret_key=SECRET_KEY)
+    app = create_app(settings, database_url=database.service_url, secret_key=secret_key)
     key = await create_platform_key(database.service_url, "tests")
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
     async with lifespan(app), httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:

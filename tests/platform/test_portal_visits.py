@@ -247,6 +247,28 @@ async def test_a_tenant_that_was_open_a_moment_ago_opens_no_portal(shop: TenantA
     assert await asked(shop) == before
 
 
+async def test_a_repeat_opens_no_portal_of_a_tenant_that_was_suspended_meanwhile(shop: TenantApi) -> None:
+    async with services_of(shop) as services:
+        tenant = await tenant_by_id(services, shop.id)
+        opening = await sessions.prepare(services, tenant, "ada", SessionRequest())
+        assert (await sessions.open_session(services, tenant, opening, Opener("key_1", once="k"))).url
+        before = await asked(shop)
+        await shop.api.sql("update tenants set suspended_at = now() where public_id = $1", shop.id)
+        with pytest.raises(Closed) as refused:
+            await sessions.open_session(services, tenant, opening, Opener("key_1", once="k"))
+    assert refused.value.code == "suspended"
+    assert await asked(shop) == before
+
+
+async def test_a_used_token_is_known_by_itself_and_not_taken_for_one_too_many(shop: TenantApi) -> None:
+    token = await token_of(shop)
+    first = await use(shop, token)
+    await shop.api.sql("update portal_visits set id = id || 'x' where token is not null")  # another id than its token's
+    assert (await use(shop, token, **{"User-Agent": "Browser/2"})).status_code == 401
+    assert first.status_code == 303
+    assert len((await shop.get(SESSIONS))["data"]) == 1
+
+
 async def test_a_name_that_cannot_be_is_no_configuration(shop: TenantApi) -> None:
     for name in ("", "\0", "bpc_1", "main "):
         problem(await shop.call("POST", SESSIONS, {"configuration": name}), 404, "configuration")

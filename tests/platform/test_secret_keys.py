@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -16,13 +18,13 @@ from colonnade.cipher import Cipher, SecretUnreadable
 from colonnade.commands.services import opened
 from colonnade.entitlement_tokens.keys import PURPOSE
 from colonnade.errors import NotFound, Unauthenticated
-from colonnade.notifications.secrets import Sealed, Vault
+from colonnade.notifications.secrets import Sealed, Vault, new_secret
 from colonnade.portals import links
 from colonnade.portals.links import Place
 from colonnade.reencrypting import reencrypt
 from colonnade.settings import Settings, SettingsError
 from tests.conftest import ScratchDatabase
-from tests.platform.api import SECRET_KEY, TenantApi
+from tests.platform.api import ORIGIN, SECRET_KEY, Sandbox, TenantApi, running_api
 from tests.platform.cli import colonnade
 
 NEW = "n" * 40
@@ -129,3 +131,80 @@ async def test_after_reencrypting_the_old_key_is_needed_no_more(
     assert (done.encrypted, len(done.unreadable)) == (0, 4)
     assert {each.split("/")[0] for each in done.unreadable} == {fern.id, kiln.id}
     assert await _stored(fern) == before
+
+
+async def test_a_secret_that_cannot_be_read_keeps_no_other_from_being_encrypted_anew(
+    fern: TenantApi, shared_database: ScratchDatabase
+) -> None:
+    secret = await _with_secrets(fern)
+    (mine,), _ = await _stored(fern)
+    end = datetime.now(UTC)
+    lost, over = (
+        Sealed(Vault("x" * 40).seal(new_secret()).ciphertext, end + timedelta(hours=hours)) for hours in (1, -1)
+    )
+
+    async def left(*beside: Sealed) -> tuple[bool, list[Sealed]]:
+        """Whether the endpoint is reported, and its secrets, once *beside* was stored with its own."""
+        stored = msgspec.json.encode([mine, *beside]).decode()
+        where = "where tenant_id = (select id from tenants where public_id = $2)"
+        await fern.api.sql(f"update notification_endpoints set secrets = $1::text::jsonb {where}", stored, fern.id)
+        async with opened(Settings(stripe_api_key="sk_test_any", secret_key=BOTH), shared_database.service_url) as ours:
+            done = await reencrypt(ours)
+        return any(each.startswith(f"{fern.id}/nep_") for each in done.unreadable), (await _stored(fern))[0]
+
+    for beside, reported, kept in (((over,), False, []), ((lost, over), True, [lost])):
+        said, (first, *rest) = await left(*beside)
+        assert (said, rest) == (reported, kept)
+        assert Vault(NEW).open(first) == secret
+
+
+def test_an_endpoint_is_told_as_long_as_one_of_its_secrets_can_be_read() -> None:
+    vault, secret = Vault(NEW), new_secret()
+    lost = Vault("x" * 40).seal(new_secret())
+    assert vault.open_any([lost, vault.seal(secret)]) == [secret]
+    with pytest.raises(SecretUnreadable):
+        vault.open_any([lost, lost])
+
+
+@pytest.fixture
+async def rotated(shared_database: ScratchDatabase, sandbox: Sandbox, fern: TenantApi) -> AsyncIterator[TenantApi]:
+    """The same tenant, with the same Stripe, through a process that signs with the new key."""
+    async with running_api(shared_database, sandbox, secret_key=BOTH) as running:
+        yield TenantApi(running, fern.said)
+
+
+async def test_a_repeated_request_answers_the_same_after_the_key_was_changed(
+    fern: TenantApi, rotated: TenantApi
+) -> None:
+    await fern.configuration(features={"payment_method_update": {"enabled": True}})
+    await fern.customer("ada")
+    flow = {"type": "payment_method_update", "after_completion": {"type": "redirect", "return_url": f"{ORIGIN}/done"}}
+    new = {"name": "Moss", "country": "DE", "return_origins": [ORIGIN]}
+    for path, body in (
+        (f"/v1/tenants/{fern.id}/customers/ada/portal-sessions", {"flow": flow}),
+        (f"/v1/tenants/{fern.id}/keys", {"name": "till"}),
+        ("/v1/tenants", new),
+    ):
+        key = fern.key if fern.id in path else fern.api.key
+        once, again = [
+            await tenant.api.call("POST", path, body, key=key, idempotency_key="a") for tenant in (fern, rotated)
+        ]
+        assert (once.status_code, again.status_code) == (201, 201), again.text
+        assert once.json() == again.json()
+
+
+async def test_a_used_token_is_a_double_click_or_used_after_the_key_was_changed(
+    fern: TenantApi, rotated: TenantApi
+) -> None:
+    await fern.configuration()
+    await fern.customer("ada")
+    token = (await fern.call("POST", "/customers/ada/portal-tokens", {})).json()["token"]
+
+    async def use(tenant: TenantApi, browser: str) -> Any:
+        headers = {"Origin": ORIGIN, "User-Agent": browser}
+        return await tenant.api.client.post("/portal", data={"token": token}, headers=headers)
+
+    both = [await use(fern, "Browser/1"), await use(rotated, "Browser/1")]
+    assert [reply.status_code for reply in both] == [303, 303]
+    assert len({reply.headers["location"] for reply in both}) == 1
+    assert (await use(rotated, "Browser/2")).status_code == 401

@@ -268,10 +268,16 @@ def test_processes_that_start_at_once_agree_on_one_private_secret_key(tmp_path: 
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_damaged_secret_key_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "secret_key").write_text("short\n")
-    with pytest.raises(SettingsError, match=r"COLONNADE_SECRET_KEY.*secret_key holds fewer than 32"):
+@pytest.mark.parametrize("text", ["short", f"{KEY},", f"{KEY},short", ",".join("abc" * 20)])
+def test_a_damaged_secret_key_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secret_key").write_text(f"{text}\n")
+    with pytest.raises(SettingsError, match=r"COLONNADE_SECRET_KEY.*secret_key must have at least 32"):
         ensure_secret_key(load(data_dir=str(tmp_path)))
+
+
+def test_a_secret_key_file_may_hold_several(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text(f" {KEY} , {KEY}2 \n")
+    assert ensure_secret_key(load(data_dir=str(tmp_path))) == f"{KEY},{KEY}2"
 
 
 def test_an_identity_provider_needs_its_audience() -> None:

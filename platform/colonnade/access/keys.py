@@ -55,9 +55,21 @@ def random_key(kind: str) -> str:
     return f"col_{kind}_{_encode(secrets.randbits(192))}"
 
 
-def derived_key(kind: str, secret_key: str, purpose: str) -> str:
-    """The key of *kind* that *purpose* always gives, so that a repeated request answers the same without storing it."""
-    mac = hmac.digest(accepted(secret_key)[0].encode(), f"api key\0{purpose}".encode(), "sha512")
+async def derived_key(connection: asyncpg.Connection, kind: str, secret_key: str, purpose: str) -> str:
+    """The key of *kind* that *purpose* always gives, so that a repeated request answers the same without storing it.
+
+    Each accepted secret key gives another: the one that is kept already counts, else the newest's.
+    """
+    derived = [_derived(kind, each, purpose) for each in accepted(secret_key)]
+    rows = await connection.fetch(
+        "select digest from api_keys where digest = any($1)", [digest(key) for key in derived]
+    )
+    kept = {row["digest"] for row in rows}
+    return next((key for key in derived if digest(key) in kept), derived[0])
+
+
+def _derived(kind: str, secret_key: str, purpose: str) -> str:
+    mac = hmac.digest(secret_key.encode(), f"api key\0{purpose}".encode(), "sha512")
     return f"col_{kind}_{_encode(int.from_bytes(mac))}"
 
 

@@ -61,11 +61,14 @@ class Owner(NamedTuple):
         """Of its rows; `$1` is its `tenant_id`."""
         return _OWNER[self.tenant_id is not None]
 
-    def secret(self, services: Services, idempotency_key: str | None, purpose: str = "") -> str:
+    async def secret(
+        self, connection: asyncpg.Connection, services: Services, idempotency_key: str | None, purpose: str = ""
+    ) -> str:
         """A fresh key; the same one where the request is repeated."""
         if idempotency_key is None:
             return keys.random_key(self.kind)
-        return keys.derived_key(self.kind, services.secret_key, f"{self.path}\0{purpose}\0{idempotency_key}")
+        purpose = f"{self.path}\0{purpose}\0{idempotency_key}"
+        return await keys.derived_key(connection, self.kind, services.secret_key, purpose)
 
 
 def future(expires_at: datetime | None) -> datetime | None:
@@ -86,8 +89,8 @@ async def create(
     """A new key. Raises `Invalid`, and `Conflict` if the Idempotency-Key came with another request."""
     values.text(name, "name", 100)
     future(expires_at)
-    secret = owner.secret(services, idempotency_key)
     async with services.database.platform_connection() as connection:
+        secret = await owner.secret(connection, services, idempotency_key)
         made = await keys.store(connection, secret, name, owner.tenant_id, scopes, expires_at)
         row = await _get(connection, owner, made.id)
         if (row.name, row.scopes, row.expires_at, row.revoked_at) != (name, scopes, expires_at, None):
@@ -118,8 +121,8 @@ async def rotate(
     already.
     """
     future(expires_at)
-    secret = owner.secret(services, idempotency_key, f"rotate {key}")
     async with services.database.platform_connection() as connection:
+        secret = await owner.secret(connection, services, idempotency_key, f"rotate {key}")
         old = await _get(connection, owner, key)
         repeated = await connection.fetchval("select public_id from api_keys where digest = $1", keys.digest(secret))
         if repeated is not None:

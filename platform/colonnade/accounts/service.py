@@ -109,11 +109,12 @@ async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[s
 async def _finish(
     services: Services, tenant: Tenant, account: dict[str, Any] | None, idempotency_key: str | None
 ) -> tuple[Tenant, str]:
-    if idempotency_key is None:
-        key = keys.random_key("tenant")
-    else:
-        key = keys.derived_key("tenant", services.secret_key, f"{tenant.public_id}\0{idempotency_key}")
     async with services.database.platform_connection() as connection:
+        if idempotency_key is None:
+            key = keys.random_key("tenant")
+        else:
+            purpose = f"{tenant.public_id}\0{idempotency_key}"
+            key = await keys.derived_key(connection, "tenant", services.secret_key, purpose)
         if not (await keys.store(connection, key, "first key", tenant.id)).fresh:
             audit.nothing_done()  # a repeated request
         audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(tenant))

@@ -178,7 +178,8 @@ def _environment(data_dir: Path, database_url: str, ports: Ports) -> dict[str, s
 async def _platform_key(database_url: str, secret_key: str) -> str:
     connection = await connect(database_url, Duty.PLATFORM)
     try:
-        return (await store(connection, derived_key("platform", secret_key, "demo"), "demo", None)).secret
+        key = await derived_key(connection, "platform", secret_key, "demo")
+        return (await store(connection, key, "demo", None)).secret
     finally:
         await connection.close()
 

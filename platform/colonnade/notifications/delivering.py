@@ -121,7 +121,7 @@ class Notifier:
     async def _attempt(self, job: Job) -> Attempt:
         now = datetime.now(UTC)
         try:
-            secrets = [self._vault.open(sealed) for sealed in active(job.secrets, now)]
+            secrets = self._vault.open_any(active(job.secrets, now))
         except SecretUnreadable as error:
             log.error("secret unreadable", endpoint=job.endpoint.id)
             return Attempt(now, 0, error=str(error))

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from colonnade.cipher import Cipher
+from colonnade.cipher import Cipher, SecretUnreadable
 
 BYTES = 32
 """Of a secret; Standard Webhooks asks for 24 to 64."""
@@ -37,6 +37,18 @@ class Vault:
     def open(self, sealed: Sealed) -> str:
         """The secret itself. Raises `SecretUnreadable`."""
         return self._cipher.decrypt(sealed.ciphertext)
+
+    def open_any(self, stored: list[Sealed]) -> list[str]:
+        """Those of *stored* that can be read. Raises `SecretUnreadable` where none can."""
+        opened = []
+        for sealed in stored:
+            try:
+                opened.append(self.open(sealed))
+            except SecretUnreadable as error:
+                unreadable = error
+        if stored and not opened:
+            raise unreadable
+        return opened
 
     def again(self, sealed: Sealed) -> Sealed:
         """The same, encrypted with the newest key. Raises `SecretUnreadable`."""

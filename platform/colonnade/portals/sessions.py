@@ -115,8 +115,7 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
 
     Raises `Closed`, `DeadEnd`, `TooMany`, `Conflict`, `StripeRefused`, `StripeUnavailable`.
     """
-    visit = _visit(services, tenant, opening, opener)
-    open_at = await _add(services, tenant, visit)
+    visit, open_at = await _add(services, tenant, _visit(tenant, opening, opener))
     reply, opening = await _asked(services, tenant, opening, visit.id, open_at)
     visit = msgspec.structs.replace(visit, left_out=_code(opening))
     await visits.opened(services.database.app_pool, tenant.id, visit, reply["id"])
@@ -130,33 +129,29 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
     )
 
 
-async def _add(services: Services, tenant: Tenant, visit: Visit) -> float | None:
-    """Keep the visit. When the tenant was seen to be open (event loop time); None: not now, it was there already.
+async def _add(services: Services, tenant: Tenant, visit: Visit) -> tuple[Visit, float]:
+    """Keep the visit. It, or the one that was there already; and when the tenant was seen to be open (loop's time).
 
     What was known of the tenant may be a second old. Raises `Closed`, `Conflict`, `TooMany`, `Unauthenticated`.
     """
     now = asyncio.get_running_loop().time()
     most = services.settings.portal_sessions_per_minute
     try:
-        added = await visits.add(services.database.app_pool, tenant.id, visit, most=most)
+        known, state = await visits.add(services.database.app_pool, tenant.id, visit, most=most)
     except visits.TooMany as error:
         raise TooMany(str(error), retry_after=60) from error
-    if isinstance(added, Visit):
-        _check_repeated(added, visit)
-        return None
-    check_open(msgspec.structs.replace(tenant, state=State(added)))
-    return now
+    check_open(msgspec.structs.replace(tenant, state=State(state)))
+    if known is not None:
+        _check_repeated(known, visit)
+    return known or visit, now
 
 
 async def _asked(
-    services: Services, tenant: Tenant, opening: Opening, visit: str, open_at: float | None
+    services: Services, tenant: Tenant, opening: Opening, visit: str, open_at: float
 ) -> tuple[dict[str, Any], Opening]:
     """Stripe's session. What it refuses of a flow, though nothing was known against it, is a dead end too."""
-    client = client_for(services.stripe, tenant, Priority.PORTAL)
-    key = f"session:{tenant.public_id}:{visit}" + ("" if opening.flow else ":plain")
-    params = _params(services, tenant, opening, visit)
     try:
-        return await client.post(_PATH, params, idempotency_key=key, open_at=open_at), opening
+        return await _posted(services, tenant, opening, visit, open_at), opening
     except (StripeRefused, NotFound) as error:
         param = error.param and as_ours(error.param)
         if opening.flow is None or not (param or "").startswith("flow"):
@@ -168,11 +163,24 @@ async def _asked(
     return await _asked(services, tenant, _without_flow(opening, reason), visit, open_at)
 
 
-def _params(services: Services, tenant: Tenant, opening: Opening, visit: str) -> dict[str, Any]:
-    wanted, place = opening.wanted, Place(tenant.public_id, visit)
-    back = (
-        opening.return_url if wanted.return_directly else link(services.settings.base_url, place, services.secret_key)
-    )
+async def _posted(services: Services, tenant: Tenant, opening: Opening, visit: str, open_at: float) -> dict[str, Any]:
+    """Stripe's reply. A visit from before the secret key was changed asked with a link that another key signed."""
+    client = client_for(services.stripe, tenant, Priority.PORTAL)
+    key = f"session:{tenant.public_id}:{visit}" + ("" if opening.flow else ":plain")
+    for secret_key in secret_keys.accepted(services.secret_key):
+        params = _params(services, tenant, opening, visit, secret_key)
+        try:
+            return await client.post(_PATH, params, idempotency_key=key, open_at=open_at)
+        except Conflict as error:
+            if error.param != "Idempotency-Key":
+                raise
+            conflict = error
+    raise conflict
+
+
+def _params(services: Services, tenant: Tenant, opening: Opening, visit: str, secret_key: str) -> dict[str, Any]:
+    wanted, place, base_url = opening.wanted, Place(tenant.public_id, visit), services.settings.base_url
+    back = opening.return_url if wanted.return_directly else link(base_url, place, secret_key)
     params = {
         "customer": opening.customer.stripe_customer,
         "configuration": opening.chosen.stripe_configuration,
@@ -185,17 +193,15 @@ def _params(services: Services, tenant: Tenant, opening: Opening, visit: str) ->
         login = {} if until is None else {"expires_at": int(until.timestamp())}
         params["after_expiration"] = {"type": "customer_login", "customer_login": login}
     if opening.flow is not None:
-        params["flow_data"] = flow_data(
-            opening.flow if wanted.return_directly else _through_us(services, place, opening.flow)
-        )
+        done = link(base_url, place, secret_key, done=True)
+        params["flow_data"] = flow_data(opening.flow if wanted.return_directly else _through_us(opening.flow, done))
     return params
 
 
-def _through_us(services: Services, place: Place, flow: AnyFlow) -> AnyFlow:
-    """The flow with its redirect going through the page that waits for its events."""
+def _through_us(flow: AnyFlow, done: str) -> AnyFlow:
+    """The flow with its redirect going through *done*, the page that waits for its events."""
     if not isinstance(flow.after_completion, RedirectAfter):
         return flow
-    done = link(services.settings.base_url, place, services.secret_key, done=True)
     return msgspec.structs.replace(flow, after_completion=RedirectAfter(return_url=done))
 
 
@@ -210,11 +216,11 @@ def _check_repeated(known: Visit, visit: Visit) -> None:
         raise Unauthenticated("This link was used already; go back and open it again.", "token")
 
 
-def _visit(services: Services, tenant: Tenant, opening: Opening, opener: Opener) -> Visit:
+def _visit(tenant: Tenant, opening: Opening, opener: Opener) -> Visit:
     flow, chosen = opening.wanted.flow, opening.chosen
     said = msgspec.json.encode((opening.customer.id, opening.wanted), order="sorted")
     return Visit(
-        id=_id(services, tenant, opener.once),
+        id=_id(tenant, opener.once),
         customer_id=opening.customer.id,
         configuration=chosen.name,
         chosen_by=chosen.by,
@@ -237,8 +243,9 @@ def _code(opening: Opening) -> str | None:
     return opening.left_out.code if opening.left_out else None
 
 
-def _id(services: Services, tenant: Tenant, once: str | None) -> str:
+def _id(tenant: Tenant, once: str | None) -> str:
+    """Who guesses an id gains nothing: the link back is signed. So it is the same under every secret key."""
     if once is None:
         return new_id("pvi")
     said = f"portal visit\0{tenant.public_id}\0{once}"
-    return f"pvi_{secret_keys.mac(services.secret_key, said)[:26]}"
+    return f"pvi_{hashlib.sha256(said.encode()).hexdigest()[:26]}"

@@ -74,7 +74,7 @@ WAITING = timedelta(seconds=30)
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 # Each is a transaction of its own: the tenant is set by the function, as for checks.
-_ADD = "select add_portal_visit($1, $2, $3)"
+_ADD = "select added, state from add_portal_visit($1, $2, $3)"
 _NOTE = "select note_portal_session($1, $2, $3, $4, $5)"
 _GET = Statement(select(*_COLUMNS).where(*_MINE))
 _OF_TOKEN = Statement(select(*_COLUMNS).where(_OWN, _table.token == bindparam("token")))
@@ -127,21 +127,23 @@ _OLD = (
 _FORGET = Statement(delete(portal_visits).where(_OWN, _table.id == any_(func.array(_OLD.scalar_subquery()))))
 
 
-async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> Visit | str:
-    """Keep a new visit: the tenant's state, as it is now; or the visit that is there already under its id.
+async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> tuple[Visit | None, str]:
+    """Keep a new visit: None, or the one that is there already under its id or token; and the tenant's state now.
 
     Raises `TooMany` after *most* in a minute.
     """
     given = {name: getattr(visit, name) for name in _GIVEN}
     given |= {"browser": bytea(visit.browser), "fingerprint": bytea(visit.fingerprint)}
-    state: str | None = await pool.fetchval(_ADD, tenant_id, as_json(given), most)
-    if state is not None:
-        return state
+    added, state = await pool.fetchrow(_ADD, tenant_id, as_json(given), most)
+    if added:
+        return None, state
     async with tenant_connection(pool, tenant_id) as tenant:
         known = await get(tenant, visit.id)
+        if known is None and visit.token is not None:
+            known = await of_token(tenant, visit.token)
     if known is None:
         raise TooMany("This customer opened the portal too often in the last minute.")
-    return known
+    return known, state
 
 
 async def get(tenant: TenantConnection, visit_id: str) -> Visit | None:
