@@ -1,5 +1,6 @@
 """The composition root: the only module that knows every part of the web process."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -50,6 +51,7 @@ from colonnade.portals.rooms import Room
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 from colonnade.settings import Settings
+from colonnade.stopping import ENDING
 from colonnade.stripe_api.client import StripeGateway
 from colonnade.tracing.switch import current
 from colonnade.webhooks.receive import Deliveries, Receiver, keyring
@@ -168,6 +170,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
         request_max_body_size=BODY_LIMIT,
     )
     app.state.checks, app.state.gate, app.state.room = checks, gate, Room()
+    app.state[ENDING] = asyncio.Event()
     inner = TenantOrigins(Front(app.asgi_handler, checks, gate), lambda: app.state.services.database.platform_pool)
     app.asgi_handler = current().application(Deliveries(RequestObserver(inner, Shield(settings.base_url))))
     return app

@@ -58,6 +58,7 @@ def serve() -> None:
     """Serve the API, the browser routes and the webhook endpoints."""
     from colonnade.server import run
 
+    _check_tracing()
     with serving("stripe_api_key") as (settings, database_url):
         for field in ("stripe_platform_webhook_secrets", "stripe_connect_webhook_secrets"):
             if not getattr(settings, field):
@@ -92,6 +93,7 @@ def worker(concurrency: int) -> None:
 
     from colonnade.webhooks.worker import work
 
+    _check_tracing()
     with serving("stripe_api_key") as (settings, database_url):
         uvloop.run(work(settings, database_url, concurrency))
 
@@ -103,6 +105,14 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     from colonnade_sandbox.server import main as run
 
     run(list(arguments))
+
+
+def _check_tracing() -> None:
+    """What is wrong with its variables ends the program here, before any process starts."""
+    from colonnade.tracing.switch import wanted
+
+    with sentences():
+        wanted(os.environ)
 
 
 main.add_command(completion)

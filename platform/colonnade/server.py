@@ -15,7 +15,9 @@ from colonnade.tracing.switch import start
 
 _DATABASE_URL = "COLONNADE_SERVICE_DATABASE_URL"
 STOPPING = 10
-"""Seconds that requests under way have when the process is told to stop. Streams would never end by themselves."""
+"""Seconds that requests under way have when the process is told to stop and has drained."""
+LEAVING = 5
+"""Seconds more that it has to close what it has open, before granian kills it."""
 _OUR_LOGGING = {"handlers": {}, "formatters": {}, "loggers": {"_granian": {"propagate": True}}}
 """What granian says goes where `configure_logging` sends every line."""
 
@@ -29,8 +31,7 @@ def application() -> Litestar:
     tracing = start("web")
     app = create_app(settings, database_url=database_url, secret_key=ensure_secret_key(settings))
     app.on_shutdown.append(tracing.stop)
-    if settings.drain_seconds:
-        app.on_startup.append(Stopping(app, settings.server, settings.drain_seconds).watch)
+    app.on_startup.append(Stopping(app, settings.server, settings.drain_seconds).watch)
     collect_rarely()
     return app
 
@@ -62,5 +63,5 @@ def run(settings: Settings, database_url: str) -> None:
         interface=Interfaces.ASGI,
         log_dictconfig=_OUR_LOGGING,
         log_access=False,
-        workers_kill_timeout=settings.drain_seconds + STOPPING,
+        workers_kill_timeout=settings.drain_seconds + STOPPING + LEAVING,
     ).serve()

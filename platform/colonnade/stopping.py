@@ -3,7 +3,7 @@
 For `drain_seconds` after SIGTERM readiness answers 503, so that a load balancer looks elsewhere, and each answer closes
 its connection, so that nobody sends a request on one that is about to go: servers close those that are idle without
 looking whether a request is just coming (measured with both). Then the server stops by its own rules, and finishes what
-it has begun. SIGINT stops it at once.
+it has begun. The event streams, which would go on, are ended then, each with the end of its answer.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 STOPPING = "stopping"
 """In the application's state, from the signal on."""
+ENDING = "ending"
+"""In the application's state: an `asyncio.Event`, set when the streams have to end."""
 _CLOSE = (b"connection", b"close")
 
 
@@ -43,6 +45,7 @@ class Stopping:
         asyncio.get_running_loop().call_later(self._seconds, self._end)
 
     def _end(self) -> None:
+        self._app.state[ENDING].set()
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
         if self._server == "uvicorn":
             signal.signal(signal.SIGTERM, self._servers_own)

@@ -59,6 +59,15 @@ def test_traces_that_cannot_be_sent_are_a_sentence_before_any_process_starts(
 
 
 @pytest.mark.slow
+def test_a_command_that_sends_no_traces_does_not_ask_whether_it_could(
+    shared_database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")
+    ended = colonnade("keys", "list", **external(shared_database.service_url))
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.slow
 def test_migrate_is_harmless_to_repeat_and_finds_no_drift(database: ScratchDatabase) -> None:
     logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.admin_url}
     assert colonnade("migrate", **logins).returncode == 0

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from opentelemetry.sdk import environment_variables
 
 import colonnade
-from colonnade.server import STOPPING
+from colonnade.server import LEAVING, STOPPING
 from colonnade.settings import SECRET_KEY_LENGTH, Settings, variable
 from colonnade.tracing.switch import wanted
 
@@ -199,7 +200,7 @@ def test_a_setting_is_where_its_name_is_and_changes_nothing_until_it_is_set(serv
 
 def test_the_web_process_has_the_time_that_it_takes_to_stop(services: dict[str, Any]) -> None:
     seconds = int(services["web"]["stop_grace_period"].removesuffix("s"))
-    assert seconds >= Settings.load(environment(services["web"])).drain_seconds + STOPPING + 5
+    assert seconds >= Settings.load(environment(services["web"])).drain_seconds + STOPPING + LEAVING + 5
 
 
 def test_prometheus_finds_what_the_page_tells_it_to_ask(services: dict[str, Any]) -> None:
@@ -217,6 +218,31 @@ def test_traces_are_turned_on_by_their_own_variables_in_both_processes(services:
         assert wanted(environment(services[name])) is None
         assert wanted(environment(services[name], on)) == "otlp"
         assert not any(each.startswith("OTEL_") for each in environment(services[name]))
+
+
+def test_each_of_opentelemetrys_variables_that_the_page_names_is_passed_on_as_it_is(services: dict[str, Any]) -> None:
+    table = (ROOT / "docs/operations.md").read_text().partition("## Traces")[2].partition("### ")[0]
+    named = set(re.findall(r"`(OTEL_[A-Z_]+)[`=]", table))
+    named |= {f"OTEL_EXPORTER_OTLP_{ending}" for ending in re.findall(r"`…_([A-Z]+)`", table)}
+    batch = (
+        {name for name in vars(environment_variables) if name.startswith("OTEL_BSP_")}
+        if "`OTEL_BSP_*`" in table
+        else set()
+    )
+    assert len(batch) == 4
+    for name in ("web", "worker"):
+        given = services[name]["environment"]
+        assert not {each for each in named | batch if given.get(each, "missing") is not None}
+
+
+def test_what_one_process_alone_is_given_is_nothing_that_a_command_goes_by(services: dict[str, Any]) -> None:
+    """Commands run in the container of either."""
+    alone = services["web"]["environment"].keys() ^ services["worker"]["environment"].keys()
+    fields = {name.removeprefix("COLONNADE_").lower() for name in alone}
+    commands = (ROOT / "platform/colonnade/commands").glob("*.py")
+    used = {field for each in commands for field in re.findall(r"\bsettings\.(\w+)", each.read_text())}
+    assert "event_retention_days" in used
+    assert not fields & used
 
 
 def test_only_the_migration_knows_the_administrators_password(services: dict[str, Any]) -> None:

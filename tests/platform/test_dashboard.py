@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,16 @@ def test_each_alert_waits_and_says_what_to_do() -> None:
         assert rule["for"]
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert set(rule["annotations"]) == {"summary", "cure"}
+
+
+def test_what_is_missed_where_no_web_process_is_scraped_is_not_shown_by_a_worker() -> None:
+    """A gauge without labels is there from its import on."""
+    program = "import colonnade.webhooks.worker, prometheus_client as p; print(p.generate_latest().decode())"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    missed = [series for rule in rules() for series in re.findall(r"absent\((\S+?)\)", rule["expr"])]
+    assert missed
+    assert "colonnade_inbox_oldest_seconds 0.0" in shown
+    assert not [series for series in missed if re.search(f"^{re.escape(series)}[ {{]", shown, re.MULTILINE)]
 
 
 def test_the_page_lists_every_metric_with_its_labels_and_bounds_every_label() -> None:

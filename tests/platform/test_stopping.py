@@ -111,7 +111,7 @@ async def readiness(port: int) -> tuple[int, str]:
 
 async def until_closed(port: int) -> None:
     """Return once the server listens no more."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -127,23 +127,23 @@ async def test_a_server_told_to_stop_under_load_answers_all_that_it_accepted(
 ) -> None:
     path = f"/v1/tenants/{fern.name}/customers/ada/entitlements"
     check = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fern.key}\r\n\r\n".encode()
-    with serving(database, tmp_path, kind, COLONNADE_DRAIN_SECONDS="3") as (process, port):
+    with serving(database, tmp_path, kind, COLONNADE_DRAIN_SECONDS="8") as (process, port):
         load = Load(port)
         requests = (delivery, lambda: (check, ""))
         tasks = [asyncio.create_task(load.run(each)) for each in requests for _ in range(CONNECTIONS)]
-        raw, slow = delivery()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(raw[:-100])
         await load.until(200)
         assert (await readiness(port))[0] == 200
         process.send_signal(signal.SIGTERM)
         await load.until_closing(2 * CONNECTIONS)
         status, said = await readiness(port)
         assert (status, "stopping" in said) == (503, True)
+        raw, slow = delivery()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(raw[:-100])  # once it is stopping: a body has 10 seconds to come
         load.balanced = True  # looks elsewhere from here on
         await asyncio.gather(*tasks)
         await until_closed(port)
-        writer.write(raw[-100:])  # of one that began before all this
+        writer.write(raw[-100:])
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         load.acknowledged.append(slow)
         writer.close()
@@ -154,6 +154,31 @@ async def test_a_server_told_to_stop_under_load_answers_all_that_it_accepted(
     assert "Traceback" not in said
     rows = await fern.db.connection.fetch("select event_id from inbox")
     assert {row["event_id"] for row in rows} == set(load.acknowledged)
+
+
+@pytest.mark.parametrize("kind", ["granian", "uvicorn"])
+async def test_an_open_stream_is_ended_and_keeps_no_server_from_leaving_in_order(
+    fern: Notified, database: ScratchDatabase, tmp_path: Path, kind: str
+) -> None:
+    """What runs at the end has run: spans are sent then, as the last thing."""
+    headers = {"Authorization": f"Bearer {fern.key}"}
+    with serving(database, tmp_path, kind, COLONNADE_DRAIN_SECONDS="1", OTEL_TRACES_EXPORTER="console") as (
+        process,
+        port,
+    ):
+        url = f"http://127.0.0.1:{port}/v1/tenants/{fern.name}/stream"
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=60) as client,
+            client.stream("GET", url, headers=headers) as stream,
+        ):
+            parts = stream.aiter_bytes()
+            assert b"heartbeat" in await anext(parts)
+            process.send_signal(signal.SIGTERM)
+            assert b"event" not in b"".join([part async for part in parts])  # to its proper end: else httpx raises
+        said, _ = await asyncio.to_thread(process.communicate, None, 60)
+    assert process.returncode in {0, -signal.SIGTERM}, said  # uvicorn ends by the signal that it was told to stop with
+    assert "Traceback" not in said
+    assert '"name": "GET /v1/tenants/{tenant}/stream"' in said
 
 
 EVENTS = 400

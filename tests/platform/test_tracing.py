@@ -5,12 +5,14 @@ import subprocess
 import sys
 from ast import literal_eval
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from litestar.types import Receive, Scope, Send
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
@@ -21,7 +23,7 @@ from colonnade.settings import SettingsError
 from colonnade.stripe_api import failures, sender
 from colonnade.tracing import ids, switch
 from colonnade.tracing.recording import Recording
-from colonnade.tracing.spans import Spans
+from colonnade.tracing.spans import Spans, _resource
 from colonnade.tracing.switch import Tracing, wanted
 from colonnade_tenants.events import Event
 from colonnade_tenants.partition import TenantConnection
@@ -36,6 +38,13 @@ from tests.platform.test_runs import seats as subscription
 CALLERS = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{CALLERS}-b7ad6b7169203331-01"
 COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+
+GRPC = {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+TRACES = {
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://traces.example/v1/traces",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+}
+"""What is of traces alone wins over what is of metrics and logs too."""
 
 
 class Kept:
@@ -125,6 +134,8 @@ print([name for name in sys.modules if name.startswith(("opentelemetry.", "googl
         (COLLECTOR | {"OTEL_TRACES_EXPORTER": "none"}, None),
         (COLLECTOR | {"OTEL_SDK_DISABLED": "TRUE"}, None),
         (COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "otlp"),
+        (GRPC | {"OTEL_TRACES_EXPORTER": "console"}, "console"),
+        (GRPC | TRACES, "otlp"),
     ],
 )
 def test_what_the_environment_says(environ: dict[str, str], exporter: str | None) -> None:
@@ -137,6 +148,8 @@ def test_what_the_environment_says(environ: dict[str, str], exporter: str | None
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER"),
         (COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"}, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://["}, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        (COLLECTOR | {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
     ],
 )
 def test_what_cannot_be_is_said_with_the_variables_name(environ: dict[str, str], name: str) -> None:
@@ -166,6 +179,8 @@ def test_each_process_samples_an_event_alike_and_gives_it_the_same_ids(event_id:
     assert below.get_span_context().trace_id == own.get_span_context().trace_id == root.trace
     assert own.get_span_context().span_id == root.span != below.get_span_context().span_id
     assert below.is_recording() is own.is_recording()
+    for each in (one, other):
+        each.finish()
 
 
 async def test_a_calls_trace_goes_on_below_a_good_key_alone(fern: TenantApi, spans: Kept) -> None:
@@ -244,6 +259,34 @@ async def test_deliveries_of_no_event_have_a_trace_of_their_own_and_health_has_n
     assert (span.parent, trace_of(span) == CALLERS) == (None, False)
     assert span.attributes is not None
     assert span.attributes["http.response.status_code"] == reply.status_code
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError])
+async def test_a_client_that_went_away_is_no_error_of_ours(spans: Kept, error: type[Exception] | None) -> None:
+    async def unanswered(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        if error is not None:
+            raise error
+
+    scope: Any = {"type": "http", "method": "GET", "path": "/portal", "headers": []}
+    with pytest.raises(error) if error else nullcontext():
+        await spans.recording.application(unanswered)(scope, nothing, nothing)
+    (span,) = spans.take()["GET unknown"]
+    assert span.attributes is not None
+    assert span.attributes.get("http.response.status_code") == (None if error else 499)
+    assert span.status.status_code is (StatusCode.ERROR if error else StatusCode.UNSET)
+
+
+async def nothing(*_: Any) -> Any:
+    """Neither said nor heard."""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [("peer.service.name=stripe", "colonnade-web"), ("team=a, service.name=billing", "billing")],
+)
+def test_a_process_has_the_name_that_it_is_given(monkeypatch: pytest.MonkeyPatch, attributes: str, name: str) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", attributes)
+    assert _resource("web").attributes["service.name"] == name
 
 
 async def failing(_event: Event, tenant: TenantConnection, _stripe: TenantStripe) -> None:

@@ -84,11 +84,9 @@ def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
 
     from colonnade.database.connections import verify
     from colonnade.database.locate import open_database
-    from colonnade.tracing.switch import wanted
 
     with sentences():
         settings = load(*needs)
-        wanted(os.environ)  # what is wrong there shows here, before any process starts
         with open_database(settings, note) as urls:
             try:
                 asyncio.run(verify(urls.service))

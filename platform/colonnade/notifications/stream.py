@@ -15,7 +15,7 @@ from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter
-from litestar.types import Receive, Send
+from litestar.types import HTTPResponseBodyEvent, Receive, Send
 from litestar.types import Scope as AsgiScope
 
 from colonnade.access.guard import Caller, Tenant
@@ -25,6 +25,7 @@ from colonnade.errors import Invalid
 from colonnade.notifications.feed import Feed
 from colonnade.notifications.routes import TAGS
 from colonnade.services import Services
+from colonnade.stopping import ENDING
 from colonnade.tasks import end
 from colonnade_tenants.notifications import stream
 from colonnade_tenants.notifications.stream import Item
@@ -35,6 +36,8 @@ HEARTBEAT = 10.0
 """Seconds after which a comment is sent, and the key looked at again."""
 SEND_TIMEOUT = 20.0
 """Seconds that a reader may leave its connection full; then it is cut off, and may resume."""
+LAST_SEND = 2.0
+"""Seconds that it may do so when the process stops."""
 PART = 65536
 """Bytes after which a part of what there is is sent."""
 
@@ -44,6 +47,7 @@ select exists (
 )
 """
 _HEARTBEAT = b": heartbeat\n\n"
+_END: HTTPResponseBodyEvent = {"type": "http.response.body", "body": b"", "more_body": False}
 
 LastEventId = Annotated[
     str | None,
@@ -66,26 +70,31 @@ class EventStream(Response[bytes]):
         """What Litestar calls with the ASGI scope."""
         return self._answer
 
-    async def _answer(self, _scope: AsgiScope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         sending = asyncio.create_task(self._send(send))
         gone = asyncio.create_task(_disconnected(receive))
+        ending = asyncio.create_task(scope["litestar_app"].state[ENDING].wait())
         try:
-            await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([sending, gone, ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            error, _ = await end(sending, gone)
+            error, *_ = await end(sending, gone, ending)
+        if sending.cancelled() and gone.cancelled():  # the process stops
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SEND):
+                    await send(_END)
         if isinstance(error, TimeoutError):
             log.info("stream cut off", reason="its reader is too slow")
         elif isinstance(error, Exception):
             log.warning("stream ended", error=type(error).__name__)
 
     async def _send(self, send: Send) -> None:
-        headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with aclosing(self._chunks) as chunks:
             async for chunk in chunks:
                 async with asyncio.timeout(SEND_TIMEOUT):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send(_END)
 
 
 async def _disconnected(receive: Receive) -> None:

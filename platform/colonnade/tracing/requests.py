@@ -17,6 +17,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from colonnade.checks import front
+from colonnade.middleware import GONE
 
 _UNTRACED = ("/health/", "/metrics")
 """Asked every few seconds by machines: nobody looks for their traces."""
@@ -38,6 +39,7 @@ class Request:
         self._began = time.time_ns()
         self._span: Span | None = None
         self._status = 0
+        self._failed = False
         self.event: tuple[str, str] | None = None
 
     def span(self) -> Span:
@@ -50,6 +52,10 @@ class Request:
         """Its answer has begun."""
         self._status = status
 
+    def failed(self) -> None:
+        """It was given up by an exception."""
+        self._failed = True
+
     def end(self) -> None:
         """It is answered, or never will be."""
         scope, span = self._scope, self.span()
@@ -57,17 +63,18 @@ class Request:
         route = scope.get("path_template") or (scope["path"] if self.event else "unknown")
         span.update_name(f"{method} {route}")
         tenant = self._state.get("tenant")
+        status = self._status or (0 if self._failed else GONE)
         attributes = {
             "http.request.method": method,
             "http.route": route,
-            "http.response.status_code": self._status,
+            "http.response.status_code": status,
             "colonnade.request_id": self._state.get("request_id"),
             "colonnade.tenant": tenant and tenant.public_id,
             "colonnade.event": self.event and self.event[0],
             "colonnade.event.type": self.event and self.event[1],
         }
         span.set_attributes({name: value for name, value in attributes.items() if value})
-        if self._status >= 500 or not self._status:
+        if self._failed or status >= 500:
             span.set_status(StatusCode.ERROR)
         span.end()
 
@@ -108,6 +115,9 @@ class Traced:
 
         try:
             await self._app(scope, receive, answer)
+        except BaseException:
+            request.failed()
+            raise
         finally:
             request.end()
             REQUEST.set(None)  # where a server handles the requests of a connection in one context

@@ -90,7 +90,7 @@ def fail(span: Span, kind: str) -> None:
 
 def _resource(process: Process) -> Resource:
     found = {"service.version": __version__, "service.instance.id": f"{socket.gethostname()}:{os.getpid()}"}
-    named = "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    if not named and not os.environ.get("OTEL_SERVICE_NAME"):
+    given = {each.partition("=")[0].strip() for each in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",")}
+    if "service.name" not in given and not os.environ.get("OTEL_SERVICE_NAME"):
         found["service.name"] = f"colonnade-{process}"
     return Resource.create(found)

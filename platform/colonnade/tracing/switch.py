@@ -6,7 +6,7 @@ one that was given: what runs often never asks whether it is traced.
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Exporter = Literal["otlp", "console"]
 Process = Literal["web", "worker"]
 
+# The first that is set counts.
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _EXPORTER = "OTEL_TRACES_EXPORTER"
@@ -88,7 +89,7 @@ def wanted(environ: Mapping[str, str]) -> Exporter | None:
     named = environ.get(_EXPORTER, "").strip().lower()
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or named == "none":
         return None
-    if not named and not any(environ.get(name, "").strip() for name in _ENDPOINTS):
+    if not named and not _first(environ, _ENDPOINTS)[1]:
         return None
     problems = [*_wrong(environ, named)]
     if not problems and not _installed():
@@ -106,14 +107,29 @@ def _installed() -> bool:
 
 
 def _wrong(environ: Mapping[str, str], named: str) -> list[str]:
+    if named == "console":
+        return []
+    if named not in ("", "otlp"):
+        return [f"{_EXPORTER} must be otlp, console or none, not {named!r}"]
     problems = []
-    if named not in ("", "otlp", "console"):
-        problems.append(f"{_EXPORTER} must be otlp, console or none, not {named!r}")
-    for name in _PROTOCOLS:
-        if environ.get(name, "").strip() not in ("", "http/protobuf"):
-            problems.append(f"{name} must be http/protobuf, not {environ[name]!r}")
-    for name in _ENDPOINTS:
-        text = environ.get(name, "").strip()
-        if text and not (urlsplit(text).scheme in ("http", "https") and urlsplit(text).netloc):
-            problems.append(f"{name} must be an http or https URL such as http://127.0.0.1:4318")
+    name, text = _first(environ, _PROTOCOLS)
+    if text not in ("", "http/protobuf"):
+        problems.append(f"{name} must be http/protobuf, not {text!r}")
+    name, text = _first(environ, _ENDPOINTS)
+    if text and not _is_url(text):
+        problems.append(f"{name} must be an http or https URL such as http://127.0.0.1:4318")
     return problems
+
+
+def _first(environ: Mapping[str, str], names: Sequence[str]) -> tuple[str, str]:
+    """The first of *names* that is set, and its text; else two empty strings."""
+    given = ((name, environ.get(name, "").strip()) for name in names)
+    return next((each for each in given if each[1]), ("", ""))
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # such as `http://[`
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
