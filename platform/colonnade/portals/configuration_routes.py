@@ -155,8 +155,9 @@ async def apply_portal_configuration(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     told: NamedDependency[Told],
+    if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return answer(await configurations.apply(services, current, name, principal.id), told)
+    return answer(await configurations.apply(services, current, name, if_match, principal.id), told)
 
 
 @post(
