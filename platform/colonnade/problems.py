@@ -81,6 +81,8 @@ def _domain(request: Request[Any, Any, Any], error: errors.DomainError) -> Respo
     return _answer(request, status, kind, error.message, param=error.param, code=code, headers=headers)
 
 
+_NO_BODY = {"message": "'data'", "key": "data", "source": "body"}
+"""What Litestar says where a handler's `data` is missing."""
 _AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 
 
@@ -88,6 +90,8 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     """msgspec names the place as a path (`$.items[0].price`); Litestar names a parameter by its key."""
     extra: Any = error.extra
     found = extra[0] if isinstance(extra, list) and extra else {}
+    if found == _NO_BODY:
+        return _answer(request, 400, "invalid", "Send a JSON body: this request has none.")
     match = _AT_PATH.match(str(found.get("message") or error.detail))
     # `data` is what a handler calls the body.
     param = (match and match["path"]) or (found.get("key") if found.get("key") != "data" else None)

@@ -248,6 +248,7 @@ async def test_an_edit_of_what_changed_since_is_refused(fern: TenantApi) -> None
     assert (await fern.call("PUT", "/portal-configurations/main", changed, if_match=tag)).status_code == 200
     before = await writes(fern)
     problem(await fern.call("PUT", "/portal-configurations/main", body(), if_match=tag), 412, "If-Match")
+    problem(await fern.call("POST", "/portal-configurations/main/apply", if_match=tag), 412, "If-Match")
     assert (await fern.get("/portal-configurations/main"))["version"] == 2
     assert await writes(fern) == before
 

@@ -60,6 +60,12 @@ async def test_a_body_that_is_no_json_is_refused(fern: TenantApi) -> None:
         assert said["type"] == "urn:colonnade:problem:unsupported-media-type"
 
 
+async def test_a_request_without_its_body_is_told_so(fern: TenantApi) -> None:
+    for path in ("/keys", "/customers/ada/portal-sessions"):
+        said = problem(await fern.call("POST", path), 400)
+        assert said["detail"] == "Send a JSON body: this request has none."
+
+
 async def test_a_merge_patch_clears_by_null_and_leaves_what_is_absent(api: Api) -> None:
     fern = await api.tenant(application_fee_percent=2.5)
     headers = {"Authorization": f"Bearer {api.key}", "Content-Type": "application/merge-patch+json"}

@@ -16,6 +16,7 @@ from colonnade.errors import StripeRefused
 from colonnade.stripe_api.client import StripeClient
 from colonnade_tenants.partition import TenantConnection
 from tests.platform.api import RETURN_URL, Api, TenantApi, problem
+from tests.platform.portals import edit, post
 
 SEATS = {"kind": "quantity", "name": "Seats"}
 PRODUCT = {"product": "prod_unknown", "prices": ["price_unknown"]}
@@ -75,6 +76,33 @@ async def test_what_is_sold_and_decided_has_before_and_after(fern: TenantApi) ->
     (line,) = await lines(fern, target=f"tenants/{fern.id}/notification-endpoints/{made['id']}")
     assert line["after"]["host"] == "hooks.example"
     assert "secret-path" not in str(line)
+
+
+async def test_a_customers_line_names_what_was_changed_and_nothing_of_the_person(fern: TenantApi) -> None:
+    await fern.put("/customers/ada", {"name": "Ada", "email": "ada@fern.example"})
+    await fern.put("/customers/ada", {"name": "Ada", "email": "countess@fern.example"})
+    second, first = await lines(fern, action="customer.changed")
+    assert (first["after"], second["after"]) == ({"changed": ["email", "name"]}, {"changed": ["email"]})
+    assert "fern.example" not in str([first, second])
+
+
+async def test_a_configurations_line_has_its_versions_and_what_others_had_changed(fern: TenantApi) -> None:
+    made = await fern.configuration()
+    await edit(fern, made, business_profile__headline="Hello")
+    await post(fern, "/portal-configurations/main/revert")
+    await edit(fern, made, business_profile__headline="Welcome")
+    await post(fern, "/portal-configurations/main/adopt")
+    await fern.put("/branding", {"name": "Fern", "privacy_policy_url": "https://fern.example/privacy"})
+    first = {"version": 1, "active": True, "default": True}
+    edited = first | {"edited": ["business_profile.headline"]}
+    found = await lines(fern, target=f"tenants/{fern.id}/portal-configurations/main")
+    assert [(each["action"].partition(".")[2], each["before"], each["after"]) for each in reversed(found)] == [
+        ("changed", None, first),
+        ("reverted", edited, first),
+        ("adopted", edited, first | {"version": 2}),
+    ]
+    (branding,) = await lines(fern, action="branding.changed")
+    assert "version" not in branding["after"]
 
 
 async def test_a_tenant_is_not_told_who_of_the_platform_it_was(api: Api, fern: TenantApi) -> None:

@@ -174,6 +174,13 @@ async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, d
         "delete from sweeps where account = ''",
         "complete up to",
     ),
+    (
+        "stored-secrets",
+        "insert into notification_endpoints (public_id, tenant_id, url, secrets)"
+        """ select 'nep_1', id, 'https://a.example', '[{"ciphertext": "gAAAAA", "expires_at": null}]' from tenants""",
+        "delete from notification_endpoints",
+        "nep_1",
+    ),
     ("platform-keys", "update api_keys set revoked_at = now()", "update api_keys set revoked_at = null", "no API key"),
     (
         "origins",

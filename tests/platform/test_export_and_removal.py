@@ -129,6 +129,8 @@ async def test_a_tenant_is_removed_after_a_look_and_late_events_leave_a_stub(
 
     for late in (about_subscription("active", fern.account, ada, name), about_payment_method(ada), held):
         await stub_of(worker, late | {"id": f"{late['id']}_late"})
+    refused = problem(await api.call("POST", f"/v1/events/{held['id']}_late/replay"), 409, "event")
+    assert refused["detail"] == "Its payload was removed, with whom it was about."
     assert told(await export(kiln)) == neighbour
     assert torn["id"] not in await worker.states()
     again = await api.tenant(name="Fern again", account=fern.account)

@@ -8,6 +8,7 @@ import pytest
 
 from colonnade.database.connections import create_pool
 from colonnade.database.roles import Duty
+from colonnade.portals.keeping import keep_due
 from colonnade.stripe_api.charges import qualified
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extensions
@@ -141,6 +142,20 @@ async def test_by_policy_an_edit_is_reverted_at_once(fern: TenantApi) -> None:
     drift = (await fern.get(OPEN))["drift"]
     assert (drift["state"], drift["resolved_by"]) == ("reverted", None)
     assert {each["field"] for each in drift["differences"]} == {"active", "business_profile.headline"}
+
+
+async def test_a_policy_that_reverts_reaches_what_is_open_already(fern: TenantApi, kiln: TenantApi) -> None:
+    for tenant in (fern, kiln):
+        await edit(tenant, await tenant.put(OPEN, body()), business_profile__headline="Hello")
+        assert (await post(tenant, f"{OPEN}/check"))["drift"]["state"] == "open"
+    await fern.put("/portal-policy", {"drift": "report"})
+    assert await due(fern) == [(False, None)]
+    await fern.put("/portal-policy", {"drift": "revert"})
+    assert (await due(fern), await due(kiln)) == ([(True, None)], [(False, None)])
+    async with services_of(fern) as services:
+        assert await keep_due(services)
+    assert (await fern.get(OPEN))["drift"]["state"] == "reverted"
+    assert (await kiln.get(OPEN))["drift"]["state"] == "open"
 
 
 async def test_our_own_echo_says_nothing_new(fern: TenantApi) -> None:

@@ -59,13 +59,16 @@ def note(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Say more in the line of the request under way; before the transaction that changes it ends."""
+    """Say more in the line of the request under way; before the transaction that changes it ends.
+
+    Fields that were noted before stay, unless they are told anew.
+    """
     acting = ACTING.get()
     if acting is not None:
         acting.tenant_id = tenant_id or acting.tenant_id
         acting.target = target or acting.target
-        acting.before = before or acting.before
-        acting.after = after or acting.after
+        acting.before = {**(acting.before or {}), **before} if before else acting.before
+        acting.after = {**(acting.after or {}), **after} if after else acting.after
 
 
 def nothing_done() -> None:

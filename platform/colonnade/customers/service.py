@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct, structs
 from sqlalchemy import delete, select
 
+from colonnade.access import audit
 from colonnade.access.guard import Tenant
 from colonnade.accounts.ownership import own
 from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused
@@ -68,6 +69,9 @@ async def put(
     """
     _check(reference, wanted)
     customer = await _reserved(services, tenant, reference, wanted, if_match)
+    known = _fields(customer) if customer.stripe_customer else {}
+    # Names alone: the log is kept for good, and what they say is about a person.
+    audit.note(after={"changed": sorted(name for name, value in _given(wanted).items() if value != known.get(name))})
     if customer.stripe_customer is None:
         customer = await _create(services, tenant, customer)
     fields = _fields(customer) | _given(wanted)

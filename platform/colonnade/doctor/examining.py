@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from colonnade.database.connections import LOST
-from colonnade.doctor import of_database, of_settings, of_stripe
+from colonnade.doctor import of_database, of_secrets, of_settings, of_stripe
 from colonnade.doctor.place import Check, Finding, Place
 from colonnade.errors import DomainError
 
@@ -24,6 +24,7 @@ CHECKS = (
     Check("row-security", "row-level security covers every tenant's row", ("database",), of_database.row_security),
     Check("mode", "the database has this mode's events", ("tables",), of_database.mode),
     Check("platform-keys", "the platform team has a key", ("tables",), of_database.platform_keys),
+    Check("stored-secrets", "what is stored encrypted can be read", ("tables",), of_secrets.stored),
     Check("backlog", "events are handled in time", ("tables",), of_database.backlog),
     Check("completeness", "sweeps keep up", ("tables",), of_database.completeness),
     Check("unfinished-tenants", "every tenant has its account", ("tables",), of_database.unfinished_tenants),

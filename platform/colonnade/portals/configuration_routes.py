@@ -164,8 +164,9 @@ async def apply_portal_configuration(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
     told: NamedDependency[Told],
+    if_match: IfMatch = None,
 ) -> Response[PortalConfiguration]:
-    return await answer(await configurations.apply(services, current, name, principal.id), told)
+    return await answer(await configurations.apply(services, current, name, if_match, principal.id), told)
 
 
 @post(

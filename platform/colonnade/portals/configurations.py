@@ -147,12 +147,12 @@ async def warnings(session: TenantSession, settings: PortalSettings) -> list[Cau
     return await current_prices.warnings(session, content_of(settings, offered, await links_of(session)))
 
 
-async def apply(services: Services, tenant: Tenant, name: str, author: str | None) -> store.Row:
+async def apply(services: Services, tenant: Tenant, name: str, if_match: str | None, author: str | None) -> store.Row:
     """Give Stripe what was written last, if it does not have it, and what that refers to by now.
 
-    Raises `NotFound`, `Invalid`, `StripeRefused`.
+    Raises `NotFound`, `Invalid`, `PreconditionFailed`, `StripeRefused`.
     """
-    async with _opened(services, tenant, name) as (writer, row):
+    async with _opened(services, tenant, name, if_match) as (writer, row):
         return await writer.write(row.settings, By("put", author), active=row.active)
 
 

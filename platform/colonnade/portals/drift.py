@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from colonnade.errors import Conflict, NotFound
 from colonnade.observability import PORTAL_DRIFT
-from colonnade.portals import policy, pushing, store, stripe_state, versions
+from colonnade.portals import logged, policy, pushing, store, stripe_state, versions
 from colonnade.portals.content import Content, links_of
 from colonnade.portals.differences import Difference, differences
 from colonnade.portals.drifts import Archived, Drift
@@ -63,7 +63,10 @@ async def revert(writer: Writer, author: str | None) -> store.Row:
     if content is None:
         return await writer.write(row.settings, By("upgrade", None), active=row.active)
     found = await _compare(writer, row, content)
-    return row if found is None else await _resolve(writer, found, author)
+    if found is None:
+        return row
+    logged.edits(row, found)
+    return await _resolve(writer, found, author)
 
 
 async def adopt(writer: Writer, author: str | None) -> store.Row:
@@ -77,6 +80,7 @@ async def adopt(writer: Writer, author: str | None) -> store.Row:
     found = await _compare(writer, row, content)
     if found is None:
         return row
+    logged.edits(row, found)
     now = stripe_state.read(await _read(writer, row))
     if row.is_default and not now.active:
         raise Conflict("The default stays active: revert, or make another configuration the default first.", "name")

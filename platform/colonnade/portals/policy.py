@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from colonnade.database.tables import portal_configurations, portal_work
 from colonnade.database.tables import portal_policies as table
 from colonnade.etags import etag, require_match
 from colonnade.portals.store import lock
@@ -46,7 +47,10 @@ def tag(policy: PortalPolicy) -> str:
 
 
 async def put(session: TenantSession, drift: Drift, author: str | None, if_match: str | None = None) -> PortalPolicy:
-    """Set the policy; the same again changes nothing. Raises `PreconditionFailed`."""
+    """Set the policy; the same again changes nothing. What drifted before, the worker looks at now.
+
+    Raises `PreconditionFailed`.
+    """
     await lock(session, "portal policy")
     if if_match is not None:
         require_match(if_match, _tagged(await get(session)))
@@ -56,4 +60,13 @@ async def put(session: TenantSession, drift: Drift, author: str | None, if_match
         index_elements=["tenant_id"], set_=fields, where=table.c.drift != new.excluded.drift
     )
     await session.execute(changed)
+    if drift == "revert":
+        await _look_now(session)
     return await get(session)
+
+
+async def _look_now(session: TenantSession) -> None:
+    one = portal_configurations.c
+    drifted = select(one.name).where(one.tenant_id == TENANT, one.drift["state"].astext == "open")
+    due = update(portal_work).where(portal_work.c.tenant_id == TENANT, portal_work.c.name.in_(drifted))
+    await session.execute(due.values(due_at=func.least(portal_work.c.due_at, func.clock_timestamp())))

@@ -11,7 +11,7 @@ from msgspec import Struct
 from sqlalchemy import func
 
 from colonnade.errors import Conflict, Invalid, StripeRefused, StripeUnavailable
-from colonnade.portals import store, versions
+from colonnade.portals import logged, store, versions
 from colonnade.portals.applying import Applier
 from colonnade.portals.canonical import canonical
 from colonnade.portals.content import Content, content_of, links_of
@@ -54,10 +54,13 @@ class Writer(Applier, frozen=True, kw_only=True):
         """
         async with self.services.database.tenant(self.tenant.id) as session:
             former = await store.find(session, self.name)
-            await default_after(session, former, default)  # what it refuses, Stripe shall not see
+            is_default = await default_after(session, former, default)  # what it refuses, Stripe shall not see
             offered = await offers(session, settings.features.subscription_update.products)
             content = content_of(settings, offered, await links_of(session), active=active)
-        if former is None or former.content_hash != content.digest():
+        same = former is not None and former.content_hash == content.digest()
+        version = 1 if former is None else former.version if same else former.version + 1
+        logged.write(former, version=version, active=active, default=is_default)
+        if former is None or not same:
             row = await self._new(former, settings, content, by, offered)
         else:
             row = former if former.applied else await self.push(former)

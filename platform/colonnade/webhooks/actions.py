@@ -19,6 +19,7 @@ from colonnade.webhooks.writer import CHANNEL
 BATCH = 1000
 """Events of one transaction of a replay of many."""
 BY_HAND = "ignored by hand"
+OTHER_MODE = "It is of Stripe's other mode."
 _QUEUED = {
     "state": "pending",
     "attempts": 0,
@@ -100,10 +101,15 @@ async def replay(database: Database, event_id: str, by: str) -> EventView:
         replayable = select(_REPLAYABLE, _UNREADABLE).select_from(inbox).where(inbox.c.event_id == event_id)
         may, unreadable = (await connection.execute(replayable)).one()
         if not may:
-            waiting = row["state"] == "pending"
-            raise Conflict("It is in the queue already." if waiting else "It is of Stripe's other mode.", "event")
+            raise Conflict(_not_replayable(row), "event")
         read = _read(row) if unreadable else {}
         return await _change(connection, event_id, "replayed", by, **_QUEUED, **read)
+
+
+def _not_replayable(row: RowMapping) -> str:
+    if row["state"] == "pending":
+        return "It is in the queue already."
+    return "Its payload was removed, with whom it was about." if row["reason"] == REMOVED else OTHER_MODE
 
 
 def _read(row: RowMapping) -> dict[str, Any]:
@@ -112,7 +118,7 @@ def _read(row: RowMapping) -> dict[str, Any]:
     except Invalid as error:
         raise Conflict(f"It still cannot be read. {error}", "event") from error
     if envelope.livemode != row["livemode"]:
-        raise Conflict("It is of Stripe's other mode.", "event")
+        raise Conflict(OTHER_MODE, "event")
     return {
         "type": envelope.type,
         "account": envelope.connected_account,
