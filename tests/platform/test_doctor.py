@@ -87,6 +87,7 @@ async def world(
         connection = await connect(shared_database.service_url, Duty.PLATFORM)
         await provision(connection, gateway.platform, url)
         await connection.close()
+        await api.sql("update webhook_endpoints set secret_digest = sha256(('whsec_' || kind)::bytea)")
         await (await api.tenant()).configuration(default=True)
         yield World(api, settings, gateway)
         await gateway.close()
@@ -128,6 +129,15 @@ def broken(*cases: tuple[Any, ...]) -> Any:
     ("reachable", {"base_url": "http://127.0.0.1:1"}, "cannot be reached"),
     ("live-database", {"stripe_api_key": "sk_live_x"}, "embedded"),
     ("worker", {"data_dir": Path("/nowhere")}, "no worker has run"),
+    ("endpoint-secrets", {"stripe_platform_webhook_secrets": ("whsec_connect",)}, "has not the secret of we_"),
+    (
+        "endpoint-secrets",
+        {
+            "stripe_platform_webhook_secrets": ("whsec_other",),
+            "stripe_connect_webhook_secrets": ("whsec_connect", "whsec_platform@2099-01-01T00:00Z"),
+        },
+        "stands in COLONNADE_STRIPE_CONNECT_WEBHOOK_SECRETS",
+    ),
     ("unused-secrets", {"stripe_platform_webhook_secrets": ("whsec_a", "whsec_b")}, "2 secrets for 1 endpoints"),
 )
 async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, dict[str, Any], str]) -> None:

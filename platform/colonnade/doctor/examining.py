@@ -31,6 +31,7 @@ CHECKS = (
     Check("origins", "every tenant has pages to return to", ("tables",), of_database.origins),
     Check("configurations", "every tenant has a default configuration", ("tables",), of_database.configurations),
     Check("unused-secrets", "no secret is of no endpoint", ("tables",), of_database.unused_secrets),
+    Check("endpoint-secrets", "each endpoint's secret is in its variable", ("tables",), of_secrets.of_endpoints),
     Check("account", "Stripe takes the key", ("key",), of_stripe.account, "stripe"),
     Check("clock", "the clock is Stripe's", ("stripe",), of_stripe.clock),
     Check("permissions", "the key may read what is needed", ("stripe",), of_stripe.permissions),

@@ -1,4 +1,4 @@
-"""Checks of what is stored encrypted: whether the secret key that is set reads it."""
+"""Checks of secrets against what is stored: what was encrypted, and what Stripe signs with."""
 
 from datetime import UTC, datetime
 
@@ -9,6 +9,8 @@ from colonnade.doctor.place import MOST, Place, Said
 from colonnade.entitlement_tokens.keys import PURPOSE
 from colonnade.notifications.secrets import Sealed, Vault, active
 from colonnade.settings import ensure_secret_key, variable
+from colonnade.webhooks.provision import KINDS, digest
+from colonnade.webhooks.signature import WebhookSecret
 
 _ENDPOINTS = """
 select t.public_id || '/' || e.public_id, e.secrets from notification_endpoints e join tenants t on t.id = e.tenant_id
@@ -18,6 +20,30 @@ _SIGNING = """
 select t.public_id || '/' || k.public_id, k.private_key from signing_keys k join tenants t on t.id = k.tenant_id
 order by k.id
 """
+_MADE = "select id, kind, secret_digest from webhook_endpoints where secret_digest is not null order by created_at, id"
+
+
+async def of_endpoints(place: Place) -> list[Said]:
+    """Each endpoint's secret is set, and in its own variable: else all that it delivers is refused."""
+    fields = {kind: f"stripe_{kind}_webhook_secrets" for kind in KINDS}
+    given = {
+        kind: {digest(WebhookSecret.parse(text).value) for text in getattr(place.settings, field)}
+        for kind, field in fields.items()
+    }
+    async with place.connection() as connection:
+        made = await connection.fetch(_MADE)
+    said = []
+    for name, kind, wanted in made:
+        elsewhere = [variable(fields[other]) for other in KINDS if other != kind and wanted in given[other]]
+        if wanted in given[kind]:
+            continue
+        if elsewhere:
+            problem = f"the secret of {name} stands in {elsewhere[0]}"
+            said.append(Said(problem, f"Move it to {variable(fields[kind])}."))
+        else:
+            cure = "Set what was printed when it was made; if that is lost, `colonnade webhooks provision --roll`."
+            said.append(Said(f"{variable(fields[kind])} has not the secret of {name}", cure))
+    return said
 
 
 async def stored(place: Place) -> list[Said]:

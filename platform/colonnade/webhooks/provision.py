@@ -5,6 +5,7 @@ new version, or a new secret, is a second endpoint of the same kind; both delive
 comes first, and the older one goes when the new secret is in use.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
@@ -21,7 +22,9 @@ Kind = Literal["platform", "connect"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _RECORDED = "select id, kind, api_version from webhook_endpoints order by created_at desc, id"
-_RECORD = "insert into webhook_endpoints (id, kind, api_version) values ($1, $2, $3) on conflict do nothing"
+_RECORD = """
+insert into webhook_endpoints (id, kind, api_version, secret_digest) values ($1, $2, $3, $4) on conflict do nothing
+"""
 _FORGET = "delete from webhook_endpoints where id = $1"
 
 
@@ -49,6 +52,11 @@ def handled_types() -> list[str]:
     Raises `ExtensionBroken`.
     """
     return sorted({*HANDLERS, *(each.event_type for each in installed())})
+
+
+def digest(secret: str) -> bytes:
+    """What an endpoint's secret is known by. It is long and random, so that nobody finds it from this."""
+    return hashlib.sha256(secret.encode()).digest()
 
 
 def endpoint_url(base_url: str, kind: Kind) -> str:
@@ -97,7 +105,7 @@ async def _provision(
             "description": f"Colonnade, {kind} events",
         },
     )
-    await connection.execute(_RECORD, made["id"], kind, stripe.api_version)
+    await connection.execute(_RECORD, made["id"], kind, stripe.api_version, digest(made["secret"]))
     return Provisioned(kind, made["id"], url, "created", made["secret"])
 
 

@@ -89,9 +89,10 @@ webhook_endpoints = Table(
     Column("id", Text, primary_key=True, comment="we_…"),
     Column("kind", Text, nullable=False),
     Column("api_version", Text, nullable=False, comment="Stripe never changes it"),
+    Column("secret_digest", LargeBinary, comment="SHA-256; null: made before it was kept"),
     now_column("created_at"),
     CheckConstraint("kind in ('platform', 'connect')", name="kind"),
-    comment="the endpoints that Colonnade made at Stripe; their secrets are nowhere here",
+    comment="the endpoints that Colonnade made at Stripe; of their secrets only digests are here",
 )
 
 webhook_failures = Table(
