@@ -151,9 +151,10 @@ async def authorize(tenant: TenantConnection, account: str, event: Event) -> Non
 
 
 async def regain(tenant: TenantConnection, account: str, at: datetime) -> None:
-    """Note that Stripe let us read the account at this time of its own, so that we have access."""
+    """Note that Stripe let us read the account at this time of its own, so that we have access unless it went since."""
     old = await _locked(tenant, account)
-    access = Access(None, max(old.access.authorized_at or at, at))
+    gone, given = old.access.disconnected_at, old.access.authorized_at
+    access = Access(gone if gone is not None and gone > at else None, max(given or at, at))
     await _save(tenant, msgspec.structs.replace(old, access=access), old, READ, at)
 
 

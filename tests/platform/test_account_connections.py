@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +23,7 @@ from colonnade.webhooks.attribute import Clue
 from colonnade.webhooks.directory import look_up
 from tests.conftest import ScratchDatabase
 from tests.platform.api import BASE_URL, NOWHERE, ORIGIN, Api, Sandbox, TenantApi, problem, running_api
+from tests.platform.lifecycles import GONE, about_access, working
 from tests.sandbox.browser import Browser
 
 pytestmark = pytest.mark.slow
@@ -256,17 +258,64 @@ async def test_an_account_of_another_tenant_or_the_platforms_own_is_not_connecte
     problem(await fern.api.call("POST", "/v1/tenants", {"name": "Own", "account": own}), 400, "account")
 
 
-async def test_connecting_again_is_harmless_and_another_account_is_refused(fern: TenantApi, visitor: Visitor) -> None:
+async def test_whoever_has_an_account_is_refused_before_consent_and_a_second_one_that_was_under_way_too(
+    fern: TenantApi, visitor: Visitor
+) -> None:
+    first, late, unopened = [await start(fern) for _ in range(3)]
+    back, behind = await visitor.consented(first["url"]), await visitor.consented(late["url"])
+    assert result_of(await visitor.open(back))["result"] == "connected"
+    account = (await fern.get(""))["account"]
+    assert result_of(await visitor.open(behind))["result"] == "failed"
+    assert (await state_of(fern, late))[2] == "This tenant has another account already."
+    refused = await visitor.open(unopened["url"])
+    assert (refused.status_code, "has an account already" in refused.text) == (409, True)
+    made = "select count(*) from account_connections"
+    before = await fern.api.sql(made)
+    problem(await fern.call("POST", "/account-connections", ASKED, key=fern.api.key), 409, "tenant")
+    assert await fern.api.sql(made) == before
+    assert (await fern.get(""))["account"] == account
+
+
+async def test_a_disconnected_business_is_back_by_its_consent_and_old_events_of_its_access_do_not_undo_that(
+    fern: TenantApi, visitor: Visitor, shared_database: ScratchDatabase, sandbox: Sandbox
+) -> None:
     assert result_of(await visitor.open(await visitor.consented((await start(fern))["url"])))["result"] == "connected"
     account = (await fern.get(""))["account"]
-    again = await start(fern)
-    assert (
-        result_of(await visitor.open(await visitor.consented(again["url"], account=account)))["result"] == "connected"
-    )
-    other = await start(fern)
-    assert result_of(await visitor.open(await visitor.consented(other["url"])))["result"] == "failed"
-    assert (await state_of(fern, other))[2] == "This tenant has another account already."
-    assert (await fern.get(""))["account"] == account
+    now = int(time.time())
+    async with working(shared_database, sandbox) as worker:
+        await worker.store(about_access(GONE, account) | {"created": now + 60})
+        await worker.work()
+        assert (await fern.get("/lifecycle"))["state"] == "disconnected"
+        earlier = (
+            "update connected_accounts set disconnected_at = now() - interval '1 second' where stripe_account = $1"
+        )
+        await fern.api.sql(earlier, account)
+        back = await visitor.consented((await start(fern))["url"], account=account)
+        assert result_of(await visitor.open(back))["result"] == "connected"
+        assert (await fern.get("/lifecycle"))["state"] == "live"
+        await worker.work()
+        await worker.store(about_access(GONE, account) | {"created": now - 60})
+        await worker.work()
+        found = await fern.get("/lifecycle")
+        assert (found["state"], found["coming_back"]) == ("live", False)
+
+
+async def test_an_account_whose_former_tenant_was_removed_stays_connected_to_its_next_one(
+    fern: TenantApi, visitor: Visitor, shared_database: ScratchDatabase, sandbox: Sandbox
+) -> None:
+    old = about_access(GONE, "acct_any")
+    assert result_of(await visitor.open(await visitor.consented((await start(fern))["url"])))["result"] == "connected"
+    account = (await fern.get(""))["account"]
+    await fern.api.sql("update tenants set stripe_account = null where public_id = $1", fern.id)
+    await fern.api.sql("delete from connected_accounts where stripe_account = $1", account)
+    kiln = await fern.api.tenant(name="Kiln", country=None, connect="oauth")
+    back = await visitor.consented((await start(kiln))["url"], account=account)
+    assert result_of(await visitor.open(back))["result"] == "connected"
+    async with working(shared_database, sandbox) as worker:
+        await worker.store(old | {"account": account})
+        await worker.work()
+    assert (await kiln.get("/lifecycle"))["state"] == "live"
+    assert (await kiln.get("/readiness"))["state"] == "ready"
 
 
 async def test_the_way_back_leads_to_pages_that_are_still_on_the_lists_and_keeps_their_fragment(
@@ -289,6 +338,7 @@ async def test_no_account_comes_onto_a_tenant_that_was_put_away(fern: TenantApi,
     assert archived.status_code == 200, archived.text
     assert result_of(await visitor.open(back))["result"] == "failed"
     assert (await state_of(fern, begun))[2] == "This tenant is archived: Fraud."
+    assert (await visitor.open(begun["url"])).status_code == 409
     assert (await fern.get(""))["account"] is None
     problem(await fern.call("POST", "/account-connections", ASKED, key=fern.api.key), 409, "tenant")
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from colonnade.accounts import coming_back, following, keeping
+from colonnade.accounts.at_stripe import Seen
 from colonnade.accounts.lifecycle_routes import ROUTES
 from colonnade.accounts.service import bind, tenant_by_id
 from colonnade.accounts.states import CLOSED, FROZEN, STEPS, State, sentence
@@ -31,6 +32,7 @@ from tests.platform.lifecycles import (
     working,
 )
 from tests.platform.portals import services_of
+from tests.platform.test_onboarding import enable
 
 REASON = {"reason": "Chargebacks"}
 PLAN = {"name": "Basic", "price": "price_basic", "grants": [{"feature": "export", "value": True}]}
@@ -297,7 +299,7 @@ async def test_an_account_is_bound_while_its_events_are_applied_and_neither_wait
 
         async def bound() -> str | None:
             async with binder.transaction():
-                return (await bind(binder, tenant, account)).stripe_account
+                return (await bind(binder, tenant, Seen(account))).stripe_account
 
         async with connection.transaction(), Units(connection).tenant(tenant.id) as unit:
             await apply_account(unit, account | {"email": "new@fern.example"}, None)
@@ -386,6 +388,39 @@ async def test_what_is_no_account_of_the_platform_or_another_tenants_is_refused(
         problem(reply, 409 if account == kiln.account else 400, "account")
     found = await fern.get("/lifecycle")
     assert (found["state"], (await fern.get(""))["account"]) == ("disconnected", fern.account)
+
+
+async def test_who_never_had_an_account_does_not_come_back_with_one(api: Api, fern: TenantApi) -> None:
+    invited = await api.tenant(name="Invited", country=None, connect="oauth")
+    await step(invited, "archive")
+    assert (await invited.get("/lifecycle"))["steps"] == ["restore", "remove"]
+    spare = (await api.sandbox.call("POST", "/v1/accounts", {"country": "DE", "type": "express"}))["id"]
+    for body in ({}, {"account": spare}):
+        problem(await invited.call("POST", "/reconnect", REASON | body, key=api.key), 409, "tenant")
+    assert (await invited.get(""))["account"] is None
+    assert (await step(invited, "restore"))["state"] == "invited"
+
+
+async def test_each_passage_has_its_own_reason_and_no_other_ones(api: Api, fern: TenantApi, worker: Worker) -> None:
+    await enable(fern)
+    assert (await fern.get("/readiness"))["state"] == "ready"
+    await fern.api.sql("update tenants set live_at = now() where public_id = $1", fern.id)
+    await step(fern, "suspend")
+    assert (await step(fern, "resume", reason="Paid"))["reason"] == "Paid"
+    for kind, state in ((GONE, "disconnected"), (BACK, "live")):
+        await worker.store(about_access(kind, fern.account))
+        await worker.work()
+        found = await fern.get("/lifecycle")
+        assert (found["state"], found["reason"]) == (state, None)
+    new = await api.tenant(name="New")
+    await enable(new)
+    await api.sql("update tenants set stripe_account = null where public_id = $1", new.id)
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    found = await step(fern, "reconnect", reason="Back", account=new.account)
+    assert (found["state"], found["reason"]) == ("live", "Back")
+    (line,) = (await fern.get("/audit?action=tenant.reconnected"))["data"]
+    assert (line["after"]["state"], line["after"]["state_reason"]) == ("live", "Back")
 
 
 @pytest.mark.parametrize("charge_type", [ChargeType.DESTINATION, ChargeType.DIRECT])

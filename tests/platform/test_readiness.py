@@ -2,6 +2,7 @@
 
 import json
 import random
+from copy import copy
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from colonnade.database.roles import Duty
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extensions
 from colonnade_tenants.handlers import HANDLERS
-from tests.platform.api import Api, TenantApi, problem
+from tests.conftest import ScratchDatabase
+from tests.platform.api import Api, TenantApi, problem, running_api
 from tests.platform.portals import services_of
 from tests.platform.test_onboarding import enable
 
@@ -144,6 +146,24 @@ async def test_an_account_that_left_is_disconnected_until_it_comes_back(api: Api
     }
     await handled(fern, [gone])
     assert (await worklist(api, "disconnected"))[fern.id]["waits_for"] == ["business"]
+    assert (await fern.get("/readiness"))["state"] == "disconnected"
+
+
+async def test_a_key_of_ours_that_may_not_read_accounts_does_not_look_like_the_business_left(
+    api: Api, fern: TenantApi, shared_database: ScratchDatabase
+) -> None:
+    async with api.sandbox._client() as client:
+        wanted = {"permissions": {"customers": "write"}}
+        headers = {"Authorization": f"Bearer {api.sandbox.key}"}
+        restricted = (await client.post("/_sandbox/restricted_keys", json=wanted, headers=headers)).json()["key"]
+    weak = copy(api.sandbox)
+    weak.key = restricted
+    async with running_api(shared_database, weak) as limited:
+        problem(await limited.call("GET", f"/v1/tenants/{fern.id}/readiness", key=fern.key), 422)
+
+
+async def test_an_account_that_stripe_does_not_show_us_is_disconnected(api: Api, fern: TenantApi) -> None:
+    await api.sandbox.call("DELETE", f"/v1/accounts/{fern.account}")
     assert (await fern.get("/readiness"))["state"] == "disconnected"
 
 

@@ -1,10 +1,11 @@
 """A tenant's account at Stripe: made by the V1 or the V2 API, or found there. Whichever made it, it is shown as the V1
 account object, which V1 reads give of either ("Connect and the Accounts v2 API", Stripe docs)."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from colonnade.accounts.new_tenants import Controller, NewTenant, controller_of
-from colonnade.errors import DomainError, Invalid, StripeUnavailable
+from colonnade.errors import DomainError, Invalid, NotFound, StripeRefused
 from colonnade.stripe_api.client import StripeClient
 
 # fmt: off
@@ -23,6 +24,13 @@ _DEBIT = {
 }
 
 
+class Seen(NamedTuple):
+    """An account object, and what time it was for Stripe when it was read; None: it comes from the account's making."""
+
+    account: dict[str, Any]
+    at: datetime | None = None
+
+
 def capabilities_of(country: str | None) -> list[str]:
     """What is requested for a new account unless the caller says otherwise: to be a merchant of record, to be paid, and
     the usual way to pay subscriptions from a bank account, where *country* has one."""
@@ -30,13 +38,13 @@ def capabilities_of(country: str | None) -> list[str]:
     return ["card_payments", "transfers", *([debit] if debit else [])]
 
 
-async def make(client: StripeClient, new: NewTenant, tenant: str) -> dict[str, Any]:
+async def make(client: StripeClient, new: NewTenant, tenant: str) -> Seen:
     """The account of *tenant* (`ten_…`), made once however often this is repeated. Raises Stripe's errors."""
     key = f"account:{tenant}"
     if new.account_api == "v1":
-        return await client.post("/v1/accounts", _v1(new, tenant), idempotency_key=key)
+        return Seen(await client.post("/v1/accounts", _v1(new, tenant), idempotency_key=key))
     made = await client.post("/v2/core/accounts", _v2(new, tenant), idempotency_key=key)
-    return await client.get(f"/v1/accounts/{made['id']}")
+    return Seen(*await client.dated(f"/v1/accounts/{made['id']}"))
 
 
 def _v1(new: NewTenant, tenant: str) -> dict[str, Any]:
@@ -89,16 +97,27 @@ def _v2(new: NewTenant, tenant: str) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 
-async def found(client: StripeClient, account: str) -> dict[str, Any]:
-    """An account that is connected to the platform. Raises `Invalid` for any other, the platform's own too."""
+async def found(client: StripeClient, account: str) -> tuple[dict[str, Any], datetime]:
+    """An account that is connected to the platform, and what time it was for Stripe.
+
+    Raises `Invalid` for any other, the platform's own too, and Stripe's errors.
+    """
     if await own(client) == account:
         raise Invalid("This is the platform's own account: a tenant needs one of its own.", "account")
     try:
-        return await client.get(f"/v1/accounts/{account}")
+        return await client.dated(f"/v1/accounts/{account}")
     except DomainError as error:
-        if isinstance(error, StripeUnavailable):
+        if not is_out_of_reach(error):
             raise
         raise Invalid(f"{account} is not connected to this platform.", "account") from error
+
+
+def is_out_of_reach(error: DomainError) -> bool:
+    """Whether Stripe, refusing to read an account, says that we have no access to it, or that there is none.
+
+    Other refusals are about our own key, such as a restricted one that may not read accounts.
+    """
+    return isinstance(error, NotFound) or (isinstance(error, StripeRefused) and error.code == "account_invalid")
 
 
 async def own(client: StripeClient) -> str:

@@ -16,6 +16,7 @@ from colonnade import secret_keys
 from colonnade.access import audit
 from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts.onboarding import check_return
+from colonnade.accounts.service import tenant_by_id
 from colonnade.accounts.states import FROZEN, State, closed
 from colonnade.errors import Conflict, Forbidden, NotFound
 from colonnade.services import Services
@@ -102,8 +103,6 @@ async def start(
         raise Forbidden("Only the platform team connects accounts.")
     if services.settings.stripe_client_id is None:
         raise Conflict("Connecting existing accounts is not set up: COLONNADE_STRIPE_CLIENT_ID is missing.")
-    if tenant.state in FROZEN and tenant.state is not State.DISCONNECTED:  # who disconnected comes back by it
-        raise closed(tenant)
     check_return(services, tenant, asked.return_url)
     begun_by = msgspec.json.encode(by).decode()
     values = (tenant.id, new_id("con"), asked.return_url, begun_by, idempotency_key, float(LIFETIME))
@@ -112,6 +111,8 @@ async def start(
         row = await connection.fetchrow(_START, *values)
         if row["return_url"] != asked.return_url:
             raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
+        if row["state"] != "connected":  # else it is repeated
+            _check_wanting(tenant)
         audit.note(target=f"tenants/{tenant.public_id}/account-connections/{row['id']}")
     url = f"{services.settings.base_url}/connect/{_token(services, row['id'])}"
     return msgspec.convert({**row, "url": url}, StartedConnection)
@@ -129,7 +130,7 @@ async def get(services: Services, tenant: Tenant, public_id: str) -> Connection:
 async def opened(services: Services, token: str) -> Open:
     """The request that a link of ours names, which may still be opened; from now on an account is expected.
 
-    Raises `NotFound`, `Conflict`.
+    Raises `NotFound`, `Conflict`, `Closed`.
     """
     public_id = token.partition(".")[0]
     if not secret_keys.is_mac(services.secret_key, token.partition(".")[2], _said(public_id)):
@@ -139,8 +140,19 @@ async def opened(services: Services, token: str) -> Open:
         raise Conflict("The account is connected already.")
     if found.expired:
         raise NotFound("This link has expired; ask for a new one.")
+    _check_wanting(await tenant_by_id(services, found.tenant))
     await services.database.platform_pool.execute(_EXPECT, found.tenant)
     return found
+
+
+def _check_wanting(tenant: Tenant) -> None:
+    """Refuse, before the business consents, a tenant that no account could be bound to. Raises `Closed`, `Conflict`."""
+    if tenant.state is State.DISCONNECTED:
+        return  # it comes back by its account
+    if tenant.state in FROZEN:
+        raise closed(tenant)
+    if tenant.stripe_account is not None:
+        raise Conflict("This tenant has an account already.", "tenant")
 
 
 async def find(services: Services, public_id: str) -> Open:

@@ -7,7 +7,7 @@ tenant has left says nothing any more.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import String, bindparam, func, null, select, text, update
+from sqlalchemy import String, bindparam, func, select, text, update
 
 from colonnade.accounts.states import STEPS, State
 from colonnade.database.tables import tenants
@@ -30,11 +30,11 @@ _READ = Statement(
 
 def _statement(step: str) -> Statement:
     changes: dict[str, Any] = {name: text(value) for name, value in STEPS[step].changes.items()}
-    by = bindparam("by", type_=String)
+    by, reason = bindparam("by", type_=String), bindparam("reason", type_=String)
     return Statement(
         update(tenants)
         .where(tenants.c.id == TENANT)
-        .values(changes | {"state_by": by, "state_reason": null(), "updated_at": func.now()})
+        .values(changes | {"state_by": by, "state_reason": reason, "updated_at": func.now()})
     )
 
 
@@ -47,8 +47,8 @@ async def follow(tenant: TenantConnection, events: Sequence[Event]) -> None:
         await bring_in_line(tenant, telling[-1].id)
 
 
-async def bring_in_line(tenant: TenantConnection, by: str | None) -> None:
-    """The same, *by* whatever changed the mirror."""
+async def bring_in_line(tenant: TenantConnection, by: str | None, reason: str | None = None) -> None:
+    """The same, *by* whatever changed the mirror; *reason*: where the platform team gave one."""
     row = await tenant.fetch_one(_READ)
     if row is None or row["stripe_account"] is None:
         return
@@ -63,4 +63,4 @@ async def bring_in_line(tenant: TenantConnection, by: str | None) -> None:
         ("go_live", able and not gone and row["live_at"] is None),
     ):
         if due and State(row["state"]) in STEPS[step].at_rest:
-            await tenant.execute(_STATEMENTS[step], by=by)
+            await tenant.execute(_STATEMENTS[step], by=by, reason=reason)

@@ -58,7 +58,7 @@ class Passage(Struct):
 
 
 _READ = """
-select state, state_since as since, state_by as by, state_reason as reason, closed_checks, coming_back,
+select state, state_since as since, state_by as by, state_reason as reason, closed_checks, coming_back, stripe_account,
     (select count(*) from inbox where tenant_id = t.id and state = 'held') as held_events
 from tenants t where id = $1
 """
@@ -75,6 +75,8 @@ async def read(services: Services, tenant: Tenant, by: Principal) -> Lifecycle:
     if row is None:
         raise NotFound("This tenant is gone.", "tenant")
     steps = [name for name, step in STEPS.items() if "platform" in step.by and row["state"] in step.at_rest]
+    if row["stripe_account"] is None and "reconnect" in steps:
+        steps.remove("reconnect")  # it never had an account
     tell = await Told(services.database, by.tenant_id).of([row["by"]])
     return convert({**row, "by": tell(row["by"]), "steps": steps}, Lifecycle)
 

@@ -146,9 +146,9 @@ async def _bind(services: Services, request: Open, account_id: str) -> None:
     """Let the account be the tenant's. Raises `Invalid` for the platform's own, `Conflict`, Stripe's errors."""
     tenant = await service.tenant_by_id(services, request.tenant)
     client: StripeClient = services.stripe.platform.bound(tenant=tenant.id).reconnecting()
-    account = await at_stripe.found(client, account_id)
+    seen = at_stripe.Seen(*await at_stripe.found(client, account_id))
     async with services.database.platform_pool.acquire() as connection, connection.transaction():
-        bound = await service.bind(connection, tenant, account)
+        bound = await service.bind(connection, tenant, seen, request.begun_by.id)
         where = f"tenants/{tenant.public_id}"
         before, after = service.logged(tenant), service.logged(bound)
         # Nobody's key comes with this request: it is done for whoever began it.

@@ -17,7 +17,7 @@ from colonnade import secret_keys
 from colonnade.access.guard import Tenant
 from colonnade.accounts.readiness import readiness
 from colonnade.accounts.service import tenant_by_id
-from colonnade.errors import DomainError, Unauthenticated
+from colonnade.errors import Conflict, DomainError, Unauthenticated
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
 from colonnade.web import allowed_url
@@ -49,13 +49,28 @@ class _Claims(Struct, frozen=True):
     asked: OnboardingRequest
 
 
-def link(services: Services, tenant: Tenant, asked: OnboardingRequest) -> tuple[str, int]:
-    """Our URL for the tenant's onboarding, and when it expires (Unix seconds). Raises `Invalid`, `Conflict`."""
+async def link(services: Services, tenant: Tenant, asked: OnboardingRequest) -> tuple[str, int]:
+    """Our URL for the tenant's onboarding, and when it expires (Unix seconds).
+
+    Raises `Invalid`, and `Conflict` for an update that Stripe would refuse; with an update Stripe's errors.
+    """
     check_return(services, tenant, asked.return_url)
+    if asked.update:
+        await _check_collected(services, tenant)
     expires = int(time.time()) + LIFETIME
     said = msgspec.to_builtins(_Claims(tenant.public_id, account_of(tenant), asked))
     token = secret_keys.signed(services.secret_key, _AUDIENCE, expires, {"onboarding": said})
     return f"{services.settings.base_url}/onboarding/{token}", expires
+
+
+async def _check_collected(services: Services, tenant: Tenant) -> None:
+    """Refuse an update where Stripe collects the requirements. ("Account Links", Stripe API reference)"""
+    account = await services.stripe.platform.bound(tenant=tenant.id).get(f"/v1/accounts/{account_of(tenant)}")
+    if (account.get("controller") or {}).get("requirement_collection") != "application":
+        raise Conflict(
+            "Stripe collects this account's requirements: its owner changes what was given in Stripe's dashboard.",
+            "update",
+        )
 
 
 def check_return(services: Services, tenant: Tenant, url: str | None) -> None:

@@ -39,7 +39,7 @@ async def create_onboarding_link(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> OnboardingLink:
-    url, expires = onboarding.link(services, current, data)
+    url, expires = await onboarding.link(services, current, data)
     return OnboardingLink(url, datetime.fromtimestamp(expires, UTC))
 
 

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from colonnade.access.guard import COLUMNS, Tenant
+from colonnade.accounts.at_stripe import is_out_of_reach
 from colonnade.accounts.states import State
-from colonnade.errors import Closed, NotFound, StripeRefused
+from colonnade.errors import Closed, DomainError
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
 from colonnade_tenants.accounts import apply_account
@@ -111,10 +112,9 @@ async def readiness(services: Services, tenant: Tenant) -> Readiness:
     client = services.stripe.platform.bound(tenant=tenant.id)
     try:
         account, now = await client.dated(f"/v1/accounts/{account_of(tenant)}")
-    except (NotFound, StripeRefused):
-        return _shown({}, tenant, DISCONNECTED)
-    except Closed:
-        if tenant.state is not State.DISCONNECTED:
+    except DomainError as error:
+        known = isinstance(error, Closed) and tenant.state is State.DISCONNECTED
+        if not known and not is_out_of_reach(error):
             raise
         return _shown({}, tenant, DISCONNECTED)
     async with services.database.tenant_connection(tenant.id) as connection:

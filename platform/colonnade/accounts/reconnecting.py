@@ -13,7 +13,7 @@ from colonnade.access.guard import Principal, Tenant
 from colonnade.accounts import at_stripe, following, lifecycle
 from colonnade.accounts.lifecycle import Lifecycle
 from colonnade.accounts.states import STEPS
-from colonnade.errors import Conflict, Invalid, NotFound, StripeRefused
+from colonnade.errors import Conflict
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
 from colonnade_tenants import accounts, values
@@ -72,16 +72,12 @@ async def reconnect(services: Services, tenant: Tenant, wanted: Reconnection, by
     """Let a disconnected tenant come back. Raises `Forbidden`, `Invalid`, `Conflict`, `StripeUnavailable`."""
     lifecycle.check_platform(by)
     values.text(wanted.reason, "reason", 500)
-    name = wanted.account or tenant.stripe_account
-    if tenant.state not in STEPS["reconnect"].at_rest or name is None:
+    if tenant.state not in STEPS["reconnect"].at_rest:
         raise Conflict(f"This tenant is {tenant.state}: it has not disconnected.", "tenant")
-    client = services.stripe.platform.reconnecting()
-    if await at_stripe.own(client) == name:
-        raise Invalid("This is the platform's own account: a tenant needs one of its own.", "account")
-    try:
-        account, now = await client.dated(f"/v1/accounts/{name}")
-    except (NotFound, StripeRefused) as error:
-        raise Invalid(f"{name} is not connected to this platform.", "account") from error
+    if tenant.stripe_account is None:
+        raise Conflict(f"This tenant is {tenant.state} and never had an account to come back with.", "tenant")
+    name = wanted.account or tenant.stripe_account
+    account, now = await at_stripe.found(services.stripe.platform.reconnecting(), name)
     try:
         async with services.database.platform_connection() as connection:
             bound = await lifecycle.alone(connection, tenant.id)
@@ -90,7 +86,7 @@ async def reconnect(services: Services, tenant: Tenant, wanted: Reconnection, by
             await accounts.apply_account(bound, account, None, as_of=now)
             await accounts.regain(bound, name, now)
             await lifecycle.make(connection, tenant.id, "reconnect", by.id, wanted.reason)
-            await following.bring_in_line(bound, by.id)
+            await following.bring_in_line(bound, by.id, wanted.reason)
             await lifecycle.note(connection, tenant)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{name} belongs to a tenant already.", "account") from error

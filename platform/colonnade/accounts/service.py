@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from colonnade.access import audit, keys
 from colonnade.access.guard import COLUMNS, Principal, Tenant
 from colonnade.accounts import at_stripe, following, readiness
+from colonnade.accounts.at_stripe import Seen
 from colonnade.accounts.lifecycle import alone
 from colonnade.accounts.new_tenants import NewTenant, Percent, check
 from colonnade.accounts.states import FROZEN, State, closed
@@ -18,7 +19,7 @@ from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from colonnade.services import Services
 from colonnade.web import origin
 from colonnade_tenants import values
-from colonnade_tenants.accounts import apply_account
+from colonnade_tenants.accounts import NEVER, apply_account, regain
 from colonnade_tenants.ids import new_id
 
 
@@ -55,8 +56,8 @@ async def create(services: Services, new: NewTenant, idempotency_key: str | None
     """A tenant with its connected account, and its first key. Raises `Conflict`, `Invalid`, Stripe's errors."""
     tenant = await _reserve(services, new, idempotency_key)
     try:
-        account = await _account(services, new, tenant)
-        return await _finish(services, tenant, account, idempotency_key)
+        seen = await _account(services, new, tenant)
+        return await _finish(services, tenant, seen, idempotency_key)
     except DomainError as error:
         # Stripe said no, or nobody can repeat the request: leave nothing behind. Else the repeat goes on from here.
         if tenant.stripe_account is None and (idempotency_key is None or not isinstance(error, StripeUnavailable)):
@@ -97,17 +98,17 @@ async def _reserve(services: Services, new: NewTenant, idempotency_key: str | No
     return msgspec.convert(dict(row), Tenant)
 
 
-async def _account(services: Services, new: NewTenant, tenant: Tenant) -> dict[str, Any] | None:
+async def _account(services: Services, new: NewTenant, tenant: Tenant) -> Seen | None:
     """None: the business is to connect one."""
     client = services.stripe.platform.bound(tenant=tenant.id)
     known = tenant.stripe_account or new.account
     if known:
-        return await at_stripe.found(client, known)
+        return Seen(*await at_stripe.found(client, known))
     return None if new.connect else await at_stripe.make(client, new, tenant.public_id)
 
 
 async def _finish(
-    services: Services, tenant: Tenant, account: dict[str, Any] | None, idempotency_key: str | None
+    services: Services, tenant: Tenant, seen: Seen | None, idempotency_key: str | None
 ) -> tuple[Tenant, str]:
     async with services.database.platform_connection() as connection:
         if idempotency_key is None:
@@ -118,30 +119,33 @@ async def _finish(
         if not (await keys.store(connection, key, "first key", tenant.id)).fresh:
             audit.nothing_done()  # a repeated request
         audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(tenant))
-        if account is None:
+        if seen is None:
             await readiness.await_account(connection, tenant)
         else:
-            tenant = await bind(connection, tenant, account)
+            tenant = await bind(connection, tenant, seen)
     return tenant, key
 
 
 _BIND = f"""
-update tenants t set stripe_account = $2, updated_at = now()
+update tenants t set stripe_account = $2, state_by = $3, state_reason = null, updated_at = now()
 where id = $1 and (stripe_account is null or stripe_account = $2) and removal is null and archived_at is null
 returning {COLUMNS}
 """  # noqa: S608
 
 
-async def bind(connection: asyncpg.Connection, tenant: Tenant, account: dict[str, Any]) -> Tenant:
-    """Let *account*, as it was just read, be the tenant's; harmless to repeat.
+async def bind(connection: asyncpg.Connection, tenant: Tenant, seen: Seen, by: str | None = None) -> Tenant:
+    """Let the account that was just *seen* be the tenant's; harmless to repeat. *by*: who has it so.
 
+    Having been read outweighs what events said of our access before: a tenant that disconnected comes back by it, and
+    an old `account.application.deauthorized`, which a sweep may bring, takes nothing away.
     Raises `Conflict` where it is another tenant's, or the tenant has another; `Closed` where it is put away or removed.
     """
     # First, as workers do: their events change the mirror of the account before the row of the tenant, and each could
     # have locked what the other wants.
     session = await alone(connection, tenant.id)
+    account = seen.account
     try:
-        row = await connection.fetchrow(_BIND, tenant.id, account["id"])
+        row = await connection.fetchrow(_BIND, tenant.id, account["id"], by)
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"{account['id']} belongs to a tenant already.", "account") from error
     if row is None:
@@ -149,8 +153,10 @@ async def bind(connection: asyncpg.Connection, tenant: Tenant, account: dict[str
         if now is not None and now["state"] in FROZEN and now["state"] != State.DISCONNECTED:
             raise closed(msgspec.convert(dict(now), Tenant))
         raise Conflict("This tenant has another account already.", "account")
-    await apply_account(session, account, None)
-    await following.bring_in_line(session, None)
+    await apply_account(session, account, None, as_of=seen.at or NEVER)
+    if seen.at is not None:
+        await regain(session, account["id"], seen.at)
+    await following.bring_in_line(session, by)
     row = await connection.fetchrow(f"select {COLUMNS} from tenants t where id = $1", tenant.id)  # noqa: S608
     bound = msgspec.convert(dict(row), Tenant)
     audit.note(tenant_id=tenant.id, target=f"tenants/{tenant.public_id}", after=logged(bound))

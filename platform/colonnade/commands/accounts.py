@@ -119,7 +119,7 @@ def onboard_tenant(tenant: str, return_url: str | None, as_json: bool) -> None:
 
     async def make(services: "Services") -> tuple[str, int]:
         found = await service.tenant_by_id(services, tenant)
-        link = onboarding.link(services, found, onboarding.OnboardingRequest(return_url))
+        link = await onboarding.link(services, found, onboarding.OnboardingRequest(return_url))
         async with services.database.platform_connection() as connection:
             action, target = "onboarding_link.created", f"tenants/{tenant}/onboarding-links"
             await audit.record(connection, COMMAND_LINE, action, tenant_id=found.id, target=target)

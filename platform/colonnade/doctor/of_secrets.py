@@ -40,7 +40,7 @@ async def of_endpoints(place: Place) -> list[Said]:
         if elsewhere:
             problem = f"the secret of {name} stands in {elsewhere[0]}"
             said.append(Said(problem, f"Move it to {variable(fields[kind])}."))
-        else:
+        elif given[kind]:
             cure = "Set what was printed when it was made; if that is lost, `colonnade webhooks provision --roll`."
             said.append(Said(f"{variable(fields[kind])} has not the secret of {name}", cure))
     return said
