@@ -174,11 +174,15 @@ async def test_the_audit_log_tells_what_applying_changed(fern: TenantApi, file: 
     changes = {path: (before, after) for path, before, after in lines[8:]}
     values = [{each["feature"]: each["value"] for each in side["grants"]} for side in changes.pop("plans/pro")]
     assert [each["seats"] for each in values] == [5, 6]
+    state = {"active": True, "default": False}
     assert changes == {
         "features/seats": ({"unit": "seats"}, {"unit": "desks"}),
         "branding": ({"primary_color": "#00aa55"}, {"primary_color": "#00aa66"}),
         "portal-policy": ({"drift": "revert"}, {"drift": "report"}),
-        "portal-configurations/small": ({"business_profile.headline": None}, {"business_profile.headline": "Small"}),
+        "portal-configurations/small": (
+            {"business_profile.headline": None, "version": 1, **state},
+            {"business_profile.headline": "Small", "version": 2, **state},
+        ),
     }
 
 
