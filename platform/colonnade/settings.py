@@ -1,22 +1,18 @@
 """The service's settings: `COLONNADE_*` environment variables, read once into one frozen struct."""
 
 import difflib
-import ipaddress
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
 
 import msgspec
 
-from colonnade.webhooks.signature import WebhookSecret
+from colonnade import setting_values as values
 
 PREFIX = "COLONNADE_"
-SECRET_KEY_LENGTH = 32  # characters, at least
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
@@ -164,14 +160,14 @@ def ensure_secret_key(settings: Settings) -> str:
         descriptor, draft = tempfile.mkstemp(prefix="secret_key.", dir=settings.data_dir)  # mode 0600
         try:
             with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(SECRET_KEY_LENGTH) + "\n")
+                file.write(secrets.token_urlsafe(values.SECRET_KEY_LENGTH) + "\n")
             path.hardlink_to(draft)
         except FileExistsError:
             pass
         finally:
             Path(draft).unlink()
     try:
-        return _secret_key(path.read_text().strip())
+        return values.secret_key(path.read_text().strip())
     except ValueError as error:
         raise SettingsError([f"{variable('secret_key')} is not set, and {path} {error}"]) from None
 
@@ -200,192 +196,45 @@ def _shown(field: str, value: Any) -> str:
     return "'***'" if field in _SECRET and value else repr(value)
 
 
-# Parsers. Each raises ValueError with the rest of a sentence that begins with the variable's name, and repeats
-# the value only where it cannot be a secret.
-
-
-def _postgres_url(text: str) -> str:
-    # Not urlsplit: its errors repeat the password. An unescaped "/", "?", "#" or "@" in one would be read as the
-    # end of the host's part.
-    match = re.fullmatch(r"postgres(?:ql)?://((?:[^@/?#\s]*@)?[^@/?#\s]*/[^@/?#\s]+(?:\?[^#\s]*)?)", text)
-    if match is None:
-        raise ValueError(
-            "must look like postgresql://user:password@host:port/database"
-            " (percent-encode special characters in the password)"
-        )
-    return f"postgresql://{match[1]}"
-
-
-def _stripe_key(text: str) -> str:
-    if not re.fullmatch(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", text):
-        raise ValueError("must be a Stripe key that begins with sk_test_, rk_test_, sk_live_ or rk_live_")
-    return text
-
-
-def _webhook_secrets(text: str) -> tuple[str, ...]:
-    found = tuple(part.strip() for part in text.split(","))
-    for part in found:
-        try:
-            WebhookSecret.parse(part)
-        except ValueError as error:
-            raise ValueError(f"must be one or more whsec_… secrets, separated by commas; one {error}") from None
-    return found
-
-
-def _secret_key(text: str) -> str:
-    keys = [part.strip() for part in text.split(",")]
-    if any(len(key) < SECRET_KEY_LENGTH for key in keys):
-        raise ValueError(f"must have at least {SECRET_KEY_LENGTH} characters, each key where commas separate several")
-    return ",".join(keys)
-
-
-def _origin(text: str) -> str:
-    match = re.fullmatch(r"https?://(?:[A-Za-z0-9._-]+|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?", text)
-    if match is None or not 0 < int(match[2] or 443) <= 65535 or (match[1] is not None and _address(match[1]) is None):
-        raise ValueError("must be http(s)://host or http(s)://host:port, with no slash at the end")
-    return text
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    return tuple(_origin(part.strip().lower()) for part in text.split(","))
-
-
-def _client_id(text: str) -> str:
-    if not re.fullmatch(r"ca_[A-Za-z0-9]+", text):
-        raise ValueError("must be the id of a Connect application, ca_…")
-    return text
-
-
-def _stripe_base(text: str) -> str:
-    origin = _origin(text)
-    if origin.startswith("http://") and not _is_loopback(urlsplit(origin).hostname or ""):
-        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
-    return origin
-
-
-def _issuer(text: str) -> str:
-    parts = urlsplit(text)
-    if not re.fullmatch(r"https?://[^\s?#@]+", text):
-        raise ValueError("must be the issuer's URL, as its tokens name it")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
-    return text
-
-
-def _networks(text: str) -> tuple[str, ...]:
-    found = tuple(part.strip() for part in text.split(","))
-    for part in found:
-        try:
-            ipaddress.ip_network(part)
-        except ValueError:
-            raise ValueError(f"must be addresses or networks such as 10.0.0.0/8, not {part!r}") from None
-    return found
-
-
-def _roles(text: str) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for part in text.split(","):
-        value, _, role = part.strip().rpartition("=")
-        pairs.append((value, role))
-        if not value or role not in ("admin", "support", "read"):
-            raise ValueError("must be VALUE=ROLE, separated by commas, each ROLE one of admin, support, read")
-    return tuple(pairs)
-
-
-def _word(text: str) -> str:
-    if not text.isprintable() or len(text) > 500:
-        raise ValueError("must be printable, and not so long")
-    return text
-
-
-def _is_loopback(host: str) -> bool:
-    address = _address(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _folder(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise ValueError(f"names a home directory that does not exist: {text!r}") from None
-
-
-def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._:-]+", text):
-        raise ValueError(f"must be a host name or an address, not {text!r}")
-    return text
-
-
-def _number(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            raise ValueError(f"must be a number from {low} to {high}, not {text!r}")
-        return int(text)
-
-    return parse
-
-
-def _switch(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"must be true or false, not {text!r}")
-    return text.lower() == "true"
-
-
-def _choice(kind: Any) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in get_args(kind):
-            raise ValueError(f"must be one of {', '.join(get_args(kind))}, not {text!r}")
-        return text.lower()
-
-    return parse
-
-
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "database_url": _postgres_url,
-    "migration_database_url": _postgres_url,
-    "data_dir": _folder,
-    "stripe_api_key": _stripe_key,
-    "stripe_api_base": _stripe_base,
-    "stripe_budget_percent": _number(1, 10_000),
-    "stripe_platform_webhook_secrets": _webhook_secrets,
-    "stripe_connect_webhook_secrets": _webhook_secrets,
-    "stripe_other_mode_webhook_secrets": _webhook_secrets,
-    "event_retention_days": _number(31, 3650),
-    "sweep_seconds": _number(0, 7 * 86400),
-    "portal_check_seconds": _number(0, 30 * 86400),
-    "ready_backlog_seconds": _number(1, 7 * 86400),
-    "ready_watermark_seconds": _number(60, 30 * 86400),
-    "worker_metrics_port": _number(1, 65535),
-    "notification_loopback": _switch,
-    "portal_sessions_per_minute": _number(1, 1_000_000),
-    "portal_visit_retention_days": _number(7, 3650),
-    "tenant_requests_per_minute": _number(0, 100_000_000),
-    "tenant_checks_per_minute": _number(0, 100_000_000),
-    "wrong_keys_per_minute": _number(1, 1_000_000),
-    "trusted_proxies": _networks,
-    "oidc_issuer": _issuer,
-    "oidc_audience": _word,
-    "oidc_role_claim": _word,
-    "oidc_roles": _roles,
-    "check_memory_mb": _number(1, 100_000),
-    "base_url": _origin,
-    "platform_origins": _origins,
-    "stripe_client_id": _client_id,
-    "secret_key": _secret_key,
-    "host": _host,
-    "port": _number(1, 65535),
-    "drain_seconds": _number(0, 600),
-    "web_workers": _number(1, 64),
-    "log_level": _choice(LogLevel),
-    "log_format": _choice(LogFormat),
-    "server": _choice(Server),
+    "database_url": values.postgres_url,
+    "migration_database_url": values.postgres_url,
+    "data_dir": values.folder,
+    "stripe_api_key": values.stripe_key,
+    "stripe_api_base": values.stripe_base,
+    "stripe_budget_percent": values.number(1, 10_000),
+    "stripe_platform_webhook_secrets": values.webhook_secrets,
+    "stripe_connect_webhook_secrets": values.webhook_secrets,
+    "stripe_other_mode_webhook_secrets": values.webhook_secrets,
+    "event_retention_days": values.number(31, 3650),
+    "sweep_seconds": values.number(0, 7 * 86400),
+    "portal_check_seconds": values.number(0, 30 * 86400),
+    "ready_backlog_seconds": values.number(1, 7 * 86400),
+    "ready_watermark_seconds": values.number(60, 30 * 86400),
+    "worker_metrics_port": values.number(1, 65535),
+    "notification_loopback": values.switch,
+    "portal_sessions_per_minute": values.number(1, 1_000_000),
+    "portal_visit_retention_days": values.number(7, 3650),
+    "tenant_requests_per_minute": values.number(0, 100_000_000),
+    "tenant_checks_per_minute": values.number(0, 100_000_000),
+    "wrong_keys_per_minute": values.number(1, 1_000_000),
+    "trusted_proxies": values.networks,
+    "oidc_issuer": values.issuer,
+    "oidc_audience": values.word,
+    "oidc_role_claim": values.word,
+    "oidc_roles": values.roles,
+    "check_memory_mb": values.number(1, 100_000),
+    "base_url": values.origin,
+    "platform_origins": values.origins,
+    "stripe_client_id": values.client_id,
+    "secret_key": values.secret_key,
+    "host": values.host,
+    "port": values.number(1, 65535),
+    "drain_seconds": values.number(0, 600),
+    "web_workers": values.number(1, 64),
+    "log_level": values.choice(LogLevel),
+    "log_format": values.choice(LogFormat),
+    "server": values.choice(Server),
 }
 _SECRET = {
     "database_url",

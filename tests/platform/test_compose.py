@@ -13,7 +13,8 @@ from opentelemetry.sdk import environment_variables
 
 import colonnade
 from colonnade.server import LEAVING, STOPPING
-from colonnade.settings import SECRET_KEY_LENGTH, Settings, variable
+from colonnade.setting_values import SECRET_KEY_LENGTH
+from colonnade.settings import Settings, variable
 from colonnade.tracing.switch import wanted
 
 ROOT = Path(__file__).parents[2]
