@@ -287,7 +287,7 @@ async def test_a_disconnected_business_is_back_by_its_consent_and_old_events_of_
         await worker.work()
         assert (await fern.get("/lifecycle"))["state"] == "disconnected"
         earlier = (
-            "update connected_accounts set disconnected_at = now() - interval '1 second' where stripe_account = $1"
+            "update connected_accounts set disconnected_at = now() - interval '5 seconds' where stripe_account = $1"
         )
         await fern.api.sql(earlier, account)
         back = await visitor.consented((await start(fern))["url"], account=account)
