@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from colonnade.access.keys import digest
 from colonnade.cipher import Cipher, SecretUnreadable
 from colonnade.doctor.place import MOST, Place, Said
 from colonnade.entitlement_tokens.keys import PURPOSE
 from colonnade.notifications.secrets import Sealed, Vault, active
 from colonnade.settings import ensure_secret_key, variable
-from colonnade.webhooks.provision import KINDS, digest
+from colonnade.webhooks.provision import KINDS
 from colonnade.webhooks.signature import WebhookSecret
 
 _ENDPOINTS = """

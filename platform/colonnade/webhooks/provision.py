@@ -5,7 +5,6 @@ new version, or a new secret, is a second endpoint of the same kind; both delive
 comes first, and the older one goes when the new secret is in use.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
@@ -13,6 +12,7 @@ import asyncpg
 import msgspec
 import stripe
 
+from colonnade.access.keys import digest
 from colonnade.errors import NotFound
 from colonnade.stripe_api.client import StripeClient
 from colonnade.webhooks.extensions import installed
@@ -52,11 +52,6 @@ def handled_types() -> list[str]:
     Raises `ExtensionBroken`.
     """
     return sorted({*HANDLERS, *(each.event_type for each in installed())})
-
-
-def digest(secret: str) -> bytes:
-    """What an endpoint's secret is known by. It is long and random, so that nobody finds it from this."""
-    return hashlib.sha256(secret.encode()).digest()
 
 
 def endpoint_url(base_url: str, kind: Kind) -> str:
