@@ -132,16 +132,17 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     vault, sender = Vault(ensure_secret_key(settings)), Sender(loopback=settings.notification_loopback)
     beside = [
         prune_periodically(database_url, EVENTS, settings.event_retention_days),
+        prune_periodically(database_url, VISITS, settings.portal_visit_retention_days),
         Notifier(database_url, vault, sender).run(),
+        recompute_periodically(database_url),
+        note_periodically(database_url),
+        import_periodically(settings, database_url, gateway),
+        keep_periodically(settings, database_url, gateway),
+        branding_periodically(database_url, gateway),
+        lifecycle_periodically(database_url),
     ]
-    beside += [recompute_periodically(database_url), note_periodically(database_url)]
-    beside.append(import_periodically(settings, database_url, gateway))
-    beside.append(keep_periodically(settings, database_url, gateway))
-    beside.append(branding_periodically(database_url, gateway))
-    beside.append(prune_periodically(database_url, VISITS, settings.portal_visit_retention_days))
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
-    beside.append(lifecycle_periodically(database_url))
     async with await create_pool(database_url, Duty.WORKER, size=2) as pool:
         gateway.gate.use(pool)
         tasks = [asyncio.create_task(each) for each in beside]
