@@ -104,12 +104,13 @@ async def set_checks(services: Services, tenant: Tenant, checks: Checks, by: Pri
     """What checks say while it is closed. Raises `Forbidden`."""
     check_platform(by)
     async with services.database.platform_connection() as connection:
+        before = await connection.fetchval("select closed_checks from tenants where id = $1 for update", tenant.id)
         await connection.execute(
             "update tenants set closed_checks = $2, updated_at = now() where id = $1 and removal is null",
             tenant.id,
             checks,
         )
-        audit.note(after={"closed_checks": checks})
+        audit.note(before={"closed_checks": before}, after={"closed_checks": checks})
     return await read(services, tenant, by)
 
 
