@@ -62,12 +62,12 @@ CHECKS = Counter("colonnade_checks", "Customers whose entitlements were checked,
 CHECK_MEMORY = Gauge("colonnade_check_memory_bytes", "Answers to checks that are kept, about")
 
 _SECRETS = re.compile(
-    r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"
+    r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|/portal/return/|eyJ)[\w.\-]+"
 )
 
 
 def redact(text: str) -> str:
-    """*text* with keys, webhook secrets, tokens and portal session URLs cut short."""
+    """*text* with keys, webhook secrets, tokens, and URLs of portal sessions and of their way back cut short."""
     return _SECRETS.sub(r"\1…", text)
 
 
