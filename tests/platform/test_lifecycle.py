@@ -359,6 +359,23 @@ async def test_who_was_suspended_is_so_again_after_disconnecting_and_coming_back
     problem(await fern.call("POST", "/customers/ada/portal-sessions", {}), 409, "tenant")
 
 
+async def test_a_suspension_below_another_state_keeps_its_own_reason_whoever_brings_the_tenant_back(
+    fern: TenantApi, worker: Worker
+) -> None:
+    suspended = await step(fern, "suspend", reason="Fraud check")
+    await step(fern, "archive", reason="Tidy up")
+    for returning in ("restore", "reconnect"):
+        found = await step(fern, returning, reason="Customer called")
+        assert (found["state"], found["reason"], found["by"]) == ("suspended", "Fraud check", suspended["by"])
+        passage = (await fern.get("/lifecycle/history?limit=1"))["data"][0]
+        assert (passage["state"], passage["reason"]) == ("suspended", "Customer called"), "why it came back is kept"
+        await worker.store(about_access(GONE, fern.account))
+        await worker.work()
+    await step(fern, "archive", reason="Tidy up")
+    found = await step(fern, "restore", reason="Customer called")
+    assert (found["state"], found["reason"]) == ("disconnected", None), "nor is it the reason of the disconnection"
+
+
 async def test_the_same_account_comes_back_by_the_platform_teams_word_if_stripe_agrees(
     fern: TenantApi, worker: Worker
 ) -> None:
