@@ -292,7 +292,7 @@ async def test_an_edit_at_stripe_is_told_by_the_plan(
         ("small:", "small:\n          default: true", "several"),
         ("small:", "main:", "there twice"),
         ("enabled: true", "enabled: maybe", "enabled"),
-        ("branding:", "key: secret\n    branding:", "unknown field `key`"),
+        ("branding:", "key: secret\n    branding:", ".key: There is no such field"),
         ("tenants:\n", "tenants: {\n", "flow mapping"),
         ("ten_", "tex_", "tenants.tex_"),
     ],

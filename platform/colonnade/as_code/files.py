@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from colonnade.as_code.document import Document, FeatureText, PlanText, TenantText
+from colonnade.conventions.wording import wrong
 from colonnade.errors import Invalid
 from colonnade.portals.configurations import PutConfiguration
 
@@ -47,9 +48,10 @@ def _document(raw: Any) -> Document:
             try:
                 msgspec.convert(part, kind)
             except msgspec.ValidationError as narrower:
-                message, _, place = str(narrower).partition(" - at `$")
-                raise ValueError(f"{path}{place.removesuffix('`')}: {message}") from error
-        raise
+                detail, param = wrong(str(narrower), kind)
+                raise ValueError(f"{path}{f'.{param}' if param else ''}: {detail}") from error
+        detail, param = wrong(str(error), Document)
+        raise ValueError(f"{param or 'the file'}: {detail}") from error
 
 
 def _parts(raw: Any) -> Iterator[tuple[str, Any, Any]]:

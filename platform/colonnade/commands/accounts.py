@@ -138,9 +138,9 @@ def _converted(given: dict[str, Any], kind: type[T]) -> T:
     """The options as what the route takes. Raises `Invalid` with what is wrong."""
     import msgspec
 
-    from colonnade.errors import Invalid
+    from colonnade.conventions.wording import invalid
 
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise Invalid(str(error).replace(" - at `$.", " - in `")) from error
+        raise invalid(error, kind) from error
