@@ -357,6 +357,13 @@ async def test_who_was_suspended_is_so_again_after_disconnecting_and_coming_back
         assert found["state"] == state
     assert found["reason"] == "Chargebacks"
     problem(await fern.call("POST", "/customers/ada/portal-sessions", {}), 409, "tenant")
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    back = await step(fern, "reconnect", reason="They called")
+    assert (back["state"], back["reason"]) == ("suspended", "Chargebacks"), "why it is closed, not why it came back"
+    (line,) = (await fern.get("/audit?action=tenant.reconnected"))["data"]
+    assert (line["after"]["state_reason"], line["after"]["reason"]) == ("Chargebacks", "They called")
+    assert (await step(fern, "resume", reason="Paid"))["reason"] == "Paid"
 
 
 async def test_the_same_account_comes_back_by_the_platform_teams_word_if_stripe_agrees(

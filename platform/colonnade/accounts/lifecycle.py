@@ -127,11 +127,17 @@ async def alone(connection: asyncpg.Connection, tenant_id: int) -> TenantConnect
 
 
 async def make(connection: asyncpg.Connection, tenant_id: int, step: str, by: str, reason: str | None) -> None:
-    """Take *step* in the transaction at hand. Raises `NotFound`, `Conflict`."""
+    """Take *step* in the transaction at hand. Raises `NotFound`, `Conflict`.
+
+    Who comes back to its suspension is suspended for the reason of that, which the database takes up again where none
+    is given; *reason* is in the audit log.
+    """
     changes: dict[str, Any] = dict(STEPS[step].changes)
     assignments = ", ".join(f"{name} = {value}" for name, value in changes.items())
+    back = changes.get("coming_back", "false")
+    why = f"case when suspended_at is not null and {back} then null else $3::text end"
     made = await connection.fetchval(
-        f"update tenants set {assignments}, state_by = $2, state_reason = $3, updated_at = now() "  # noqa: S608
+        f"update tenants set {assignments}, state_by = $2, state_reason = {why}, updated_at = now() "  # noqa: S608
         "where id = $1 and state = any ($4) returning id",
         tenant_id,
         by,
@@ -142,7 +148,15 @@ async def make(connection: asyncpg.Connection, tenant_id: int, step: str, by: st
         state = await connection.fetchval("select state from tenants where id = $1", tenant_id)
         if state is None:
             raise NotFound("This tenant is gone.", "tenant")
-        raise Conflict(_refusal(State(state), step), "tenant")
+        raise _refusal(State(state), step)
+    if reason is not None:
+        audit.note(after={"reason": reason})
+
+
+def check_step(tenant: Tenant, step: str) -> None:
+    """Refuse, before anything is looked at, what `make` would refuse. Raises `Conflict`."""
+    if tenant.state not in STEPS[step].at_rest:
+        raise _refusal(tenant.state, step)
 
 
 async def note(connection: asyncpg.Connection, tenant: Tenant) -> None:
@@ -152,8 +166,8 @@ async def note(connection: asyncpg.Connection, tenant: Tenant) -> None:
     audit.note(before=audit.named(tenant, *names), after=audit.named(dict(row), *names))
 
 
-def _refusal(state: State, step: str) -> str:
+def _refusal(state: State, step: str) -> Conflict:
     said = WORDS.get(state, f"is {state}")
     allowed = ", ".join(sorted(STEPS[step].at_rest))
     end = "nothing can be done with it" if state in REMOVED else f"`{step}` is for one that is {allowed}"
-    return f"This tenant {said}; {end}."
+    return Conflict(f"This tenant {said}; {end}.", "tenant")

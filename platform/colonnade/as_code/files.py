@@ -1,6 +1,7 @@
 """Reading and writing the file: YAML, TOML or JSON by its name."""
 
 import json
+import sys
 import tomllib
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
@@ -27,17 +28,26 @@ class _Strict(yaml.SafeLoader):
 
 
 def load(path: Path) -> Document:
-    """The file's contents. Raises `Invalid` with the place of what is wrong, and `OSError`."""
-    data = path.read_bytes()
+    """The file's contents; `-`: what comes on standard input, as YAML, which JSON is too.
+
+    Raises `Invalid` with the place of what is wrong, and `OSError`.
+    """
+    if path == Path("-"):
+        return _read("standard input", sys.stdin.buffer.read(), _yaml)
     readers: dict[str, Callable[[bytes], Any]] = {".toml": _toml, ".json": json.loads, ".yaml": _yaml, ".yml": _yaml}
+    data = path.read_bytes()
     try:
         read = readers[path.suffix.lower()]
     except KeyError:
         raise Invalid(f"{path.name}: name the file .yaml, .yml, .toml or .json.") from None
+    return _read(path.name, data, read)
+
+
+def _read(name: str, data: bytes, read: Callable[[bytes], Any]) -> Document:
     try:
         return _document(read(data))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Invalid(f"{path.name}: {error}") from error
+        raise Invalid(f"{name}: {error}") from error
 
 
 def _document(raw: Any) -> Document:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -53,7 +54,19 @@ def sentences() -> Iterator[None]:
         sys.exit(1)
 
 
+def _file_or_none(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    return None if path == Path("-") else path
+
+
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+output_option = click.option(
+    "-f",
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_file_or_none,
+    help="Default, and `-`: standard output.",
+)
 
 
 def say_json(value: Any) -> None:
