@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, convert
 from colonnade.access import audit
 from colonnade.access.actors import Told
 from colonnade.access.guard import Principal, Tenant
-from colonnade.accounts.states import REMOVED, STEPS, WORDS, State
+from colonnade.accounts.states import FROZEN, REMOVED, RETURN, STEPS, WORDS, State, literal
 from colonnade.errors import Conflict, Forbidden, NotFound
 from colonnade.services import Services
 from colonnade_tenants import locks, values
@@ -33,7 +33,8 @@ class ClosedChecks(Struct, forbid_unknown_fields=True):
 class Lifecycle(Struct):
     """A tenant's state, who brought it about and why, and what may be done now.
 
-    *held_events* wait for its return; *coming_back*: they are being applied. *steps* are the platform team's.
+    *held_events* wait for its return; *coming_back*: they are being applied, or entitlements are computed from them.
+    *steps* are the platform team's.
     """
 
     state: State
@@ -57,11 +58,14 @@ class Passage(Struct):
     at: datetime
 
 
-_READ = """
-select state, state_since as since, state_by as by, state_reason as reason, closed_checks, coming_back, stripe_account,
+# What was applied shows in entitlements once the computation at the end is done.
+_READ = f"""
+select state, state_since as since, state_by as by, state_reason as reason, closed_checks, stripe_account,
+    t.coming_back or t.state not in {literal(FROZEN)} and exists (
+        select from recomputations where tenant_id = t.id and state = 'running' and cause = $2) as coming_back,
     (select count(*) from inbox where tenant_id = t.id and state = 'held') as held_events
 from tenants t where id = $1
-"""
+"""  # noqa: S608 - only our own names are put in
 _HISTORY = """
 select id, previous, state, by, reason, at from tenant_states
 where tenant_id = $1 and ($2::bigint is null or id < $2) order by id desc limit $3
@@ -71,7 +75,7 @@ where tenant_id = $1 and ($2::bigint is null or id < $2) order by id desc limit 
 async def read(services: Services, tenant: Tenant, by: Principal) -> Lifecycle:
     """The state as it is now, for *by*. Raises `NotFound`."""
     async with services.database.platform_pool.acquire() as connection:
-        row = await connection.fetchrow(_READ, tenant.id)
+        row = await connection.fetchrow(_READ, tenant.id, RETURN)
     if row is None:
         raise NotFound("This tenant is gone.", "tenant")
     steps = [name for name, step in STEPS.items() if "platform" in step.by and row["state"] in step.at_rest]
