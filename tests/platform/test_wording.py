@@ -77,6 +77,11 @@ def test_a_country_is_told_as_one() -> None:
     assert wrong(str(error.value), NewTenant) == ("Must be a two-letter country code, such as DE.", "country")
 
 
+def test_a_parameter_that_may_be_repeated_tells_what_it_takes() -> None:
+    found = wrong("Invalid enum value 'z'", list[Literal["x", "y"]] | None)
+    assert found == ("Must be x or y.", None)
+
+
 def test_every_pattern_of_the_interface_has_words() -> None:
     app = create_app(Settings(), database_url="", secret_key="")
     schema = json.dumps(app.openapi_schema.to_schema())

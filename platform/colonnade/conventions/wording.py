@@ -85,7 +85,9 @@ def _length(match: re.Match[str], _: list[inspect.Type]) -> Wrong:
 
 
 def _choice(match: re.Match[str], kinds: list[inspect.Type]) -> Wrong:
-    known = [str(value) for kind in kinds for value in _values(kind)]
+    # Of a parameter that may be repeated, no place within is told.
+    items = [each for kind in kinds for below in _below(kind, "", "[]") for each in _alternatives(below)]
+    known = [str(value) for kind in (*kinds, *items) for value in _values(kind)]
     if not known or len(known) > _SHOWN:
         return Wrong(f"{match[1]} is none of the values that this takes.", None)
     return _must(f"{', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else known[0])
