@@ -86,15 +86,17 @@ _NO_BODY = {"message": "'data'", "key": "data", "source": "body"}
 
 
 def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
-    """A parameter; Litestar names it by its key. What is wrong in a body, `StrictRequest` has said."""
+    """A parameter or a form's field, which Litestar names by its key. Of JSON, `StrictRequest` says what is wrong."""
     extra: Any = error.extra
     found = extra[0] if isinstance(extra, list) and extra else {}
     if found == _NO_BODY:
         return _answer(request, 400, "invalid", "Send a JSON body: this request has none.")
     key = found.get("key")
     kind = request.route_handler.signature_model.__annotations__.get(key or "")
-    detail = wrong(str(found.get("message") or error.detail), kind).detail
-    return _answer(request, 400, "invalid", detail, param=key)
+    said = wrong(str(found.get("message") or error.detail), kind)
+    # `data` is what a handler calls the body.
+    param = ".".join(filter(None, (None if key == "data" else key, said.param)))
+    return _answer(request, 400, "invalid", said.detail, param=param or None)
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:

@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from colonnade.webhooks.attribute import Clue, clues
+from colonnade.webhooks.clues import Clue, clues
 from colonnade.webhooks.inbox import Claimed
 from colonnade_tenants.events import Event
 
