@@ -49,7 +49,7 @@ _OF_ACCOUNT = frozenset({"capability", "person"})
 """Objects that are part of an account, which they name as `account`."""
 _CATALOGUE = frozenset({"product", "price", "plan", "coupon", "promotion_code"})
 
-_ORDER = ("account", *(rung for rung, _, _ in _PATHS), "catalogue")
+_PLACES = {rung: place for place, rung in enumerate(("account", *(rung for rung, _, _ in _PATHS), "catalogue"))}
 
 
 class Clue(NamedTuple):
@@ -157,8 +157,13 @@ def clues(
         found.add(Clue("customer", "object", customer))
     if not account:
         found.update(_of_catalogue(thing))
-    named = {clue._replace(key=qualified(account, clue.key)) if clue.kind == "object" else clue for clue in found}
-    return sorted(named, key=lambda clue: (_ORDER.index(clue.rung), clue.key))
+    if account:
+        found = {clue._replace(key=qualified(account, clue.key)) if clue.kind == "object" else clue for clue in found}
+    return sorted(found, key=_by_strength)
+
+
+def _by_strength(clue: Clue) -> tuple[int, str]:
+    return _PLACES[clue.rung], clue.key
 
 
 def _of_itself(thing: Mapping[str, Any], related: str | None) -> Iterator[Clue]:
