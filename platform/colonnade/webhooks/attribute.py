@@ -8,7 +8,6 @@ Products, prices and coupons name no tenant: they are the tenant's whose plans a
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
@@ -176,18 +175,19 @@ def _of_itself(thing: Mapping[str, Any], related: str | None) -> Iterator[Clue]:
 
 
 def _of_fields(thing: Mapping[str, Any]) -> Iterator[Clue]:
-    for rung, kind, paths in _PATHS:
-        for steps in map(_steps, paths):
-            if steps[0][0] in thing:
-                for value in _at(thing, steps):
-                    if key := _id(value):
-                        yield Clue(rung, kind, key)
+    for rung, kind, steps in _STEPS:
+        if steps[0][0] in thing:
+            for value in _at(thing, steps):
+                if key := _id(value):
+                    yield Clue(rung, kind, key)
 
 
-@cache
 def _steps(path: str) -> tuple[tuple[str, bool], ...]:
     """The names on the path, and whether it goes through every entry of the list there (`name[]`)."""
     return tuple((name.removesuffix("[]"), name.endswith("[]")) for name in path.split("."))
+
+
+_STEPS = tuple((rung, kind, _steps(path)) for rung, kind, paths in _PATHS for path in paths)
 
 
 def _of_catalogue(thing: Mapping[str, Any]) -> Iterator[Clue]:
