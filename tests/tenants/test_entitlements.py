@@ -1,5 +1,6 @@
 """Rows, their history, and the check, by the database's clock."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,6 +48,29 @@ async def test_an_unknown_customer_is_none_and_one_without_features_is_not(mine:
         assert await check(mine.app, mine.id, unknown) is None
     await mine.has_customer("mine")
     assert (await mine.check("mine")).entitlements == []
+
+
+WAITING = "select 1 from pg_locks where locktype = 'advisory' and not granted and pid = $1"
+
+
+async def test_a_check_that_takes_long_says_what_held_when_it_began(mine: Tenant) -> None:
+    await mine.sell(flag_export=True)
+    await mine.has_customer()
+    held = (
+        "select c.granted from (select pg_advisory_xact_lock(1)::text as nothing) waited, "
+        "lateral check_entitlements($1, array['ref' || waited.nothing]) c"
+    )
+    async with mine.app.acquire() as reader, mine.worker.acquire() as holder:
+        backend = await reader.fetchval("select pg_backend_pid()")
+        async with asyncio.timeout(60), holder.transaction():
+            await holder.execute("select pg_advisory_xact_lock(1)")
+            reading = asyncio.create_task(reader.fetch(held, mine.id))
+            while not await holder.fetchval(WAITING, backend):
+                await asyncio.sleep(0.01)
+            await mine.handle(event("created", START, subscription()))
+        (row,) = await reading
+    assert row["granted"] is False
+    assert (await mine.check()).entitlements[0].granted is True
 
 
 BOUNDARIES = {
