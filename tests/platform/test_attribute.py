@@ -222,8 +222,8 @@ READ_BY = {
 @pytest.mark.parametrize("path", [path for _, _, paths in reading._PATHS for path in paths])
 def test_without_a_path_exactly_its_cases_fail(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = attributed()
-    left = tuple((rung, kind, tuple(each for each in paths if each != path)) for rung, kind, paths in reading._PATHS)
-    monkeypatch.setattr(reading, "_PATHS", left)
+    left = tuple(each for each in reading._STEPS if each[2] != reading._steps(path))
+    monkeypatch.setattr(reading, "_STEPS", left)
     assert whole - attributed() == READ_BY[path]
 
 

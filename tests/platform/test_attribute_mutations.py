@@ -57,7 +57,7 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "catalogue: not by the product": ('for value in (thing, thing.get("product"))', "for value in (thing,)"),
     "catalogue: any of several sellers": ("len(sellers) == 1", "sellers"),
     "names without their account": ("qualified(account, clue.key)", "clue.key"),
-    "order: weakest first": ("_ORDER.index(clue.rung), clue.key))", "-_ORDER.index(clue.rung), clue.key))"),
+    "order: weakest first": ("return _PLACES[clue.rung]", "return -_PLACES[clue.rung]"),
     "references: only ids": ('        value = value.get("id")\n', "        value = None\n"),
     "endpoint: accounts at the platform's": ('if endpoint == "platform" and account:', "if False:"),
     "endpoint: no account at Connect's": ('if endpoint == "connect" and not account:', "if False:"),

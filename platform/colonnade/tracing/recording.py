@@ -26,6 +26,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from colonnade.stripe_api.limits import endpoint
+from colonnade.time_limit import Block
 from colonnade.tracing.ids import given, root_of
 from colonnade.tracing.requests import REQUEST, Traced
 from colonnade.tracing.spans import Spans, fail
@@ -105,7 +106,7 @@ class Recording(Tracing):
         return traced  # type: ignore[return-value]
 
     def handling(self, handle: F) -> F:
-        async def traced(units: Units, tenant: Unit, each: Attributed) -> Outcome:
+        async def traced(units: Units, tenant: Unit, each: Attributed, limit: Block) -> Outcome:
             row = each.row
             about = {
                 "colonnade.tenant": await self._tenant(units.connection, each.by.tenant_id),
@@ -116,7 +117,7 @@ class Recording(Tracing):
             with self._spans.span(
                 f"handle {row.type}", SpanKind.CONSUMER, self._spans.of_event(row.event_id), about
             ) as span:
-                outcome: Outcome = await handle(units, tenant, each)
+                outcome: Outcome = await handle(units, tenant, each, limit)
                 span.set_attribute("colonnade.outcome", outcome.state)
                 if outcome.error:
                     fail(span, (outcome.reason or "").partition(":")[0])

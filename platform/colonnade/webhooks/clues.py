@@ -1,7 +1,6 @@
 """What an event names: accounts, objects, tenants, what plans sell. Whose it is by that, `attribute` decides."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from colonnade.stripe_api.charges import qualified
@@ -40,7 +39,7 @@ _OF_ACCOUNT = frozenset({"capability", "person"})
 """Objects that are part of an account, which they name as `account`."""
 _CATALOGUE = frozenset({"product", "price", "plan", "coupon", "promotion_code"})
 
-_ORDER = ("account", *(rung for rung, _, _ in _PATHS), "catalogue")
+_PLACES = {rung: place for place, rung in enumerate(("account", *(rung for rung, _, _ in _PATHS), "catalogue"))}
 
 
 class Clue(NamedTuple):
@@ -69,8 +68,13 @@ def clues(
         found.add(Clue("customer", "object", customer))
     if not account:
         found.update(_of_catalogue(thing))
-    named = {clue._replace(key=qualified(account, clue.key)) if clue.kind == "object" else clue for clue in found}
-    return sorted(named, key=lambda clue: (_ORDER.index(clue.rung), clue.key))
+    if account:
+        found = {clue._replace(key=qualified(account, clue.key)) if clue.kind == "object" else clue for clue in found}
+    return sorted(found, key=_by_strength)
+
+
+def _by_strength(clue: Clue) -> tuple[int, str]:
+    return _PLACES[clue.rung], clue.key
 
 
 def _of_itself(thing: Mapping[str, Any], related: str | None) -> Iterator[Clue]:
@@ -83,18 +87,19 @@ def _of_itself(thing: Mapping[str, Any], related: str | None) -> Iterator[Clue]:
 
 
 def _of_fields(thing: Mapping[str, Any]) -> Iterator[Clue]:
-    for rung, kind, paths in _PATHS:
-        for steps in map(_steps, paths):
-            if steps[0][0] in thing:
-                for value in _at(thing, steps):
-                    if key := _id(value):
-                        yield Clue(rung, kind, key)
+    for rung, kind, steps in _STEPS:
+        if steps[0][0] in thing:
+            for value in _at(thing, steps):
+                if key := _id(value):
+                    yield Clue(rung, kind, key)
 
 
-@cache
 def _steps(path: str) -> tuple[tuple[str, bool], ...]:
     """The names on the path, and whether it goes through every entry of the list there (`name[]`)."""
     return tuple((name.removesuffix("[]"), name.endswith("[]")) for name in path.split("."))
+
+
+_STEPS = tuple((rung, kind, _steps(path)) for rung, kind, paths in _PATHS for path in paths)
 
 
 def _of_catalogue(thing: Mapping[str, Any]) -> Iterator[Clue]:
