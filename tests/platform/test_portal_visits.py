@@ -18,12 +18,12 @@ from colonnade.accounts.service import tenant_by_id
 from colonnade.database.connections import connect, create_pool
 from colonnade.database.roles import Duty
 from colonnade.errors import Closed, NotFound, Unavailable
-from colonnade.portals import links, return_routes, rooms, sessions
+from colonnade.portals import links, return_routes, rooms, sessions, visiting
 from colonnade.portals.links import Place
-from colonnade.portals.requests import SessionRequest
+from colonnade.portals.requests import AfterExpiration, SessionRequest
 from colonnade.portals.results import with_result
 from colonnade.portals.retention import prune
-from colonnade.portals.sessions import Opener
+from colonnade.portals.visiting import Opener
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extensions
 from colonnade_tenants.handlers import HANDLERS
@@ -37,6 +37,8 @@ SESSIONS = "/customers/ada/portal-sessions"
 TOKENS = "/customers/ada/portal-tokens"
 PREVIEW = f"{SESSIONS}/preview"
 OTHER = "https://second.shop.example"
+BOTH_WAYS = (SessionRequest(), SessionRequest(after_expiration=AfterExpiration()))
+"""A visit that is kept with the choice of its configuration, and one that is kept by itself."""
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ async def test_a_used_token_is_worth_nothing_to_another_browser(shop: TenantApi)
 async def test_a_used_token_is_over_after_the_double_click(shop: TenantApi, monkeypatch: pytest.MonkeyPatch) -> None:
     token = await token_of(shop)
     assert (await use(shop, token)).status_code == 303
-    monkeypatch.setattr(sessions, "DOUBLE_CLICK", timedelta(0))
+    monkeypatch.setattr(visiting, "DOUBLE_CLICK", timedelta(0))
     assert (await use(shop, token)).status_code == 401
 
 
@@ -239,24 +241,26 @@ async def test_a_tenant_that_was_open_a_moment_ago_opens_no_portal(shop: TenantA
     before = await asked(shop)
     async with services_of(shop) as services:
         tenant = await tenant_by_id(services, shop.id)
-        opening = await sessions.prepare(services, tenant, "ada", SessionRequest())
         await shop.api.sql(f"update tenants set {fact} = now() where public_id = $1", shop.id)
-        with pytest.raises(Closed) as refused:
-            await sessions.open_session(services, tenant, opening, Opener("key_1"))
-    assert refused.value.code == fact.removesuffix("_at")
+        for wanted in BOTH_WAYS:
+            with pytest.raises(Closed) as refused:
+                await sessions.open_session(services, tenant, "ada", wanted, Opener("key_1"))
+            assert refused.value.code == fact.removesuffix("_at")
     assert await asked(shop) == before
 
 
 async def test_a_repeat_opens_no_portal_of_a_tenant_that_was_suspended_meanwhile(shop: TenantApi) -> None:
     async with services_of(shop) as services:
         tenant = await tenant_by_id(services, shop.id)
-        opening = await sessions.prepare(services, tenant, "ada", SessionRequest())
-        assert (await sessions.open_session(services, tenant, opening, Opener("key_1", once="k"))).url
+        again = [(wanted, Opener("key_1", once=f"k{number}")) for number, wanted in enumerate(BOTH_WAYS)]
+        for wanted, opener in again:
+            assert (await sessions.open_session(services, tenant, "ada", wanted, opener)).url
         before = await asked(shop)
         await shop.api.sql("update tenants set suspended_at = now() where public_id = $1", shop.id)
-        with pytest.raises(Closed) as refused:
-            await sessions.open_session(services, tenant, opening, Opener("key_1", once="k"))
-    assert refused.value.code == "suspended"
+        for wanted, opener in again:
+            with pytest.raises(Closed) as refused:
+                await sessions.open_session(services, tenant, "ada", wanted, opener)
+            assert refused.value.code == "suspended"
     assert await asked(shop) == before
 
 
