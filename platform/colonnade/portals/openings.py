@@ -29,6 +29,11 @@ class Opening(Struct, frozen=True):
     left_out: Reason | None = None
     kept: Kept | None = None
 
+    @property
+    def code(self) -> str | None:
+        """Of the reason why the flow was left out."""
+        return self.left_out.code if self.left_out else None
+
     def without_flow(self, reason: Reason) -> "Opening":
         """The portal's home page instead, if the caller allowed that. Raises `DeadEnd`."""
         if not self.wanted.fallback:

@@ -63,19 +63,23 @@ async def open_session(
     `StripeUnavailable`.
     """
     clock = asyncio.get_running_loop().time
-    visit_id, most = visiting.visit_id(tenant, opener.once), services.settings.portal_sessions_per_minute
+    visit, most = visiting.visit_id(tenant, opener.once), services.settings.portal_sessions_per_minute
     open_at = clock()
-    draft = visiting.draft(tenant, visit_id, wanted, opener, most)
+    draft = visiting.draft(tenant, visit, wanted, opener, most)
     opening = await prepare(services, tenant, reference, wanted, draft)
-    visit, kept = visiting.visit_of(visit_id, opening, opener), opening.kept
+    kept = opening.kept
     if kept is None:
         open_at = clock()
-        kept = await visits.add(services.database.app_pool, tenant.id, visit, most=most)
-    visit = await _first(services, tenant, visit, kept)
-    reply, opening = await _asked(services, tenant, opening, visit.id, open_at)
-    await _note(services, tenant, visit, opening, reply["id"])
+        whole = visiting.visit_of(visit, opening, opener)
+        kept = await visits.add(services.database.app_pool, tenant.id, whole, most=most)
+    if kept.added:
+        _check_open(tenant, kept)
+    else:
+        visit = await _repeated(services, tenant, visiting.visit_of(visit, opening, opener), kept)
+    reply, opening = await _asked(services, tenant, opening, visit, open_at)
+    await _note(services, tenant, opener, Made(visit, opening.customer.id, reply["id"], opening.code))
     return PortalSession(
-        id=visit.id,
+        id=visit,
         url=reply["url"],
         configuration=opening.chosen.name,
         chosen_by=ChosenBy(opening.chosen.by, opening.chosen.rule),
@@ -84,27 +88,28 @@ async def open_session(
     )
 
 
-async def _first(services: Services, tenant: Tenant, visit: Visit, kept: Kept) -> Visit:
-    """*visit*, or the one that was there already in its place.
-
-    What was known of the tenant may be a second old. Raises `Closed`, `Conflict`, `TooMany`, `Unauthenticated`.
-    """
-    known = None
-    if not kept.added:
-        try:
-            known = await visits.known(services.database.app_pool, tenant.id, visit)
-        except visits.TooMany as error:
-            raise TooMany(str(error), retry_after=60) from error
+def _check_open(tenant: Tenant, kept: Kept) -> None:
+    """What was known of the tenant may be a second old. Raises `Closed`."""
     check_open(msgspec.structs.replace(tenant, state=State(kept.state)))
-    if known is not None:
-        visiting.check_repeated(known, visit)
-    return known or visit
 
 
-async def _note(services: Services, tenant: Tenant, visit: Visit, opening: Opening, session: str) -> None:
-    """Stripe has made the session. Nobody waits for that to be kept, but for a token, which is then used."""
-    made = Made(visit.id, visit.customer_id, session, opening.left_out.code if opening.left_out else None)
-    if visit.token is None:
+async def _repeated(services: Services, tenant: Tenant, visit: Visit, kept: Kept) -> str:
+    """The id of the visit that was there already in place of *visit*.
+
+    Raises `Closed`, `Conflict`, `TooMany`, `Unauthenticated`.
+    """
+    try:
+        known = await visits.known(services.database.app_pool, tenant.id, visit)
+    except visits.TooMany as error:
+        raise TooMany(str(error), retry_after=60) from error
+    _check_open(tenant, kept)
+    visiting.check_repeated(known, visit)
+    return known.id
+
+
+async def _note(services: Services, tenant: Tenant, opener: Opener, made: Made) -> None:
+    """Nobody waits for that to be kept; but a token is used by it."""
+    if opener.token is None:
         services.database.later.put(visits.note, tenant.id, made)
     else:
         await visits.note(services.database.app_pool, tenant.id, [made])

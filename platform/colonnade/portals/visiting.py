@@ -79,7 +79,7 @@ def visit_of(visit: str, opening: Opening, opener: Opener) -> Visit:
         rule=msgspec.to_builtins(chosen.rule) if chosen.rule else None,
         flow=flow_type(flow) if flow else None,
         subscription=getattr(flow, "subscription", None),
-        left_out=opening.left_out.code if opening.left_out else None,
+        left_out=opening.code,
         locale=opening.wanted.locale,
         opened_by=opener.by,
         origin=opener.origin,
