@@ -31,7 +31,7 @@ from colonnade_tenants.portal.changes import changes
 from colonnade_tenants.portal.state import State, decode
 from tests.conftest import ScratchDatabase
 from tests.platform.api import ORIGIN, RETURN_URL, SECRET_KEY, Api, Sandbox, TenantApi, problem, running_api
-from tests.platform.portals import edit, services_of
+from tests.platform.portals import edit, services_of, worker_looks
 
 SESSIONS = "/customers/ada/portal-sessions"
 TOKENS = "/customers/ada/portal-tokens"
@@ -314,6 +314,9 @@ async def test_a_configuration_that_was_deactivated_at_stripe_is_a_dead_end_in_w
         assert said["detail"] == "The portal configuration 'main' was deactivated at Stripe: revert that."
     page = await use(shop, token)
     assert (page.status_code, made["stripe_configuration"] in page.text) == (409, False)
+    await worker_looks(shop)
+    said = problem(await shop.call("POST", TOKENS, {}), 409, "configuration")
+    assert said["code"] == "configuration_inactive"
     reply = await shop.call("POST", PREVIEW, {"flow": {"type": "payment_method_update"}})
     found = reply.json()
     assert [each["code"] for each in found["reasons"]] == ["configuration_inactive"]
@@ -323,6 +326,7 @@ async def test_a_configuration_that_was_deactivated_at_stripe_is_a_dead_end_in_w
     assert {reasons[0]["code"] for reasons in shown["blocked"].values()} == {"configuration_inactive"}
     assert (await shop.call("POST", "/portal-configurations/main/revert", {})).status_code == 200
     assert (await shop.call("POST", SESSIONS, {})).status_code == 201
+    assert await token_of(shop)
 
 
 async def test_a_dead_end_is_refused_with_its_reason(shop: TenantApi) -> None:

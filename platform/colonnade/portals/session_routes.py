@@ -15,7 +15,7 @@ from colonnade.access.scopes import Scope, allow
 from colonnade.accounts.states import check_open
 from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
-from colonnade.portals import choosing, judging
+from colonnade.portals import activity, choosing, judging
 from colonnade.portals.choosing import Rules, RulesView
 from colonnade.portals.judging import Preview
 from colonnade.portals.openings import chosen_for, prepare
@@ -147,7 +147,8 @@ async def create_portal_token(
     page = None if data.origin is None else origin(data.origin, "origin")
     if page is not None and page not in current.return_origins:
         raise Invalid(f"{page} is not one of this tenant's return_origins.", "origin")
-    await prepare(services, current, reference, data)
+    opening = await prepare(services, current, reference, data)
+    await activity.check_known(services, current, opening.chosen)
     session = {name: value for name, value in to_builtins(data).items() if name != "origin"}
     token = portal_tokens.PortalToken(current.public_id, reference, session, page)
     text, expires = portal_tokens.issue(token, services.secret_key)
