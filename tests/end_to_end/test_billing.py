@@ -9,7 +9,7 @@ from tests.end_to_end.demo import Demo, until
 
 FERN = 0
 
-pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def _of(demo: Demo, path: str) -> Any:

@@ -11,8 +11,6 @@ import pytest
 
 from tests.end_to_end.demo import call, running_demo
 
-pytestmark = pytest.mark.xdist_group("demo-program")
-
 
 def _port(url: str) -> int:
     port = urlsplit(url).port

@@ -12,8 +12,6 @@ from tests.end_to_end.demo import Demo, call, until
 
 FERN, KILN = 0, 1
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 def _events_of(demo: Demo, subscription: str) -> list[dict[str, Any]]:
     """The subscription's events, oldest first."""

@@ -17,7 +17,7 @@ from tests.end_to_end.test_browser import browser  # noqa: F401 - a fixture
 FERN, KILN = 0, 1
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
-pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_who_changed_nothing_is_told_so(demo: Demo) -> None:
 
 @pytest.mark.parametrize(
     "seconds",
-    [0.0, 0.3, 2.0, pytest.param(5.0, marks=pytest.mark.slow), pytest.param(30.0, marks=pytest.mark.slow)],
+    [0.0, 0.3, 2.0, 5.0, 30.0],
 )
 def test_no_view_after_the_return_is_stale_however_late_events_are(demo: Demo, late: Any, seconds: float) -> None:
     reference = f"late-{seconds:g}".replace(".", "-")
@@ -161,7 +161,6 @@ def test_no_view_after_the_return_is_stale_however_late_events_are(demo: Demo, l
         assert claims["jti"] == visitor.said["id"]
 
 
-@pytest.mark.slow
 def test_late_events_change_nothing_afterwards(demo: Demo, late: Any) -> None:
     subscribed(demo, "after")
     late(6)
