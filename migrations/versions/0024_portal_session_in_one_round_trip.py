@@ -1,12 +1,12 @@
 """A portal session in one round trip before Stripe is asked; its id is noted later, of many visits at once
 
-Revision: 0024, after 0022. 2026-11-23 07:10:00
+Revision: 0024, after 0023. 2026-11-23 07:10:00
 """
 
 from alembic import op
 
 revision = "0024"
-down_revision = "0022"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

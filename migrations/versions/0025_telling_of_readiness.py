@@ -1,13 +1,13 @@
 """Which changes of readiness the platform team was told of
 
-Revision: 0025, after 0023. 2026-11-23 07:20:00
+Revision: 0025, after 0024. 2026-11-23 07:20:00
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0025"
-down_revision = "0023"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
