@@ -40,6 +40,9 @@ PUT_AWAY = FROZEN - {State.DISCONNECTED}
 """Nobody has anything to do for it."""
 REMOVED = frozenset({State.DELETING, State.DELETED})
 
+RETURN = "return"
+"""The cause of what is computed once a tenant is back, as the history of entitlements names it."""
+
 By = Literal["platform", "stripe", "colonnade"]
 """Who takes a step: the platform team by a request, Stripe by an event, or a worker."""
 
