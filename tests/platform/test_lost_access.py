@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 import stripe
 from hypothesis import given
@@ -52,6 +53,14 @@ async def looking(api: Api, **other: Any) -> AsyncIterator[Any]:
         await gateway.close()
 
 
+async def restricted(sandbox: Sandbox, noun: str) -> str:
+    """A key of the platform's that may read this alone."""
+    headers, wanted = {"Authorization": f"Bearer {sandbox.key}"}, {"permissions": {noun: "read"}}
+    async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as client:
+        reply = await client.post("/_sandbox/restricted_keys", json=wanted, headers=headers)
+    return str(reply.json()["key"])
+
+
 async def test_a_look_at_readiness_disconnects_and_the_ways_back_are_open(api: Api, fern: TenantApi) -> None:
     assert (await fern.get("/readiness"))["state"] == "onboarding"
     await leave(fern)
@@ -85,7 +94,10 @@ async def test_no_outage_and_no_wrong_key_disconnects(api: Api, fern: TenantApi)
     await leave(fern)
     other = Sandbox(api.sandbox.url)
     await other.call("GET", "/v1/account")
+    blind, half = [await restricted(api.sandbox, noun) for noun in ("customers", "accounts")]
     for wrong, raised in (
+        ({"stripe_api_key": blind}, StripeRefused),  # it may not read accounts
+        ({"stripe_api_key": half}, StripeRefused),  # it may, but not say whose key it is
         ({"stripe_api_key": other.key}, StripeRefused),  # of another platform
         ({"stripe_api_key": "sk_test_"}, StripeUnavailable),  # expired
         ({"stripe_api_base": NOWHERE}, StripeUnavailable),
