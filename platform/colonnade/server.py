@@ -9,6 +9,7 @@ from litestar import Litestar
 from colonnade.app import create_app
 from colonnade.garbage import collect_rarely
 from colonnade.observability import configure_logging
+from colonnade.orphans import end_with_parent
 from colonnade.settings import Settings, ensure_secret_key
 from colonnade.stopping import Stopping
 from colonnade.tracing.switch import start
@@ -28,6 +29,7 @@ def application() -> Litestar:
     database_url = environ.pop(_DATABASE_URL)
     settings = Settings.load(environ)
     configure_logging(settings.log_level.upper(), settings.log_format)
+    end_with_parent(_seconds_to_stop(settings))
     tracing = start("web")
     app = create_app(settings, database_url=database_url, secret_key=ensure_secret_key(settings))
     app.on_shutdown.append(tracing.stop)
@@ -63,5 +65,10 @@ def run(settings: Settings, database_url: str) -> None:
         interface=Interfaces.ASGI,
         log_dictconfig=_OUR_LOGGING,
         log_access=False,
-        workers_kill_timeout=settings.drain_seconds + STOPPING + LEAVING,
+        workers_kill_timeout=_seconds_to_stop(settings),
+        respawn_failed_workers=True,
     ).serve()
+
+
+def _seconds_to_stop(settings: Settings) -> int:
+    return settings.drain_seconds + STOPPING + LEAVING
