@@ -110,7 +110,7 @@ async def test_what_lives_on_a_connected_account_is_named_with_it_and_back(used:
     assert await used.rows("select distinct lane, swept, evidence from inbox") == [("-", False, None)]
     assert await used.rows("select distinct event_weight from tenants") == [(1,)]
     assert [await used.rows(query) for query in KEPT] == kept
-    assert await migrate.drift(used.database.admin_url) == []
+    assert (await migrate.compare(used.database.admin_url)).differences == []
 
     await migrate.downgrade(used.database.admin_url, "0002")
     assert (await used.rows(OBJECT_IDS), await used.rows(EVENT_KEYS)) == before

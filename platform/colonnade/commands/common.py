@@ -26,6 +26,7 @@ def note(line: str) -> None:
 @contextmanager
 def sentences() -> Iterator[None]:
     """Known failures end the command with their sentence and exit code 1, not with a traceback."""
+    from colonnade.database.revisions import StrangeSchema
     from colonnade.database.roles import RolesMissing, UnsafeLogin
     from colonnade.database.server_user import EmbeddedPostgresError
     from colonnade.demo.errors import DemoError
@@ -41,7 +42,7 @@ def sentences() -> Iterator[None]:
     except DomainError as error:
         note(str(error) if error.param is None else f"{error.param}: {error}")
         sys.exit(1)
-    except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError) as error:
+    except (SettingsError, EmbeddedPostgresError, StrangeSchema, UnsafeLogin, DemoError) as error:
         note(str(error))
         sys.exit(1)
     except OSError as error:
