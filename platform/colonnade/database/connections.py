@@ -6,14 +6,19 @@ from typing import Any, Self, TypeAlias
 
 import asyncpg
 import msgspec
+from sqlalchemy import event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from colonnade.database.roles import Duty, check_login
 from colonnade_tenants.partition import TenantConnection, TenantSession, tenant_connection, tenant_session
 
-LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a statement may raise when the database is away, comes back, or gives up: work in the background tries again."""
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a statement may raise when the database is away, comes back, or gives up: work in the background tries again.
 
+asyncpg's `InternalClientError` is one of them: it comes where the server goes away within a statement (measured).
+"""
 
 _SCANS = {
     Duty.APP: {"enable_seqscan": "off"},
@@ -58,7 +63,7 @@ def create_engine(url: str, duty: Duty, *, size: int) -> AsyncEngine:
     async def creator() -> asyncpg.Connection:
         return await connect(url, duty)
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=creator,
         pool_size=size,
@@ -66,6 +71,18 @@ def create_engine(url: str, duty: Duty, *, size: int) -> AsyncEngine:
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
     )
+    event.listen(engine.sync_engine, "checkout", _alive)
+    return engine
+
+
+def _alive(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have a connection that the server closed replaced, and all that are as old: asyncpg's own pools do so too.
+
+    `pool_pre_ping` would ask the server each time.
+    """
+    driver: Any = record.driver_connection
+    if driver.is_closed():
+        raise InvalidatePoolError
 
 
 Transaction: TypeAlias = asyncpg.Connection | TenantConnection | TenantSession | AsyncConnection
