@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ScratchDatabase
+from tests.platform.deliveries import environment, free_port
 from tests.platform.test_webhooks_server import exchange, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
@@ -36,6 +38,30 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_told_to_stop_while_it_starts_does_not_wait_for_its_child(
+    database: ScratchDatabase, tmp_path: Path, number: signal.Signals
+) -> None:
+    """SIGINT as a terminal sends it, to both at once."""
+    port = {"COLONNADE_PORT": str(free_port())}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "colonnade", "serve"],
+        env={**os.environ, **environment(database, tmp_path), **port},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Spawning worker-1" in line:
+            break
+    os.killpg(process.pid, number) if number is signal.SIGINT else process.send_signal(number)
+    _, said = process.communicate(timeout=90)
+    assert "Granian shutdown completed" in said
+    assert "refused" not in said
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["granian", "uvicorn"])
