@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from colonnade.commands.common import sentences
 from colonnade.database import revisions
+from colonnade.settings import Settings
+from colonnade.stripe_api.client import StripeGateway
 
 from ..conftest import ScratchDatabase, new_database, run_sql
 
@@ -69,7 +72,7 @@ def test_a_command_that_sends_no_traces_does_not_ask_whether_it_could(
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def sentences(errors: str) -> str:
+def without_log(errors: str) -> str:
     """What a command said that is no line of a log."""
     return "".join(line for line in errors.splitlines(keepends=True) if "[info" not in line)
 
@@ -109,7 +112,7 @@ def test_migrate_says_in_a_sentence_how_the_database_stands(
         run_sql(database.admin_url, before)
     logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.admin_url}
     ended = colonnade("migrate", *arguments, **logins)
-    assert (ended.returncode, ended.stdout, sentences(ended.stderr)) == (code, printed, said)
+    assert (ended.returncode, ended.stdout, without_log(ended.stderr)) == (code, printed, said)
 
 
 @pytest.mark.slow
@@ -117,7 +120,7 @@ def test_migrate_check_of_an_empty_database_is_a_sentence(server: str, template:
     with new_database(server, "template0") as empty:
         ended = colonnade("migrate", "--check", **external(empty.admin_url))
     sentence = "The database is empty: no migration has run. Run `colonnade migrate`.\n"
-    assert (ended.returncode, ended.stdout, sentences(ended.stderr)) == (1, "", sentence)
+    assert (ended.returncode, ended.stdout, without_log(ended.stderr)) == (1, "", sentence)
 
 
 def test_a_plain_login_gets_the_sql_for_the_administrator(database: ScratchDatabase) -> None:
@@ -158,3 +161,27 @@ def test_help_and_completion_import_nothing_that_takes_long() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     heavy = {"alembic", "asyncpg", "cryptography", "litestar", "sqlalchemy", "stripe", "structlog", "uvloop"}
     assert heavy & set(found.stdout.split()) == set()
+
+
+def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+    nowhere = {**external("postgresql://colonnade:hidden@127.0.0.1:9/colonnade"), "DATA_DIR": str(tmp_path)}
+    said = "Cannot reach the database at 127.0.0.1:9: connection refused. Start it, or correct COLONNADE_DATABASE_URL."
+    for command in (("migrate",), ("keys", "list")):
+        ended = colonnade(*command, **nowhere)
+        assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (1, "", said)
+
+
+def test_stripe_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(stripe_api_key="sk_test_x", stripe_api_base="http://127.0.0.1:9")
+
+    async def ask() -> None:
+        gateway = StripeGateway(settings)
+        try:
+            await gateway.platform.get("/v1/account")
+        finally:
+            await gateway.close()
+
+    monkeypatch.setenv("COLONNADE_STRIPE_API_BASE", settings.stripe_api_base)
+    with pytest.raises(SystemExit), sentences():
+        asyncio.run(ask())
+    assert "Cannot reach Stripe at http://127.0.0.1:9: connection refused." in capsys.readouterr().err
