@@ -93,14 +93,21 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     if found == _NO_BODY:
         return _answer(request, 400, "invalid", "Send a JSON body: this request has none.")
     match = _AT_PATH.match(str(found.get("message") or error.detail))
-    # `data` is what a handler calls the body.
-    param = (match and match["path"]) or (found.get("key") if found.get("key") != "data" else None)
+    param = (match and match["path"]) or _sent_as(request, found.get("key"))
     unknown = re.search(
         r"contains unknown field `(.+?)`|missing required field `(.+?)`", match["message"] if match else ""
     )
     if unknown:
         param = ".".join(filter(None, (param, unknown[1] or unknown[2])))
     return _answer(request, 400, "invalid", match["message"] if match else error.detail, param=param)
+
+
+def _sent_as(request: Request[Any, Any, Any], key: str | None) -> str | None:
+    """What a caller knows the handler's argument *key* by; `data` is what a handler calls the body."""
+    argument = request.route_handler.parsed_fn_signature.parameters.get(key or "data")
+    if argument is None or key == "data":
+        return None if key == "data" else key
+    return getattr(argument.kwarg_definition, "name", None) or key
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:

@@ -13,6 +13,7 @@ from litestar.response import Stream
 
 from colonnade.errors import Invalid
 from colonnade_tenants.ids import new_id
+from colonnade_tenants.times import RULE, require_moment
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -28,6 +29,8 @@ IdempotencyKey = Annotated[
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows on a page.")]
 After = Annotated[str | None, QueryParameter(description="`next` of the page before.")]
+TIME = {"format": "date-time"}
+"""Of a query parameter that `parse_time` reads: what its schema says beside."""
 LINES = "application/x-ndjson"
 """The media type of `lines_of_json`."""
 
@@ -65,7 +68,9 @@ def from_cursor(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+        if found := base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode():
+            return found
+        raise ValueError(text)
     except ValueError as error:
         raise Invalid("This is not the `next` of a page.", "after") from error
 
@@ -90,12 +95,13 @@ def aware_time(text: str) -> datetime:
 
 
 def parse_time(text: str | None, param: str) -> datetime | None:
-    """A time with its zone. Raises `Invalid`."""
+    """A time in a query; see `colonnade_tenants.times`. Raises `Invalid`."""
     try:
         # In a query a plus sign is a space.
-        return None if text is None else aware_time(text.replace(" ", "+"))
+        found = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError as error:
-        raise Invalid("Give a time with its zone, such as 2026-12-01T00:00:00Z.", param) from error
+        raise Invalid(f"{RULE} Such as 2026-12-01T00:00:00Z.", param) from error
+    return None if found is None else require_moment(found, param).astimezone(UTC)
 
 
 def stripe_key(*parts: str, given: str | None) -> str:

@@ -118,6 +118,15 @@ def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
     assert made["id"] in cli("keys", "list", "--tenant", tenant, "--all").stdout
 
 
+@pytest.mark.parametrize(
+    "arguments", [("keys", "create", "--expires", "9999-12-31"), ("events", "list", "--from", "1999-12-31")]
+)
+def test_a_time_out_of_bounds_is_wrong_usage(cli: Cli, arguments: tuple[str, ...]) -> None:
+    ended = cli(*arguments, code=2)
+    assert arguments[2] in ended.output
+    assert "2000 to 2999" in ended.output
+
+
 def test_a_key_of_the_platform_team_has_a_role(cli: Cli) -> None:
     made = said(cli("keys", "create", "--name", "desk", "--role", "support", "--json"))
     assert made["key"].startswith("col_platform_")

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from colonnade.as_code.document import Document, FeatureText, PlanText, TenantText
+from colonnade.conventions.bounds import require_bounds
 from colonnade.errors import Invalid
 from colonnade.portals.configurations import PutConfiguration
 
@@ -34,9 +35,11 @@ def load(path: Path) -> Document:
     except KeyError:
         raise Invalid(f"{path.name}: name the file .yaml, .yml, .toml or .json.") from None
     try:
-        return _document(read(data))
+        found = _document(read(data))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Invalid(f"{path.name}: {error}") from error
+    require_bounds(found)
+    return found
 
 
 def _document(raw: Any) -> Document:

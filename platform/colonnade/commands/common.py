@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from colonnade.settings import Settings, SettingsError
+from colonnade_tenants.errors import Invalid
+from colonnade_tenants.times import require_moment
 
 
 def note(line: str) -> None:
@@ -47,6 +50,17 @@ def sentences() -> Iterator[None]:
     except OSError as error:
         note(f"Cannot go on: {error}")
         sys.exit(1)
+
+
+class UtcTime(click.DateTime):
+    """A time in UTC, in the years that `colonnade_tenants.times` says."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """A time that is out of bounds is a usage error, as one that cannot be read is."""
+        try:
+            return require_moment(super().convert(value, param, ctx).replace(tzinfo=UTC), None)
+        except Invalid as error:
+            self.fail(str(error), param, ctx)
 
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
