@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import rich_click as click
+from click.exceptions import Exit
 from rich.console import Console
 from rich.table import Table
 
@@ -29,27 +30,45 @@ def note(line: str) -> None:
 @contextmanager
 def sentences() -> Iterator[None]:
     """Known failures end the command with their sentence and exit code 1, not with a traceback."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, Exit):
+        raise
+    except Exception as error:
+        if not _said(error):
+            raise
+        sys.exit(1)
+
+
+class Commands(click.RichGroup):
+    """Commands whose known failures are sentences, wherever in them they happen."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        with sentences():
+            return super().invoke(ctx)
+
+
+def _said(error: Exception) -> bool:
+    """Whether *error* is a known failure, which is then told."""
     from colonnade.database.roles import RolesMissing, UnsafeLogin
     from colonnade.database.server_user import EmbeddedPostgresError
     from colonnade.demo.errors import DemoError
     from colonnade.errors import DomainError
 
-    try:
-        yield
-    except RolesMissing as error:
+    if isinstance(error, RolesMissing):
         note(f"{error}. Have the database administrator run this once, and give the login of the service a password")
         note("(`\\password` in psql), then repeat the command:\n")
         click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
-        sys.exit(1)
-    except DomainError as error:
+    elif isinstance(error, DomainError):
         note(str(error) if error.param is None else f"{error.param}: {error}")
-        sys.exit(1)
-    except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError) as error:
+    elif isinstance(error, SettingsError | EmbeddedPostgresError | UnsafeLogin | DemoError):
         note(str(error))
-        sys.exit(1)
-    except OSError as error:
+    elif isinstance(error, OSError):
         note(f"Cannot go on: {error}")
-        sys.exit(1)
+    else:
+        return False
+    return True
 
 
 class UtcTime(click.DateTime):
