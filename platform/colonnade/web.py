@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
@@ -31,6 +32,8 @@ Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows on a page.
 After = Annotated[str | None, QueryParameter(description="`next` of the page before.")]
 TIME = {"format": "date-time"}
 """Of a query parameter that `parse_time` reads: what its schema says beside."""
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+"""A name or an address as it stands in a URL. A `*` or a `%` would match no page that browsers show."""
 LINES = "application/x-ndjson"
 """The media type of `lines_of_json`."""
 
@@ -124,7 +127,7 @@ def origin(url: str, param: str) -> str:
     loopback = host in {"localhost", "127.0.0.1", "::1"}
     # Browsers drop some characters, turn others into slashes or dots, and would read another host than we do.
     odd = "\\" in url or not (url.isascii() and url.isprintable()) or " " in url
-    if odd or not host or parts.username is not None or parts.scheme not in {"https", "http"}:
+    if odd or not _HOST.fullmatch(host) or parts.username is not None or parts.scheme not in {"https", "http"}:
         raise Invalid("Give an absolute https URL without user name.", param)
     if parts.scheme == "http" and not loopback:
         raise Invalid("Only https is accepted (http for loopback).", param)
