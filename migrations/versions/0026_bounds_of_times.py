@@ -1,6 +1,6 @@
 """Times that callers give lie in the years 2000 to 2999; and a key says which one follows it
 
-Revision: 0026, after 0022. 2026-11-23 07:50:00
+Revision: 0026, after 0025. 2026-11-23 07:50:00
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0026"
-down_revision = "0022"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 

@@ -11,7 +11,7 @@ import rich_click as click
 from colonnade import __version__
 from colonnade.commands import accounts as _accounts  # noqa: F401 - its commands are of the group `tenants`
 from colonnade.commands import lifecycle as _lifecycle  # noqa: F401 - so are its
-from colonnade.commands.common import Commands, load, note, sentences, serving
+from colonnade.commands.common import Commands, check_reachable, load, note, sentences, serving
 from colonnade.commands.completion import completion
 from colonnade.commands.doctor import doctor
 from colonnade.commands.events import events
@@ -39,6 +39,7 @@ def migrate(check: bool, roles: bool) -> None:
     from colonnade.database.migrate import drift, ensure, upgrade
 
     with sentences(), open_database(load(), note) as urls:
+        check_reachable(urls.admin)
         service = urls.service if urls.service != urls.admin else None
         if check:
             found = asyncio.run(drift(urls.admin))

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Literal
 
-from litestar import Response, get
+from litestar import Response, get, head
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
@@ -50,8 +50,28 @@ _NOT_READY = ResponseSpec(Health, description="It cannot; *checks* say why.", ge
     responses={503: _NOT_READY},
 )
 async def ready(services: NamedDependency[Services], state: State) -> Response[Health]:
+    found = await _looked(services, state)
+    return Response(found, status_code=_code(found))
+
+
+# Load balancers that ask by HEAD want the status alone.
+@head("/health/live", include_in_schema=False)
+async def live_head() -> None:
+    return None
+
+
+@head("/health/ready", include_in_schema=False)
+async def ready_head(services: NamedDependency[Services], state: State) -> Response[None]:
+    return Response(None, status_code=_code(await _looked(services, state)))
+
+
+def _code(found: Health) -> int:
+    return 503 if found.status == "unavailable" else 200
+
+
+async def _looked(services: Services, state: State) -> Health:
     if state.get(STOPPING):
-        return Response(Health("unavailable", {"process": "stopping"}), status_code=503)
+        return Health("unavailable", {"process": "stopping"})
     checks = {"database": "ok", "migrations": "ok"}
     try:
         async with asyncio.timeout(3):
@@ -64,7 +84,7 @@ async def ready(services: NamedDependency[Services], state: State) -> Response[H
     well = all(found == "ok" for found in checks.values())
     stripe = _stripe(services.stripe.refusing)
     status: Status = "unavailable" if not well else "ok" if stripe == "ok" else "degraded"
-    return Response(Health(status, checks | {"stripe": stripe}), status_code=200 if well else 503)
+    return Health(status, checks | {"stripe": stripe})
 
 
 def _stripe(refusing: float | None) -> str:
@@ -119,4 +139,4 @@ async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-ROUTES = (live, ready, metrics)
+ROUTES = (live, live_head, ready, ready_head, metrics)

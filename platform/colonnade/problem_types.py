@@ -19,7 +19,7 @@ PROBLEMS = {
     "invalid": ProblemType(
         400,
         "A field or parameter is missing, of another type, or not acceptable; `param` names it. Nothing was written.",
-        "Expected `int`, got `str`",
+        "Must be a whole number, not text.",
         "event_weight",
     ),
     "request": ProblemType(

@@ -1,7 +1,6 @@
 """The one place where errors become answers: problem details (RFC 9457) with a stable `type`, the offending `param` and
 the request's id."""
 
-import re
 from typing import Any
 
 import asyncpg
@@ -13,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy.exc import DBAPIError
 
 from colonnade import errors
+from colonnade.conventions.wording import wrong
 from colonnade.problem_types import problem_type, title_of
 
 log = structlog.get_logger()
@@ -83,23 +83,19 @@ def _domain(request: Request[Any, Any, Any], error: errors.DomainError) -> Respo
 
 _NO_BODY = {"message": "'data'", "key": "data", "source": "body"}
 """What Litestar says where a handler's `data` is missing."""
-_AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 
 
 def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
-    """msgspec names the place as a path (`$.items[0].price`); Litestar names a parameter by its key."""
+    """A parameter or a form's field, which Litestar names by its key. Of JSON, `StrictRequest` says what is wrong."""
     extra: Any = error.extra
     found = extra[0] if isinstance(extra, list) and extra else {}
     if found == _NO_BODY:
         return _answer(request, 400, "invalid", "Send a JSON body: this request has none.")
-    match = _AT_PATH.match(str(found.get("message") or error.detail))
-    param = (match and match["path"]) or _sent_as(request, found.get("key"))
-    unknown = re.search(
-        r"contains unknown field `(.+?)`|missing required field `(.+?)`", match["message"] if match else ""
-    )
-    if unknown:
-        param = ".".join(filter(None, (param, unknown[1] or unknown[2])))
-    return _answer(request, 400, "invalid", match["message"] if match else error.detail, param=param)
+    key = found.get("key")
+    kind = request.route_handler.signature_model.__annotations__.get(key or "")
+    said = wrong(str(found.get("message") or error.detail), kind)
+    param = ".".join(filter(None, (_sent_as(request, key), said.param)))
+    return _answer(request, 400, "invalid", said.detail, param=param or None)
 
 
 def _sent_as(request: Request[Any, Any, Any], key: str | None) -> str | None:

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Column, Table, select, update
 
+from colonnade.access import audit
+from colonnade.access.principals import COMMAND_LINE, Principal
 from colonnade.cipher import Cipher, SecretUnreadable
 from colonnade.database.tables import notification_endpoints, signing_keys
 from colonnade.entitlement_tokens.keys import PURPOSE
@@ -19,6 +21,7 @@ from colonnade.notifications.secrets import Sealed, Vault, active
 from colonnade.services import Services
 from colonnade_tenants.partition import TENANT, TenantSession
 
+ACTION = "secrets.reencrypted"
 _TENANTS = "select id, public_id from tenants order by id"
 
 
@@ -40,8 +43,8 @@ class Fresh(NamedTuple):
     all: bool = True
 
 
-async def reencrypt(services: Services) -> Reencrypted:
-    """Go through all tenants."""
+async def reencrypt(services: Services, by: Principal = COMMAND_LINE) -> Reencrypted:
+    """Go through all tenants. Each tenant's line of the audit log is committed with its rows."""
     vault, cipher = Vault(services.secret_key), Cipher(services.secret_key, PURPOSE)
 
     def secrets(stored: Any) -> Fresh:
@@ -53,15 +56,22 @@ async def reencrypt(services: Services) -> Reencrypted:
         except SecretUnreadable:
             return Fresh(stored, some=False, all=False)
 
+    columns = (
+        (notification_endpoints, notification_endpoints.c.secrets, secrets),
+        (signing_keys, signing_keys.c.private_key, private_key),
+    )
     done = Reencrypted(0, [])
     for row in await services.database.platform_pool.fetch(_TENANTS):
+        name, own = row["public_id"], Reencrypted(0, [])
         async with services.database.tenant(row["id"]) as session:
-            for table, column, again in (
-                (notification_endpoints, notification_endpoints.c.secrets, secrets),
-                (signing_keys, signing_keys.c.private_key, private_key),
-            ):
-                unreadable = await _column(session, table, column, again, done)
-                done.unreadable += [f"{row['public_id']}/{public_id}" for public_id in unreadable]
+            for table, column, again in columns:
+                unreadable = await _column(session, table, column, again, own)
+                own.unreadable += [f"{name}/{public_id}" for public_id in unreadable]
+            if own != Reencrypted(0, []):
+                after = audit.named(own, "encrypted", "unreadable")
+                await audit.record(session, by, ACTION, tenant_id=row["id"], target=f"tenants/{name}", after=after)
+        done.encrypted += own.encrypted
+        done.unreadable += own.unreadable
     return done
 
 

@@ -4,6 +4,7 @@ Each raises ValueError with the rest of a sentence that begins with the variable
 it cannot be a secret.
 """
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from colonnade.webhooks.signature import WebhookSecret
 
 SECRET_KEY_LENGTH = 32
 """Characters, at least."""
+SIGNING_BYTES = 24
+"""Of a secret that notifications are signed with ("Webhook secrets", Standard Webhooks)."""
 
 
 def postgres_url(text: str) -> str:
@@ -92,6 +95,29 @@ def issuer(text: str) -> str:
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
     return text
+
+
+def endpoint(text: str) -> str:
+    """Where notifications go."""
+    parts = urlsplit(text)
+    if not re.fullmatch(r"https?://[^\s@#]+", text) or not parts.hostname:
+        raise ValueError("must be a URL such as https://team.example/hooks")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
+    return text
+
+
+def signing_secrets(text: str) -> tuple[str, ...]:
+    """As Standard Webhooks spells them, separated by commas."""
+    found = tuple(part.strip() for part in text.split(","))
+    for part in found:
+        try:
+            long_enough = len(base64.b64decode(part.removeprefix("whsec_"), validate=True)) >= SIGNING_BYTES
+        except ValueError:
+            long_enough = False
+        if not part.startswith("whsec_") or not long_enough:
+            raise ValueError(f"must be whsec_ and {SIGNING_BYTES} bytes or more in base64, separated by commas")
+    return found
 
 
 def networks(text: str) -> tuple[str, ...]:

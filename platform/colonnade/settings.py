@@ -59,6 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the worker shows its own metrics; none: nowhere."""
     notification_loopback: bool = False
     """Tenants' notification endpoints may be on this machine, and http there: for development."""
+    platform_notification_url: str | None = None
+    """Where the platform team is told of changes of tenants' readiness; none: nowhere."""
+    platform_notification_secrets: tuple[str, ...] = ()
+    """What signs that, newest first: each of them does."""
     portal_sessions_per_minute: int = 20
     """Portal sessions that one customer may have in a minute."""
     portal_visit_retention_days: int = 365
@@ -185,6 +189,8 @@ def _contradictions(settings: Settings, given: Collection[str]) -> Iterator[str]
         yield f"{variable('migration_database_url')} needs {variable('database_url')} beside it"
     if ("oidc_issuer" in given) != ("oidc_audience" in given):
         yield f"{variable('oidc_issuer')} and {variable('oidc_audience')} go together"
+    if ("platform_notification_url" in given) != ("platform_notification_secrets" in given):
+        yield f"{variable('platform_notification_url')} and {variable('platform_notification_secrets')} go together"
     if settings.livemode and settings.notification_loopback:
         off = f"{variable('notification_loopback')} is for development"
         yield f"{off}: it cannot be on with a live {variable('stripe_api_key')}"
@@ -213,6 +219,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "ready_watermark_seconds": values.number(60, 30 * 86400),
     "worker_metrics_port": values.number(1, 65535),
     "notification_loopback": values.switch,
+    "platform_notification_url": values.endpoint,
+    "platform_notification_secrets": values.signing_secrets,
     "portal_sessions_per_minute": values.number(1, 1_000_000),
     "portal_visit_retention_days": values.number(7, 3650),
     "tenant_requests_per_minute": values.number(0, 100_000_000),
@@ -243,6 +251,7 @@ _SECRET = {
     "stripe_platform_webhook_secrets",
     "stripe_connect_webhook_secrets",
     "stripe_other_mode_webhook_secrets",
+    "platform_notification_secrets",
     "secret_key",
 }
 _FIELDS = {variable(field): field for field in _PARSERS}

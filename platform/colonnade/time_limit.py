@@ -5,7 +5,7 @@ from typing import Any, cast
 
 
 class TimeLimit:
-    """`with limit:` ends the task's block with `TimeoutError` where it takes too long; a task has one block at a time.
+    """`with limit.block():` ends the task's block with `TimeoutError` where it takes too long.
 
     The blocks are looked after together, once a second: a timer for each would cost more than most of them take
     (measured). So one may take a second longer than *seconds*.
@@ -18,20 +18,22 @@ class TimeLimit:
         self._late: set[asyncio.Task[Any]] = set()
         self._watch: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> None:
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        loop = task.get_loop()
+    def block(self) -> "Block":
+        """For the current task, which may enter it many times, but one block at a time."""
+        return Block(self, cast("asyncio.Task[Any]", asyncio.current_task()))
+
+    def begin(self, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
+        """From now on *task* is in a block."""
         self._began[task] = loop.time()
         if self._watch is None:
             self._watch = loop.call_later(1, self._end_late, loop)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
+    def end(self, task: asyncio.Task[Any]) -> bool:
+        """It is no longer; whether that is because it took too long."""
         del self._began[task]
-        if task in self._late:
-            self._late.discard(task)
-            if task.uncancel() == 0 and kind is asyncio.CancelledError:
-                raise TimeoutError from error
+        late = task in self._late
+        self._late.discard(task)
+        return late
 
     def _end_late(self, loop: asyncio.AbstractEventLoop) -> None:
         before = loop.time() - self._seconds
@@ -39,3 +41,19 @@ class TimeLimit:
             self._late.add(task)
             task.cancel()
         self._watch = loop.call_later(1, self._end_late, loop) if self._began else None
+
+
+class Block:
+    """A task's block under a limit; made by `TimeLimit.block`."""
+
+    def __init__(self, limit: TimeLimit, task: asyncio.Task[Any]) -> None:
+        self._limit = limit
+        self._task = task
+        self._loop = task.get_loop()
+
+    def __enter__(self) -> None:
+        self._limit.begin(self._task, self._loop)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if self._limit.end(self._task) and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise TimeoutError from error

@@ -211,7 +211,9 @@ _LOCKED = Kind(_lock, _written_already)
 async def lock(tenant: TenantConnection, *customer_ids: int) -> None:
     """Be the only transaction that changes these customers' facts, until it ends. Raises `NotFound`."""
     missing = sorted({customer for customer in customer_ids if ("customer", customer) not in tenant.held})
-    if missing and None in (await tenant.load(_LOCKED, missing)).values():
+    if not missing:
+        return
+    if None in (await tenant.load(_LOCKED, missing)).values():
         raise NotFound("There is no such customer.")
     tenant.held.update(("customer", customer) for customer in missing)
 

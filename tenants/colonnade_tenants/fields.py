@@ -1,6 +1,7 @@
 """Fields as Stripe's objects have them."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -28,8 +29,9 @@ def optional_id(value: Reference | None) -> str | None:
     return None if value is None else id_of(value)
 
 
+@lru_cache(maxsize=4_096)
 def moment(seconds: int) -> datetime:
-    """Stripe's time."""
+    """Stripe's time. The events of one object say the same times again and again."""
     return datetime.fromtimestamp(seconds, UTC)
 
 

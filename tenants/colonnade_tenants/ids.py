@@ -4,10 +4,12 @@ import os
 import random
 import time
 
-# Crockford's base 32: no i, l, o, u to misread. Two digits at once, as every change that is recorded has an id.
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
-_SHIFTS = range(120, -1, -10)
+"""Crockford's base 32: no i, l, o, u to misread."""
+_DIGIT_OF_BYTE = "".join(_DIGITS[byte % 32] for byte in range(256)).encode()
+_TIME_SHIFTS = range(45, -1, -5)
+_RANDOM = 16
+"""Random digits of an id."""
 
 
 def new_id(prefix: str) -> str:
@@ -17,10 +19,10 @@ def new_id(prefix: str) -> str:
 
 def new_ids(prefix: str, count: int) -> list[str]:
     """As many at once: the system is asked for random bits once."""
-    time_part = (time.time_ns() // 1_000_000) << 80
-    random_bits = os.urandom(10 * count)
-    numbers = [time_part | int.from_bytes(random_bits[at : at + 10]) for at in range(0, 10 * count, 10)]
-    return [f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}" for number in numbers]
+    milliseconds = time.time_ns() // 1_000_000
+    begin = f"{prefix}_{''.join([_DIGITS[milliseconds >> shift & 31] for shift in _TIME_SHIFTS])}"
+    digits = os.urandom(_RANDOM * count).translate(_DIGIT_OF_BYTE).decode()
+    return [begin + digits[at : at + _RANDOM] for at in range(0, _RANDOM * count, _RANDOM)]
 
 
 def passing_id(prefix: str) -> str:

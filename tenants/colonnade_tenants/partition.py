@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 import msgspec
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Column,
     MetaData,
@@ -23,6 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.engine import Result, ScalarResult
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -99,7 +99,7 @@ def json_rows(name: str, *columns: Column[Any]) -> Any:
     """The JSON array bound as *name*, as rows of these columns: any number of rows in one statement's arguments."""
     shape = (column(each.name, each.type) for each in columns)
     return (
-        func.json_to_recordset(bindparam(name, type_=JSON))
+        func.jsonb_to_recordset(bindparam(name, type_=JSONB))
         .table_valued(*shape, name=name)
         .render_derived(with_types=True)
     )

@@ -135,6 +135,11 @@ class TenantApi:
         assert reply.status_code == 200, reply.text
         return reply.json()
 
+    async def at_stripe(self, kind: str) -> list[dict[str, Any]]:
+        """Its objects at Stripe (*kind*: "customers"), where its charge type has them."""
+        found = await self.api.sandbox.call("GET", f"/v1/{kind}?limit=100", account=self.holder)
+        return [each for each in found["data"] if each["metadata"]["colonnade_tenant"] == self.id]
+
     async def customer(self, reference: str = "ada") -> dict[str, Any]:
         """A customer with that reference."""
         found: dict[str, Any] = await self.put(f"/customers/{reference}", {"email": f"{reference}@example.com"})

@@ -19,7 +19,7 @@ from colonnade.accounts import oauth
 from colonnade.database.connections import connect
 from colonnade.database.roles import Duty
 from colonnade.errors import Forbidden, Invalid
-from colonnade.webhooks.attribute import Clue
+from colonnade.webhooks.clues import Clue
 from colonnade.webhooks.directory import look_up
 from tests.conftest import ScratchDatabase
 from tests.platform.api import BASE_URL, NOWHERE, ORIGIN, Api, Sandbox, TenantApi, problem, running_api

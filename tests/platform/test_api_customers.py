@@ -14,8 +14,6 @@ from colonnade_tenants.partition import tenant_connection
 from tests.conftest import ScratchDatabase
 from tests.platform.api import NOWHERE, Api, TenantApi, problem, running_api
 
-pytestmark = pytest.mark.alone
-
 CREATE = "/v1/customers"
 WAITING = """
 select from pg_stat_activity
@@ -24,18 +22,12 @@ where datname = current_database() and wait_event_type = 'Lock' and query ilike 
 ADA = {"name": "Ada", "email": "ada@example.com", "metadata": {"tier": "gold", "since": "1843"}}
 
 
-async def at_stripe(tenant: TenantApi) -> list[dict[str, Any]]:
-    """All Stripe customers of the tenant's account."""
-    found: list[dict[str, Any]] = (await tenant.api.sandbox.call("GET", CREATE, account=tenant.holder))["data"]
-    return found
-
-
 async def test_a_customer_is_made_here_and_at_stripe(fern: TenantApi) -> None:
     made = await fern.put("/customers/ada", ADA)
     assert made["id"].startswith("ecu_")
     assert {name: made[name] for name in ADA} == ADA
     assert await fern.get("/customers/ada") == made
-    (found,) = await at_stripe(fern)
+    (found,) = await fern.at_stripe("customers")
     assert found["id"] == made["stripe_customer"]
     assert (found["name"], found["email"]) == ("Ada", "ada@example.com")
     ours = {"colonnade_tenant": fern.id, "colonnade_customer": made["id"], "reference": "ada"}
@@ -46,10 +38,11 @@ async def test_a_customer_is_made_here_and_at_stripe(fern: TenantApi) -> None:
     assert [row["public_id"] for row in owner] == [fern.id]
 
 
+@pytest.mark.alone
 async def test_a_direct_tenants_customer_lives_on_its_account(api: Api) -> None:
     direct = await api.tenant(charge_type="direct")
     made = await direct.customer()
-    assert [found["id"] for found in await at_stripe(direct)] == [made["stripe_customer"]]
+    assert [found["id"] for found in await direct.at_stripe("customers")] == [made["stripe_customer"]]
     assert (await api.sandbox.call("GET", CREATE))["data"] == []
 
 
@@ -65,7 +58,7 @@ async def test_a_change_reaches_stripe(fern: TenantApi) -> None:
     changed = await fern.put("/customers/ada", {"email": "ada@new.example", "metadata": {"tier": "silver"}})
     assert changed == made | {"email": "ada@new.example", "metadata": {"tier": "silver"}}
     assert await fern.put("/customers/ada", {}) == changed
-    (found,) = await at_stripe(fern)
+    (found,) = await fern.at_stripe("customers")
     assert (found["name"], found["email"]) == ("Ada", "ada@new.example")
     assert found["metadata"]["tier"] == "silver"
     assert "since" not in found["metadata"]
@@ -76,7 +69,7 @@ async def test_customers_asked_for_at_once_are_one(fern: TenantApi) -> None:
     made = await asyncio.gather(*(fern.call("PUT", "/customers/ada", ADA) for _ in range(5)))
     assert {reply.status_code for reply in made} == {200}
     assert len({reply.json()["stripe_customer"] for reply in made}) == 1
-    assert len(await at_stripe(fern)) == 1
+    assert len(await fern.at_stripe("customers")) == 1
 
 
 async def test_one_e_mail_address_is_no_identity(fern: TenantApi, kiln: TenantApi) -> None:
@@ -101,7 +94,7 @@ async def test_without_stripe_the_customer_is_reserved_and_the_repeat_goes_on(
         problem(await fern.call("POST", f"/customers/ada/{path}", body), 409, "reference")
     other = await fern.put("/customers/ada", ADA | {"name": "Ada Lovelace"})
     assert other["id"] == reserved["id"]
-    (found,) = await at_stripe(fern)
+    (found,) = await fern.at_stripe("customers")
     assert (found["id"], found["name"]) == (other["stripe_customer"], "Ada Lovelace")
 
 
@@ -111,7 +104,7 @@ async def test_a_lost_answer_of_stripe_makes_no_second_customer(fern: TenantApi)
     await fern.api.sandbox.fail()
     reply = await fern.call("PUT", "/customers/ada", ADA)
     assert reply.status_code == 200, reply.text
-    assert [found["id"] for found in await at_stripe(fern)] == [reply.json()["stripe_customer"]]
+    assert [found["id"] for found in await fern.at_stripe("customers")] == [reply.json()["stripe_customer"]]
 
 
 async def crashed(fern: TenantApi, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -128,7 +121,7 @@ async def crashed(fern: TenantApi, monkeypatch: pytest.MonkeyPatch) -> str:
         with pytest.raises(Crash):
             await fern.call("PUT", "/customers/ada", ADA)
     assert service.customers.bind is domain.bind
-    (found,) = await at_stripe(fern)
+    (found,) = await fern.at_stripe("customers")
     return str(found["id"])
 
 
@@ -136,7 +129,7 @@ async def test_a_crash_before_binding_is_mended_by_the_repeat(fern: TenantApi, m
     found = await crashed(fern, monkeypatch)
     assert (await fern.get("/customers/ada"))["stripe_customer"] is None
     assert (await fern.put("/customers/ada", ADA))["stripe_customer"] == found
-    assert len(await at_stripe(fern)) == 1
+    assert len(await fern.at_stripe("customers")) == 1
 
 
 async def test_the_event_of_a_customer_and_its_put_do_not_wait_for_each_other(
@@ -198,7 +191,7 @@ async def test_bad_input_is_named_and_writes_nothing(fern: TenantApi, change: di
 @pytest.mark.parametrize("reference", ["x" * 129, "%0A", "%20", "a%00b"])
 async def test_a_bad_reference_is_refused(fern: TenantApi, reference: str) -> None:
     problem(await fern.call("PUT", f"/customers/{reference}", ADA), 400, "reference")
-    assert await at_stripe(fern) == []
+    assert await fern.at_stripe("customers") == []
 
 
 @pytest.mark.parametrize("reference", ["user@example.com", "a b", "Ünïcode-7", "..x", "%25"])

@@ -7,8 +7,6 @@ import pytest
 from tests.conftest import ScratchDatabase
 from tests.platform.api import NOWHERE, Api, TenantApi, problem, running_api
 
-pytestmark = pytest.mark.alone
-
 PATH = "/customers/ada/subscriptions"
 CARD = "pm_card_visa"
 
@@ -20,18 +18,13 @@ async def shop(fern: TenantApi) -> TenantApi:
     return fern
 
 
-async def at_stripe(tenant: TenantApi) -> list[dict[str, Any]]:
-    found = await tenant.api.sandbox.call("GET", "/v1/subscriptions", account=tenant.holder)
-    return list(found["data"])
-
-
 async def test_a_subscription_names_its_tenant(shop: TenantApi) -> None:
     await shop.call("PATCH", "", {"application_fee_percent": 2.5}, key=shop.api.key)
     price = await shop.api.sandbox.price()
     reply = await shop.call("POST", PATH, {"price": price["id"], "quantity": 3, "payment_method": CARD})
     assert reply.status_code == 201
     made = reply.json()
-    (found,) = await at_stripe(shop)
+    (found,) = await shop.at_stripe("subscriptions")
     customer = await shop.get("/customers/ada")
     assert made["id"] == found["id"]
     assert made["status"] == found["status"] == "active"
@@ -54,15 +47,16 @@ async def test_separate_charges_carry_no_transfer(api: Api) -> None:
     tenant = await api.tenant(charge_type="separate")
     await tenant.customer()
     await tenant.subscription()
-    (found,) = await at_stripe(tenant)
+    (found,) = await tenant.at_stripe("subscriptions")
     assert (found["on_behalf_of"], found["transfer_data"]) == (tenant.account, None)
 
 
+@pytest.mark.alone
 async def test_a_direct_tenants_subscription_lives_on_its_account(api: Api) -> None:
     tenant = await api.tenant(charge_type="direct", application_fee_percent=1)
     await tenant.customer()
     made = await tenant.subscription()
-    (found,) = await at_stripe(tenant)
+    (found,) = await tenant.at_stripe("subscriptions")
     assert found["id"] == made["id"]
     assert (found["on_behalf_of"], found["transfer_data"]) == (None, None)
     assert found["application_fee_percent"] == 1
@@ -99,7 +93,7 @@ async def test_the_payment_method_becomes_the_default(shop: TenantApi) -> None:
 async def test_without_any_payment_method_it_is_refused(shop: TenantApi) -> None:
     price = (await shop.api.sandbox.price())["id"]
     problem(await shop.call("POST", PATH, {"price": price}), 422, "payment_method")
-    assert await at_stripe(shop) == []
+    assert await shop.at_stripe("subscriptions") == []
 
 
 async def test_repeating_with_one_key_starts_one(shop: TenantApi) -> None:
@@ -108,7 +102,7 @@ async def test_repeating_with_one_key_starts_one(shop: TenantApi) -> None:
     again = await shop.call("POST", PATH, body, idempotency_key="order-1")
     assert first.status_code == again.status_code == 201
     assert first.json() == again.json()
-    assert len(await at_stripe(shop)) == 1
+    assert len(await shop.at_stripe("subscriptions")) == 1
     problem(await shop.call("POST", PATH, body | {"quantity": 2}, idempotency_key="order-1"), 409, "Idempotency-Key")
     assert (await shop.call("POST", PATH, body, idempotency_key="order-2")).json()["id"] != first.json()["id"]
 
@@ -119,7 +113,7 @@ async def test_one_key_of_two_customers_starts_two(shop: TenantApi) -> None:
     for reference in ("ada", "bob"):
         reply = await shop.call("POST", f"/customers/{reference}/subscriptions", body, idempotency_key="order-1")
         assert reply.status_code == 201
-    assert len(await at_stripe(shop)) == 2
+    assert len(await shop.at_stripe("subscriptions")) == 2
 
 
 async def test_what_stripe_refuses_names_our_field(shop: TenantApi, api: Api) -> None:
@@ -136,7 +130,7 @@ async def test_what_stripe_refuses_names_our_field(shop: TenantApi, api: Api) ->
     problem(reply, 422, "payment_method")
     declined = await shop.call("POST", PATH, {"price": good, "payment_method": "pm_card_chargeDeclined"})
     assert problem(declined, 422, "payment_method")["code"] == "card_declined"
-    assert await at_stripe(shop) == []
+    assert await shop.at_stripe("subscriptions") == []
 
 
 async def test_without_stripe_it_is_unavailable(shared_database: ScratchDatabase, shop: TenantApi) -> None:

@@ -118,7 +118,7 @@ async def test_a_repeated_adoption_answers_the_same(api: Api) -> None:
 
 async def test_an_account_that_is_not_connected_is_not_adopted(api: Api) -> None:
     before = await count(api)
-    reply = await api.call("POST", "/v1/tenants", NEW | {"account": "acct_ofanotherplatform"})
+    reply = await api.call("POST", "/v1/tenants", {"name": "Fern", "account": "acct_ofanotherplatform"})
     problem(reply, 400, "account")
     assert await count(api) == before
 
@@ -135,6 +135,9 @@ async def test_an_account_that_is_not_connected_is_not_adopted(api: Api) -> None
         ({"account": "cus_1"}, "account"),
         ({"country": "de"}, "country"),
         ({"email": "nobody"}, "email"),
+        ({"connect": "oauth"}, "country"),
+        ({"account": "acct_1"}, "country"),
+        ({"country": None, "connect": "oauth", "email": "fern@shop.example"}, "email"),
         ({"application_fee_percent": 100.5}, "application_fee_percent"),
         ({"application_fee_percent": 1.234}, "application_fee_percent"),
         ({"return_origins": ["http://shop.example"]}, "return_origins[0]"),

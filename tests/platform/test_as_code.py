@@ -1,6 +1,7 @@
 """Whole tenants from one file: planned, applied once, exported the same, and refused where something is wrong."""
 
 import asyncio
+import io
 import json
 import os
 import subprocess
@@ -292,7 +293,7 @@ async def test_an_edit_at_stripe_is_told_by_the_plan(
         ("small:", "small:\n          default: true", "several"),
         ("small:", "main:", "there twice"),
         ("enabled: true", "enabled: maybe", "enabled"),
-        ("branding:", "key: secret\n    branding:", "unknown field `key`"),
+        ("branding:", "key: secret\n    branding:", ".key: There is no such field"),
         ("tenants:\n", "tenants: {\n", "flow mapping"),
         ("ten_", "tex_", "tenants.tex_"),
     ],
@@ -314,6 +315,15 @@ async def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(Invalid, match=r"\.toml"):
         files.load(path)
+
+
+def test_what_comes_on_standard_input_is_read_as_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, name in ((b"tenants: {ten_1: {}}", "ten_1"), (b'{"tenants": {"ten_2": {}}}', "ten_2")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        assert list(files.load(Path("-")).tenants) == [name]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"tenants: []")))
+    with pytest.raises(Invalid, match="standard input: tenants: Must be an object, not a list"):
+        files.load(Path("-"))
 
 
 @pytest.mark.slow
@@ -341,11 +351,16 @@ async def test_applied_at_the_command_line_nothing_is_left_to_do(fern: TenantApi
         )
     ]
     assert [each.returncode for each in ended] == [0, 0, 0, 0], ended
+    piped = await colonnade(fern, "export", "-f", "-", "--tenant", fern.id)
+    assert piped.stdout == out.read_text()
+    read = await colonnade(fern, "plan", "-f", "-", stdin=piped.stdout)
+    assert (read.returncode, read.stdout) == (0, ""), read
+    assert not Path("-").exists()
     assert ended[1].stdout == ""
     assert {step["action"] for step in json.loads(ended[3].stdout)} == {"none"}
 
 
-async def colonnade(tenant: TenantApi, *arguments: str) -> "subprocess.CompletedProcess[str]":
+async def colonnade(tenant: TenantApi, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
     """Run `colonnade portals …` on the test's database and sandbox."""
     environ: dict[str, Any] = {name: text for name, text in os.environ.items() if not name.startswith("COLONNADE_")}
     environ |= {
@@ -356,5 +371,5 @@ async def colonnade(tenant: TenantApi, *arguments: str) -> "subprocess.Completed
     }
     command = [sys.executable, "-m", "colonnade", "portals", *arguments]
     return await asyncio.to_thread(
-        subprocess.run, command, env=environ, capture_output=True, text=True, timeout=100, check=False
+        subprocess.run, command, env=environ, input=stdin, capture_output=True, text=True, timeout=100, check=False
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colonnade.webhooks import attribute as ladder
+from colonnade.webhooks import clues as reading
 from colonnade.webhooks.attribute import (
     Attribution,
     Former,
@@ -18,10 +18,10 @@ from colonnade.webhooks.attribute import (
     Quarantine,
     Removed,
     Waiting,
-    clues,
     decide,
     evidence,
 )
+from colonnade.webhooks.clues import clues
 from colonnade.webhooks.delivery import read
 from colonnade.webhooks.inbox import Claimed
 
@@ -191,9 +191,9 @@ BROKEN = {
 def test_without_a_rung_exactly_its_cases_fail(rung: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = attributed()
     assert whole == {*IDS, *(f"{name} on account" for name in IDS)}
-    real = ladder.clues
+    real = reading.clues
 
-    def without(*given: Any, **named: Any) -> list[ladder.Clue]:
+    def without(*given: Any, **named: Any) -> list[reading.Clue]:
         return [clue for clue in real(*given, **named) if clue.rung != rung]
 
     monkeypatch.setitem(globals(), "clues", without)
@@ -219,11 +219,11 @@ READ_BY = {
 }
 
 
-@pytest.mark.parametrize("path", [path for _, _, paths in ladder._PATHS for path in paths])
+@pytest.mark.parametrize("path", [path for _, _, paths in reading._PATHS for path in paths])
 def test_without_a_path_exactly_its_cases_fail(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = attributed()
-    left = tuple((rung, kind, tuple(each for each in paths if each != path)) for rung, kind, paths in ladder._PATHS)
-    monkeypatch.setattr(ladder, "_PATHS", left)
+    left = tuple(each for each in reading._STEPS if each[2] != reading._steps(path))
+    monkeypatch.setattr(reading, "_STEPS", left)
     assert whole - attributed() == READ_BY[path]
 
 

@@ -10,26 +10,28 @@ from pathlib import Path
 
 import pytest
 
-from colonnade.webhooks import attribute
+from colonnade.webhooks import attribute, clues
 
-SOURCE = Path(attribute.__file__).read_text()
+SOURCES = [Path(each.__file__).read_text() for each in (clues, attribute)]
+"""What the ladder reads, and what it decides."""
 TESTS = Path(__file__).with_name("test_attribute.py")
-# Reads sources by name from standard input; writes how the tests ended on each to standard error.
+# Reads pairs of sources by name from standard input; writes how the tests ended on each to standard error.
 RUN = f"""
 import json, sys, pytest
 
 class Mutate:
-    def __init__(self, source):
-        self.source = source
+    def __init__(self, sources):
+        self.sources = sources
 
     def pytest_sessionstart(self):
-        from colonnade.webhooks import attribute
-        exec(compile(self.source, attribute.__file__, "exec"), attribute.__dict__)
+        from colonnade.webhooks import attribute, clues
+        for source, module in zip(self.sources, (clues, attribute)):
+            exec(compile(source, module.__file__, "exec"), module.__dict__)
         for name in [name for name in sys.modules if name.endswith("test_attribute")]:
             del sys.modules[name]
 
 arguments = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", {str(TESTS)!r}]
-ended = {{name: pytest.main(arguments, plugins=[Mutate(text)]) for name, text in json.load(sys.stdin).items()}}
+ended = {{name: pytest.main(arguments, plugins=[Mutate(texts)]) for name, texts in json.load(sys.stdin).items()}}
 json.dump(ended, sys.stderr)
 """
 
@@ -55,7 +57,7 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "catalogue: not by the product": ('for value in (thing, thing.get("product"))', "for value in (thing,)"),
     "catalogue: any of several sellers": ("len(sellers) == 1", "sellers"),
     "names without their account": ("qualified(account, clue.key)", "clue.key"),
-    "order: weakest first": ("_ORDER.index(clue.rung), clue.key))", "-_ORDER.index(clue.rung), clue.key))"),
+    "order: weakest first": ("return _PLACES[clue.rung]", "return -_PLACES[clue.rung]"),
     "references: only ids": ('        value = value.get("id")\n', "        value = None\n"),
     "endpoint: accounts at the platform's": ('if endpoint == "platform" and account:', "if False:"),
     "endpoint: no account at Connect's": ('if endpoint == "connect" and not account:', "if False:"),
@@ -66,28 +68,29 @@ MUTANTS: dict[str, tuple[str, str]] = {
     "nobody's waits": ('        if any(clue.kind == "plan" for clue, _ in tenants):', "        if False:"),
     "no evidence": ('"tenant": known.names.get(known.named_by(clue) or 0)', '"tenant": None'),
 }
-PATHS = {f"{rung}: at {path}": path for rung, _, paths in attribute._PATHS for path in paths}
+PATHS = {f"{rung}: at {path}": path for rung, _, paths in clues._PATHS for path in paths}
 
 
-def broken(source: str, old: str, new: str) -> str:
-    assert source.count(old) == 1, old
-    return source.replace(old, new)
+def broken(old: str, new: str) -> list[str]:
+    assert sum(source.count(old) for source in SOURCES) == 1, old
+    return [source.replace(old, new) for source in SOURCES]
 
 
-def misspelt(source: str, path: str) -> str:
-    """*source* reading another path. A path that is also a rung's name comes after that."""
-    table, begins, rest = source.partition("_OWN_ID")
+def misspelt(path: str) -> list[str]:
+    """The sources, reading another path. A path that is also a rung's name comes after that."""
+    read, decided = SOURCES
+    table, begins, rest = read.partition("_OWN_ID")
     head, found, tail = table.rpartition(f'"{path}"')
     assert found, path
-    return f'{head}"no.{path}"{tail}{begins}{rest}'
+    return [f'{head}"no.{path}"{tail}{begins}{rest}', decided]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_whatever_is_broken_in_the_ladder_makes_its_tests_red() -> None:
-    mutants = {name: broken(SOURCE, *change) for name, change in MUTANTS.items()}
-    mutants |= {name: misspelt(SOURCE, path) for name, path in PATHS.items()}
-    sources = {"whole": SOURCE} | mutants
+    mutants = {name: broken(*change) for name, change in MUTANTS.items()}
+    mutants |= {name: misspelt(path) for name, path in PATHS.items()}
+    sources = {"whole": SOURCES} | mutants
     command = [sys.executable, "-W", "ignore", "-c", RUN]
     found = subprocess.run(command, input=json.dumps(sources), capture_output=True, text=True, check=True)
     ended = json.loads(found.stderr.splitlines()[-1])

@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from colonnade.commands.common import sentences
+from colonnade.settings import Settings
+from colonnade.stripe_api.client import StripeGateway
+
 from ..conftest import ScratchDatabase
 
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
@@ -129,3 +133,27 @@ def test_help_and_completion_import_nothing_that_takes_long() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     heavy = {"alembic", "asyncpg", "cryptography", "litestar", "sqlalchemy", "stripe", "structlog", "uvloop"}
     assert heavy & set(found.stdout.split()) == set()
+
+
+def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+    nowhere = {**external("postgresql://colonnade:hidden@127.0.0.1:9/colonnade"), "DATA_DIR": str(tmp_path)}
+    said = "Cannot reach the database at 127.0.0.1:9: connection refused. Start it, or correct COLONNADE_DATABASE_URL."
+    for command in (("migrate",), ("keys", "list")):
+        ended = colonnade(*command, **nowhere)
+        assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (1, "", said)
+
+
+def test_stripe_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(stripe_api_key="sk_test_x", stripe_api_base="http://127.0.0.1:9")
+
+    async def ask() -> None:
+        gateway = StripeGateway(settings)
+        try:
+            await gateway.platform.get("/v1/account")
+        finally:
+            await gateway.close()
+
+    monkeypatch.setenv("COLONNADE_STRIPE_API_BASE", settings.stripe_api_base)
+    with pytest.raises(SystemExit), sentences():
+        asyncio.run(ask())
+    assert "Cannot reach Stripe at http://127.0.0.1:9: connection refused." in capsys.readouterr().err

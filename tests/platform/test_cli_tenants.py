@@ -55,6 +55,7 @@ def test_a_tenant_is_created_shown_and_listed(cli: Cli) -> None:
     words = cli("tenants", "show", made["id"]).stdout
     assert made["account"] in words
     assert shown["readiness"]["requirements"][0]["words"] in words
+    assert words.count("Agreement to Stripe's terms of service") == 1, "Stripe asks for it by two names"
     assert said(cli("tenants", "list", "--json"))[0]["id"] == made["id"]
     assert made["id"] in cli("tenants", "list").stdout
 

@@ -21,10 +21,12 @@ from colonnade.doctor.examining import CHECKS, Report, examine
 from colonnade.doctor.place import Finding, Place
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.webhooks.provision import provision
+from colonnade.webhooks.provision import provision, remove_old
+from colonnade_sandbox.ids import derived
 from tests.conftest import ScratchDatabase
 from tests.platform.api import PLENTY, Api, Sandbox, running_api
 from tests.platform.cli import colonnade, external
+from tests.platform.test_people import running as running_provider
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVENT = """
@@ -292,6 +294,68 @@ async def test_a_stripe_that_does_not_answer_is_told_from_a_key_that_it_refuses(
     said = await found(place, "account")
     await place.gateway.close()
     assert ["Stripe cannot be asked" in each.problem for each in said] == [True]
+
+
+@broken(
+    ("identity-provider", "{issuer}/", {}, "of another issuer"),
+    ("identity-provider", "http://127.0.0.1:1", {}, "cannot be reached: connection refused"),
+    ("identity-provider", "{issuer}", {"keys": [{"kty": "oct", "kid": "one"}]}, "publishes no key"),
+    ("identity-provider", "{issuer}", {"broken": True}, "/keys answers 500"),
+)
+async def test_an_identity_provider_that_cannot_be_relied_on_is_found(
+    world: World, case: tuple[str, str, dict[str, Any], str]
+) -> None:
+    name, issuer, changed, words = case
+    async with running_provider() as provider:
+        assert await found(world.place(oidc_issuer=provider.issuer, oidc_audience="x"), name) == []
+        vars(provider).update(changed)
+        said = await found(world.place(oidc_issuer=issuer.format(issuer=provider.issuer), oidc_audience="x"), name)
+    assert [words in each.problem for each in said] == [True], said
+    assert said[0].severity == "error"
+
+
+@broken(("connect-application", "ca_unknown", "it answers 401"))
+async def test_a_connect_application_that_stripe_does_not_know_is_found(
+    world: World, case: tuple[str, str, str]
+) -> None:
+    name, client_id, words = case
+    platform = (await world.api.sandbox.call("GET", "/v1/account"))["id"]
+    assert await found(world.place(stripe_client_id=derived("ca", platform)), name) == []
+    said = await found(world.place(stripe_client_id=client_id), name)
+    assert [words in each.problem for each in said] == [True]
+    assert "/connect/callback" in said[0].cure
+    sentence = b'{"error": {"message": "Invalid redirect URI"}}'
+    async with answering(sentence, 400) as url:
+        said = await found(world.place(stripe_client_id=client_id, stripe_api_base=url), name)
+    assert ["Invalid redirect URI" in each.problem for each in said] == [True]
+
+
+async def test_an_overlap_is_a_warning_that_says_until_when(world: World) -> None:
+    connection = await connect(world.api.database.service_url, Duty.PLATFORM)
+    try:
+        await provision(connection, world.gateway.platform, world.settings.base_url, roll=True)
+        await world.api.sql("update webhook_endpoints set secret_digest = sha256(('whsec_' || kind)::bytea)")
+        (made,) = await world.api.sql("select max(created_at) from webhook_endpoints where kind = 'connect'")
+        report = await examine(world.place(), checks=[each for each in CHECKS if each.name.startswith("endpoint")])
+        assert report.healthy, report
+        until = made[0] + timedelta(days=3)
+        problems = [each.problem for each in report.findings]
+        assert [each.startswith(kind) for each, kind in zip(problems, ("platform", "connect"), strict=True)] == [
+            True
+        ] * 2
+        assert f"from {until:%Y-%m-%d %H:%M} UTC on" in problems[1]
+        assert "--remove-old" in report.findings[1].cure
+        newest = "(select id from webhook_endpoints where kind = 'connect' order by created_at desc limit 1)"
+        for which, severity in ((f"<> {newest}", "warning"), (f"= {newest}", "error")):
+            broken_one = f"update webhook_endpoints set secret_digest = '' where kind = 'connect' and id {which}"
+            await world.api.sql(broken_one)
+            said = await found(world.place(), "endpoint-secrets")
+            await world.api.sql("update webhook_endpoints set secret_digest = sha256(('whsec_' || kind)::bytea)")
+            assert [each.severity for each in said] == [severity], said
+    finally:
+        await remove_old(connection, world.gateway.platform)
+        await connection.close()
+    assert await found(world.place(), "endpoints") == []
 
 
 @broken(("endpoints", "it is disabled"))

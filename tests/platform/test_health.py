@@ -18,6 +18,8 @@ from tests.platform.test_stripe_budget import gateway_of
 async def ready(api: Api) -> tuple[int, str, dict[str, str]]:
     reply = await api.client.get("/health/ready")
     found: dict[str, Any] = reply.json()
+    asked = await api.client.head("/health/ready")
+    assert (asked.status_code, asked.content) == (reply.status_code, b""), "a balancer that asks by HEAD reads the same"
     return reply.status_code, found["status"], found["checks"]
 
 
@@ -74,3 +76,5 @@ async def test_without_its_migrations_or_its_database_the_process_is_unavailable
         )
         assert await ready(api) == (503, "unavailable", {"database": "cannot be reached", "stripe": "ok"})
         assert (await api.client.get("/health/live")).status_code == 200
+        alive = await api.client.head("/health/live")
+        assert (alive.status_code, alive.content) == (200, b"")

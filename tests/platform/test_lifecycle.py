@@ -266,8 +266,10 @@ async def test_a_tenant_whose_step_fails_does_not_hold_up_those_after_it(
         patch.setattr(coming_back, "advance", failing)
         for _ in range(10):
             await keeping.keep(worker.keeper)
-    back = [(await tenant.get("/lifecycle"))["coming_back"] for tenant in (fern, kiln)]
-    assert back == [True, False]
+    rows = await fern.api.sql(
+        "select coming_back from tenants where public_id = any ($1) order by id", [fern.id, kiln.id]
+    )
+    assert [row["coming_back"] for row in rows] == [True, False]
     await worker.work()
 
 
@@ -331,8 +333,10 @@ async def test_a_return_ends_though_more_events_are_due_all_the_time(fern: Tenan
     assert (await fern.get("/lifecycle"))["coming_back"], "what was held is waited for"
     await fern.api.sql("update inbox set state = 'done' where event_id = $1", held["id"])
     await keeping.keep(worker.keeper)
-    assert not (await fern.get("/lifecycle"))["coming_back"]
+    assert (await fern.api.sql("select coming_back from tenants where public_id = $1", fern.id))[0][0] is False
+    assert (await fern.get("/lifecycle"))["coming_back"], "entitlements are not computed from it yet"
     await worker.work()
+    assert not (await fern.get("/lifecycle"))["coming_back"]
 
 
 async def test_the_word_that_access_was_taken_goes_before_all_else_of_its_batch(
@@ -357,6 +361,13 @@ async def test_who_was_suspended_is_so_again_after_disconnecting_and_coming_back
         assert found["state"] == state
     assert found["reason"] == "Chargebacks"
     problem(await fern.call("POST", "/customers/ada/portal-sessions", {}), 409, "tenant")
+    await worker.store(about_access(GONE, fern.account))
+    await worker.work()
+    back = await step(fern, "reconnect", reason="They called")
+    assert (back["state"], back["reason"]) == ("suspended", "Chargebacks"), "why it is closed, not why it came back"
+    (line,) = (await fern.get("/audit?action=tenant.reconnected"))["data"]
+    assert (line["after"]["state_reason"], line["after"]["reason"]) == ("Chargebacks", "They called")
+    assert (await step(fern, "resume", reason="Paid"))["reason"] == "Paid"
 
 
 async def test_the_same_account_comes_back_by_the_platform_teams_word_if_stripe_agrees(

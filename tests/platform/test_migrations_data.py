@@ -226,7 +226,7 @@ async def test_keys_are_not_let_do_more_by_a_migration_in_either_direction(used:
 
 @pytest.mark.slow
 async def test_a_time_that_could_not_be_read_again_is_the_last_that_can(used: Used) -> None:
-    await migrate.upgrade(used.database.admin_url, used.database.service_url, "0022")
+    await migrate.upgrade(used.database.admin_url, used.database.service_url, "0025")
     await used.connection.execute(
         "insert into entitlement_policies (tenant_id, version, effective_from, grace_days, trials, pause_collection) "
         "values (1, 1, now(), 7, true, 'grants'), (1, 2, 'infinity', 8, true, 'grants'), "

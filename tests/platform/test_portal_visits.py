@@ -18,12 +18,12 @@ from colonnade.accounts.service import tenant_by_id
 from colonnade.database.connections import connect, create_pool
 from colonnade.database.roles import Duty
 from colonnade.errors import Closed, NotFound, Unavailable
-from colonnade.portals import links, return_routes, rooms, sessions
+from colonnade.portals import links, return_routes, rooms, sessions, visiting
 from colonnade.portals.links import Place
-from colonnade.portals.requests import SessionRequest
+from colonnade.portals.requests import AfterExpiration, SessionRequest
 from colonnade.portals.results import with_result
 from colonnade.portals.retention import prune
-from colonnade.portals.sessions import Opener
+from colonnade.portals.visiting import Opener
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extensions
 from colonnade_tenants.handlers import HANDLERS
@@ -31,12 +31,14 @@ from colonnade_tenants.portal.changes import changes
 from colonnade_tenants.portal.state import State, decode
 from tests.conftest import ScratchDatabase
 from tests.platform.api import ORIGIN, RETURN_URL, SECRET_KEY, Api, Sandbox, TenantApi, problem, running_api
-from tests.platform.portals import edit, services_of
+from tests.platform.portals import edit, services_of, worker_looks
 
 SESSIONS = "/customers/ada/portal-sessions"
 TOKENS = "/customers/ada/portal-tokens"
 PREVIEW = f"{SESSIONS}/preview"
 OTHER = "https://second.shop.example"
+BOTH_WAYS = (SessionRequest(), SessionRequest(after_expiration=AfterExpiration()))
+"""A visit that is kept with the choice of its configuration, and one that is kept by itself."""
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ async def test_a_used_token_is_worth_nothing_to_another_browser(shop: TenantApi)
 async def test_a_used_token_is_over_after_the_double_click(shop: TenantApi, monkeypatch: pytest.MonkeyPatch) -> None:
     token = await token_of(shop)
     assert (await use(shop, token)).status_code == 303
-    monkeypatch.setattr(sessions, "DOUBLE_CLICK", timedelta(0))
+    monkeypatch.setattr(visiting, "DOUBLE_CLICK", timedelta(0))
     assert (await use(shop, token)).status_code == 401
 
 
@@ -239,24 +241,26 @@ async def test_a_tenant_that_was_open_a_moment_ago_opens_no_portal(shop: TenantA
     before = await asked(shop)
     async with services_of(shop) as services:
         tenant = await tenant_by_id(services, shop.id)
-        opening = await sessions.prepare(services, tenant, "ada", SessionRequest())
         await shop.api.sql(f"update tenants set {fact} = now() where public_id = $1", shop.id)
-        with pytest.raises(Closed) as refused:
-            await sessions.open_session(services, tenant, opening, Opener("key_1"))
-    assert refused.value.code == fact.removesuffix("_at")
+        for wanted in BOTH_WAYS:
+            with pytest.raises(Closed) as refused:
+                await sessions.open_session(services, tenant, "ada", wanted, Opener("key_1"))
+            assert refused.value.code == fact.removesuffix("_at")
     assert await asked(shop) == before
 
 
 async def test_a_repeat_opens_no_portal_of_a_tenant_that_was_suspended_meanwhile(shop: TenantApi) -> None:
     async with services_of(shop) as services:
         tenant = await tenant_by_id(services, shop.id)
-        opening = await sessions.prepare(services, tenant, "ada", SessionRequest())
-        assert (await sessions.open_session(services, tenant, opening, Opener("key_1", once="k"))).url
+        again = [(wanted, Opener("key_1", once=f"k{number}")) for number, wanted in enumerate(BOTH_WAYS)]
+        for wanted, opener in again:
+            assert (await sessions.open_session(services, tenant, "ada", wanted, opener)).url
         before = await asked(shop)
         await shop.api.sql("update tenants set suspended_at = now() where public_id = $1", shop.id)
-        with pytest.raises(Closed) as refused:
-            await sessions.open_session(services, tenant, opening, Opener("key_1", once="k"))
-    assert refused.value.code == "suspended"
+        for wanted, opener in again:
+            with pytest.raises(Closed) as refused:
+                await sessions.open_session(services, tenant, "ada", wanted, opener)
+            assert refused.value.code == "suspended"
     assert await asked(shop) == before
 
 
@@ -310,6 +314,9 @@ async def test_a_configuration_that_was_deactivated_at_stripe_is_a_dead_end_in_w
         assert said["detail"] == "The portal configuration 'main' was deactivated at Stripe: revert that."
     page = await use(shop, token)
     assert (page.status_code, made["stripe_configuration"] in page.text) == (409, False)
+    await worker_looks(shop)
+    said = problem(await shop.call("POST", TOKENS, {}), 409, "configuration")
+    assert said["code"] == "configuration_inactive"
     reply = await shop.call("POST", PREVIEW, {"flow": {"type": "payment_method_update"}})
     found = reply.json()
     assert [each["code"] for each in found["reasons"]] == ["configuration_inactive"]
@@ -319,6 +326,7 @@ async def test_a_configuration_that_was_deactivated_at_stripe_is_a_dead_end_in_w
     assert {reasons[0]["code"] for reasons in shown["blocked"].values()} == {"configuration_inactive"}
     assert (await shop.call("POST", "/portal-configurations/main/revert", {})).status_code == 200
     assert (await shop.call("POST", SESSIONS, {})).status_code == 201
+    assert await token_of(shop)
 
 
 async def test_a_dead_end_is_refused_with_its_reason(shop: TenantApi) -> None:

@@ -119,9 +119,9 @@ async def test_after_reencrypting_the_old_key_is_needed_no_more(
         sealed, private_key = await _stored(tenant)
         assert [Vault(NEW).open(each) for each in sealed] == [secret]
         assert "PRIVATE KEY" in Cipher(NEW, PURPOSE).decrypt(private_key)
-    (line,) = await fern.api.sql("select by_id, tenant_id, after from audit_log where action = 'secrets.reencrypted'")
-    assert (line["by_id"], line["tenant_id"]) == ("command line", None)
-    assert json.loads(line["after"]) == {"encrypted": 4, "unreadable": []}
+    assert await _logged(fern) == [
+        (f"tenants/{tenant.id}", "command line", {"encrypted": 2, "unreadable": []}) for tenant in (fern, kiln)
+    ]
 
     # The wrong way round: the old key alone can read nothing now, says so, and changes nothing.
     before = await _stored(fern)
@@ -131,6 +131,33 @@ async def test_after_reencrypting_the_old_key_is_needed_no_more(
     assert (done.encrypted, len(done.unreadable)) == (0, 4)
     assert {each.split("/")[0] for each in done.unreadable} == {fern.id, kiln.id}
     assert await _stored(fern) == before
+
+
+async def _logged(tenant: TenantApi) -> list[tuple[str, str, Any]]:
+    rows = await tenant.api.sql(
+        "select target, by_id, after from audit_log where action = 'secrets.reencrypted' order by id"
+    )
+    return [(row["target"], row["by_id"], json.loads(row["after"])) for row in rows]
+
+
+async def test_what_was_encrypted_anew_before_an_error_is_in_the_audit_log(
+    fern: TenantApi, kiln: TenantApi, shared_database: ScratchDatabase
+) -> None:
+    for tenant in (fern, kiln):
+        await _with_secrets(tenant)
+    await fern.api.sql(
+        """update notification_endpoints set secrets = '[{"odd": 1}]'
+        where tenant_id = (select id from tenants where public_id = $1)""",
+        kiln.id,
+    )
+    before = len(await _logged(fern))
+    async with opened(Settings(stripe_api_key="sk_test_any", secret_key=BOTH), shared_database.service_url) as ours:
+        with pytest.raises(msgspec.ValidationError):
+            await reencrypt(ours)
+    await fern.api.sql("delete from notification_endpoints where secrets @> '[{\"odd\": 1}]'")
+    told = [target for target, _, _ in (await _logged(fern))[before:]]
+    assert f"tenants/{fern.id}" in told
+    assert f"tenants/{kiln.id}" not in told
 
 
 async def test_a_secret_that_cannot_be_read_keeps_no_other_from_being_encrypted_anew(

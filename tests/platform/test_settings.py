@@ -202,6 +202,26 @@ def test_notifications_reach_this_machine_with_a_test_key_alone() -> None:
         assert problem.startswith("COLONNADE_NOTIFICATION_LOOPBACK is for development")
 
 
+def test_the_platform_teams_endpoint_has_an_address_and_a_secret_that_signs() -> None:
+    names = ("platform_notification_url", "platform_notification_secrets")
+    good = ("https://team.example/hooks", f"whsec_{'A' * 32},whsec_{'B' * 44}")
+    found = load(**dict(zip(names, good, strict=True)))
+    assert (found.platform_notification_url, found.platform_notification_secrets) == (
+        good[0],
+        tuple(good[1].split(",")),
+    )
+    bad = (
+        *((0, text) for text in ("http://team.example", "team.example", "https://u:p@h/x", "https:///x")),
+        *((1, text) for text in ("secret", "whsec_abc", f"whsec_{'A' * 31}", f"whsec_{'A' * 32},", "A" * 32)),
+    )
+    for place, text in bad:
+        (problem,) = problems(**dict(zip(names, good, strict=True)) | {names[place]: text})
+        assert problem.startswith(variable(names[place]) + " must be ")
+    for name, text in zip(names, good, strict=True):
+        (problem,) = problems(**{name: text})
+        assert "go together" in problem
+
+
 def test_the_default_address_follows_the_port() -> None:
     assert load(port="9000").base_url == "http://127.0.0.1:9000"
 

@@ -11,7 +11,7 @@ async def test_only_the_block_that_takes_too_long_is_ended() -> None:
     limit = TimeLimit(0.2)
 
     async def block(wait: asyncio.Event) -> None:
-        with limit:
+        with limit.block():
             await wait.wait()
 
     soon = asyncio.Event()
@@ -29,7 +29,7 @@ async def test_who_is_cancelled_by_another_stays_cancelled() -> None:
     limit = TimeLimit(60)
 
     async def block() -> None:
-        with limit:
+        with limit.block():
             await asyncio.sleep(60)
 
     task = asyncio.create_task(block())
@@ -39,11 +39,11 @@ async def test_who_is_cancelled_by_another_stays_cancelled() -> None:
         await task
 
 
-async def test_a_task_may_have_one_block_after_the_other() -> None:
-    limit = TimeLimit(0.2)
+async def test_a_task_may_enter_its_block_again_and_again() -> None:
+    block = TimeLimit(0.2).block()
     for _ in range(2):
         async with asyncio.timeout(20):
-            with pytest.raises(TimeoutError), limit:
+            with pytest.raises(TimeoutError), block:
                 await asyncio.sleep(60)
-    with limit:
+    with block:
         await asyncio.sleep(0)

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from colonnade.database.connections import create_pool
+from colonnade.database.connections import Database, create_pool
 from colonnade.database.roles import Duty
 from colonnade.settings import SettingsError
 from colonnade.stripe_api import failures, sender
@@ -25,6 +25,7 @@ from colonnade.tracing import ids, switch
 from colonnade.tracing.recording import Recording
 from colonnade.tracing.spans import Spans, _resource
 from colonnade.tracing.switch import Tracing, wanted
+from colonnade.webhooks import actions
 from colonnade_tenants.events import Event
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.stripe import TenantStripe
@@ -323,6 +324,23 @@ async def test_each_try_is_a_span_and_the_event_one_at_its_end_that_a_replay_doe
     assert again.attributes is not None
     assert again.attributes["colonnade.by_hand"] is True
     assert trace_of(again) == trace_of(root)
+
+
+async def test_what_was_put_back_by_hand_before_it_had_an_outcome_gets_its_root_once(
+    desk: Desk, spans: Kept, shared_database: ScratchDatabase
+) -> None:
+    await desk.db.tenant("acct_early")
+    sent = subscription(9, account="acct_early")
+    await desk.put(sent)
+    assert (await desk.work(failing))[sent["id"]][0] == "pending"
+    async with Database(shared_database.service_url) as database:
+        await actions.ignore(database, sent["id"], "key_1")
+        await actions.replay(database, sent["id"], "key_1")
+        assert (await desk.work())[sent["id"]][0] == "done"
+        assert len(spans.take()[f"event {TYPE}"]) == 1
+        await actions.replay(database, sent["id"], "key_1")
+    assert (await desk.work())[sent["id"]][0] == "done"
+    assert f"event {TYPE}" not in spans.take()
 
 
 async def asking(_event: Event, _tenant: TenantConnection, stripe: TenantStripe) -> None:

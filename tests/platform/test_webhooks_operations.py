@@ -12,11 +12,14 @@ import asyncpg
 import httpx
 import pytest
 
+from colonnade.commands.events import _pruned
+from colonnade.commands.services import opened
 from colonnade.database.connections import connect
 from colonnade.database.roles import Duty
 from colonnade.observability import metrics_server
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
+from colonnade.webhooks import retention
 from colonnade.webhooks.dispatch import Dispatcher
 from colonnade.webhooks.extensions import Extensions
 from colonnade.webhooks.retention import prune
@@ -443,3 +446,32 @@ async def test_the_command_line_lists_shows_and_acts(
     assert "2 events" in (await events("prune")).stderr
     pruned = await db.connection.fetch("select by_id, after from audit_log where action = 'events.pruned'")
     assert [(line["by_id"], json.loads(line["after"])["deleted"]) for line in pruned] == [("command line", 2)]
+
+
+async def test_what_was_pruned_before_an_error_is_in_the_audit_log(
+    running: Running, shared_database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, db = running
+    ids, *_ = await seeded(client, db)
+    await age(db, 100)
+    younger = "update inbox set received_at = received_at + interval '1 day' where event_id = $1"
+    await db.connection.execute(younger, ids["ignored"])
+    await db.connection.execute(
+        f"""
+        create function keep() returns trigger language plpgsql as $$ begin raise 'kept'; end $$;
+        create trigger keep before delete on inbox for each row
+            when (old.event_id = '{ids["ignored"]}') execute function keep();
+        """
+    )
+    monkeypatch.setitem(retention.batches.__kwdefaults__, "batch", 1)
+    settings = Settings(stripe_api_key="sk_test_any", secret_key="k" * 32)
+    try:
+        async with opened(settings, shared_database.service_url) as services:
+            with pytest.raises(asyncpg.RaiseError, match="kept"):
+                await _pruned(services, 90)
+    finally:
+        await db.connection.execute("drop trigger keep on inbox; drop function keep()")
+    (line,) = await db.connection.fetch(
+        "select after from audit_log where action = 'events.pruned' order by id desc limit 1"
+    )
+    assert json.loads(line["after"]) == {"deleted": 1, "older_than_days": 90, "whole": False}

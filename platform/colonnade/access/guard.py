@@ -99,10 +99,11 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     gate.let_in(connection.scope, caller.principal, check=check)
     if not may(caller.grants, enough):
         raise Forbidden(_lacking(caller, enough))
+    state = connection.scope["state"]  # `connection.state` is made anew each time, behind a lock
     if caller.tenant is not None:
         _check_state(caller.tenant, str(connection.scope.get("method", "")), handler)
-        connection.state.tenant = caller.tenant
-    connection.state.principal, connection.state.caller = caller.principal, caller
+        state["tenant"] = caller.tenant
+    state["principal"], state["caller"] = caller.principal, caller
     ACTING.set(_acting(connection, handler, caller))
     for name, text in connection.query_params.multi_items():
         require_storable(text, name)

@@ -57,21 +57,8 @@ class ProviderKeys:
             raise Unavailable("The identity provider cannot be asked for its keys now.", retry_after=int(BETWEEN))
         return self._keys.get(kid) if isinstance(kid, str) else None
 
-    def _due(self, kid: object) -> bool:
-        now = time.monotonic()
-        if now - self._tried_at < BETWEEN:
-            return False
-        return self._keys is None or kid not in self._keys or now - self._read_at > FRESH
-
-    async def _try_to_read(self) -> None:
-        self._tried_at = time.monotonic()
-        try:
-            self._keys = await self._read()
-            self._read_at = self._tried_at
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            log.warning("the identity provider's keys cannot be read", error=str(error) or type(error).__name__)
-
-    async def _read(self) -> dict[str, jwt.PyJWK]:
+    async def read(self) -> dict[str, jwt.PyJWK]:
+        """What the provider publishes now. Raises `ValueError`, and what asking it raises."""
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             about = await _get(session, f"{self.issuer.rstrip('/')}/.well-known/openid-configuration", _Document)
@@ -81,6 +68,20 @@ class ProviderKeys:
                 raise ValueError("its jwks_uri is not https")
             found = await _get(session, about.jwks_uri, _Set)
         return dict(filter(None, map(_usable, found.keys[:MOST_KEYS])))
+
+    def _due(self, kid: object) -> bool:
+        now = time.monotonic()
+        if now - self._tried_at < BETWEEN:
+            return False
+        return self._keys is None or kid not in self._keys or now - self._read_at > FRESH
+
+    async def _try_to_read(self) -> None:
+        self._tried_at = time.monotonic()
+        try:
+            self._keys = await self.read()
+            self._read_at = self._tried_at
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            log.warning("the identity provider's keys cannot be read", error=str(error) or type(error).__name__)
 
 
 async def _get(session: aiohttp.ClientSession, url: str, kind: type[Any]) -> Any:

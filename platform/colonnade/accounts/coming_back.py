@@ -7,12 +7,10 @@ the end all are computed, once. What still fails by then is an event like any ot
 import asyncpg
 
 from colonnade.accounts.lifecycle import alone
-from colonnade.accounts.states import FROZEN, literal
+from colonnade.accounts.states import FROZEN, RETURN, literal
 from colonnade.webhooks.writer import CHANNEL
 from colonnade_tenants.ids import new_id
 
-CAUSE = "return"
-"""What the history of entitlements names as the cause."""
 RELEASED = "its tenant came back"
 """Why an event that was held is due. One that fails has its failure's reason instead, and is not waited for: nor is
 what came since, which may never end."""
@@ -48,6 +46,6 @@ async def advance(connection: asyncpg.Connection, tenant_id: int) -> bool:
             return False
         if await connection.fetchval(_WAITING, tenant_id, RELEASED):
             return False
-        await connection.execute(_COMPUTE, tenant_id, new_id("rec"), CAUSE)
+        await connection.execute(_COMPUTE, tenant_id, new_id("rec"), RETURN)
         await connection.execute("update tenants set coming_back = false where id = $1", tenant_id)
     return True

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, convert
 from colonnade.access import audit
 from colonnade.access.actors import Told
 from colonnade.access.guard import Principal, Tenant
-from colonnade.accounts.states import REMOVED, STEPS, WORDS, State
+from colonnade.accounts.states import FROZEN, REMOVED, RETURN, STEPS, WORDS, State, literal
 from colonnade.errors import Conflict, Forbidden, NotFound
 from colonnade.services import Services
 from colonnade_tenants import locks, values
@@ -33,7 +33,8 @@ class ClosedChecks(Struct, forbid_unknown_fields=True):
 class Lifecycle(Struct):
     """A tenant's state, who brought it about and why, and what may be done now.
 
-    *held_events* wait for its return; *coming_back*: they are being applied. *steps* are the platform team's.
+    *held_events* wait for its return; *coming_back*: they are being applied, or entitlements are computed from them.
+    *steps* are the platform team's.
     """
 
     state: State
@@ -57,11 +58,14 @@ class Passage(Struct):
     at: datetime
 
 
-_READ = """
-select state, state_since as since, state_by as by, state_reason as reason, closed_checks, coming_back, stripe_account,
+# What was applied shows in entitlements once the computation at the end is done.
+_READ = f"""
+select state, state_since as since, state_by as by, state_reason as reason, closed_checks, stripe_account,
+    t.coming_back or t.state not in {literal(FROZEN)} and exists (
+        select from recomputations where tenant_id = t.id and state = 'running' and cause = $2) as coming_back,
     (select count(*) from inbox where tenant_id = t.id and state = 'held') as held_events
 from tenants t where id = $1
-"""
+"""  # noqa: S608 - only our own names are put in
 _HISTORY = """
 select id, previous, state, by, reason, at from tenant_states
 where tenant_id = $1 and ($2::bigint is null or id < $2) order by id desc limit $3
@@ -71,7 +75,7 @@ where tenant_id = $1 and ($2::bigint is null or id < $2) order by id desc limit 
 async def read(services: Services, tenant: Tenant, by: Principal) -> Lifecycle:
     """The state as it is now, for *by*. Raises `NotFound`."""
     async with services.database.platform_pool.acquire() as connection:
-        row = await connection.fetchrow(_READ, tenant.id)
+        row = await connection.fetchrow(_READ, tenant.id, RETURN)
     if row is None:
         raise NotFound("This tenant is gone.", "tenant")
     steps = [name for name, step in STEPS.items() if "platform" in step.by and row["state"] in step.at_rest]
@@ -127,11 +131,17 @@ async def alone(connection: asyncpg.Connection, tenant_id: int) -> TenantConnect
 
 
 async def make(connection: asyncpg.Connection, tenant_id: int, step: str, by: str, reason: str | None) -> None:
-    """Take *step* in the transaction at hand. Raises `NotFound`, `Conflict`."""
+    """Take *step* in the transaction at hand. Raises `NotFound`, `Conflict`.
+
+    Who comes back to its suspension is suspended for the reason of that, which the database takes up again where none
+    is given; *reason* is in the audit log.
+    """
     changes: dict[str, Any] = dict(STEPS[step].changes)
     assignments = ", ".join(f"{name} = {value}" for name, value in changes.items())
+    back = changes.get("coming_back", "false")
+    why = f"case when suspended_at is not null and {back} then null else $3::text end"
     made = await connection.fetchval(
-        f"update tenants set {assignments}, state_by = $2, state_reason = $3, updated_at = now() "  # noqa: S608
+        f"update tenants set {assignments}, state_by = $2, state_reason = {why}, updated_at = now() "  # noqa: S608
         "where id = $1 and state = any ($4) returning id",
         tenant_id,
         by,
@@ -142,7 +152,15 @@ async def make(connection: asyncpg.Connection, tenant_id: int, step: str, by: st
         state = await connection.fetchval("select state from tenants where id = $1", tenant_id)
         if state is None:
             raise NotFound("This tenant is gone.", "tenant")
-        raise Conflict(_refusal(State(state), step), "tenant")
+        raise _refusal(State(state), step)
+    if reason is not None:
+        audit.note(after={"reason": reason})
+
+
+def check_step(tenant: Tenant, step: str) -> None:
+    """Refuse, before anything is looked at, what `make` would refuse. Raises `Conflict`."""
+    if tenant.state not in STEPS[step].at_rest:
+        raise _refusal(tenant.state, step)
 
 
 async def note(connection: asyncpg.Connection, tenant: Tenant) -> None:
@@ -152,8 +170,8 @@ async def note(connection: asyncpg.Connection, tenant: Tenant) -> None:
     audit.note(before=audit.named(tenant, *names), after=audit.named(dict(row), *names))
 
 
-def _refusal(state: State, step: str) -> str:
+def _refusal(state: State, step: str) -> Conflict:
     said = WORDS.get(state, f"is {state}")
     allowed = ", ".join(sorted(STEPS[step].at_rest))
     end = "nothing can be done with it" if state in REMOVED else f"`{step}` is for one that is {allowed}"
-    return f"This tenant {said}; {end}."
+    return Conflict(f"This tenant {said}; {end}.", "tenant")

@@ -47,7 +47,8 @@ class NewTenant(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=
     business connects the one that it has.
 
     *type* or *controller*: the shape of an account that is made; without either, what suits the charge type.
-    *capabilities*: what to request for it; without, what the charge type needs and is usual in *country*.
+    *capabilities*: what to request for it; without, what the charge type needs and is usual in *country*. *country* and
+    *email* are of an account that is made too: one that exists has its own.
     """
 
     name: str
@@ -69,7 +70,7 @@ class NewTenant(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=
 _OWN = Controller()
 _PLATFORMS = Controller(Fees("application"), Losses("application"), StripeDashboard("express"))
 
-_SHAPE = ("type", "controller", "business_type", "capabilities")
+_SHAPE = ("type", "controller", "business_type", "capabilities", "country", "email")
 
 
 def controller_of(new: NewTenant) -> Controller:

@@ -49,8 +49,9 @@ where id = $1
 
 
 async def preview(services: Services, tenant: Tenant, by: Principal) -> Preview:
-    """What `begin` would remove. Raises `Forbidden`."""
+    """What `begin` would remove. Raises `Forbidden`, and `Conflict` where that would."""
     lifecycle.check_platform(by)
+    lifecycle.check_step(tenant, "remove")
     audit.nothing_done()
     return confirming.preview(services.secret_key, tenant.public_id, await _counts(services, tenant))
 
@@ -59,6 +60,7 @@ async def begin(services: Services, tenant: Tenant, by: Principal, confirmation:
     """Begin to remove the tenant; workers go on. Raises `Forbidden`, `Invalid`, `Conflict` unless it was put away."""
     lifecycle.check_platform(by)
     values.text(reason, "reason", 500)
+    lifecycle.check_step(tenant, "remove")
     confirming.check(services.secret_key, confirmation, tenant.public_id, await _counts(services, tenant))
     async with services.database.platform_connection() as connection:
         await lifecycle.alone(connection, tenant.id)
@@ -66,6 +68,11 @@ async def begin(services: Services, tenant: Tenant, by: Principal, confirmation:
         await connection.execute(_REVOKE, tenant.id)
         await lifecycle.note(connection, tenant)
     return await lifecycle.read(services, tenant, by)
+
+
+async def left(services: Services, tenant: Tenant) -> int:
+    """How many rows a removal that is under way has still to remove."""
+    return sum((await _counts(services, tenant)).values())
 
 
 async def _counts(services: Services, tenant: Tenant) -> dict[str, int]:

@@ -38,6 +38,9 @@ CLOSED = FROZEN | {State.SUSPENDED}
 """No portal opens and no subscription starts."""
 REMOVED = frozenset({State.DELETING, State.DELETED})
 
+RETURN = "return"
+"""The cause of what is computed once a tenant is back, as the history of entitlements names it."""
+
 By = Literal["platform", "stripe", "colonnade"]
 """Who takes a step: the platform team by a request, Stripe by an event, or a worker."""
 

@@ -1,6 +1,7 @@
 """Reading and writing the file: YAML, TOML or JSON by its name."""
 
 import json
+import sys
 import tomllib
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from colonnade.as_code.document import Document, FeatureText, PlanText, TenantText
 from colonnade.conventions.bounds import require_bounds
+from colonnade.conventions.wording import wrong
 from colonnade.errors import Invalid
 from colonnade.portals.configurations import PutConfiguration
 
@@ -27,17 +29,26 @@ class _Strict(yaml.SafeLoader):
 
 
 def load(path: Path) -> Document:
-    """The file's contents. Raises `Invalid` with the place of what is wrong, and `OSError`."""
-    data = path.read_bytes()
+    """The file's contents; `-`: what comes on standard input, as YAML, which JSON is too.
+
+    Raises `Invalid` with the place of what is wrong, and `OSError`.
+    """
+    if path == Path("-"):
+        return _read("standard input", sys.stdin.buffer.read(), _yaml)
     readers: dict[str, Callable[[bytes], Any]] = {".toml": _toml, ".json": json.loads, ".yaml": _yaml, ".yml": _yaml}
+    data = path.read_bytes()
     try:
         read = readers[path.suffix.lower()]
     except KeyError:
         raise Invalid(f"{path.name}: name the file .yaml, .yml, .toml or .json.") from None
+    return _read(path.name, data, read)
+
+
+def _read(name: str, data: bytes, read: Callable[[bytes], Any]) -> Document:
     try:
         found = _document(read(data))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Invalid(f"{path.name}: {error}") from error
+        raise Invalid(f"{name}: {error}") from error
     require_bounds(found)
     return found
 
@@ -50,9 +61,10 @@ def _document(raw: Any) -> Document:
             try:
                 msgspec.convert(part, kind)
             except msgspec.ValidationError as narrower:
-                message, _, place = str(narrower).partition(" - at `$")
-                raise ValueError(f"{path}{place.removesuffix('`')}: {message}") from error
-        raise
+                detail, param = wrong(str(narrower), kind)
+                raise ValueError(f"{path}{f'.{param}' if param else ''}: {detail}") from error
+        detail, param = wrong(str(error), Document)
+        raise ValueError(f"{param or 'the file'}: {detail}") from error
 
 
 def _parts(raw: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -102,8 +102,9 @@ def show_tenant(tenant: str, as_json: bool) -> None:
     for name, value in msgspec.to_builtins({**msgspec.structs.asdict(found), "readiness": ready.state}).items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         table.add_row(name, "" if shown is None else str(shown))
-    for each in ready.requirements:
-        table.add_row(f"  {each.due}", each.words)
+    # Stripe asks for some things by two names, such as the date and the address of an agreement.
+    for due, words in dict.fromkeys((each.due, each.words) for each in ready.requirements):
+        table.add_row(f"  {due}", words)
     say_table(table)
 
 
@@ -138,9 +139,9 @@ def _converted(given: dict[str, Any], kind: type[T]) -> T:
     """The options as what the route takes. Raises `Invalid` with what is wrong."""
     import msgspec
 
-    from colonnade.errors import Invalid
+    from colonnade.conventions.wording import invalid
 
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise Invalid(str(error).replace(" - at `$.", " - in `")) from error
+        raise invalid(error, kind) from error

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from click.exceptions import Exit
 from rich.console import Console
 from rich.table import Table
 
+from colonnade import reaching
 from colonnade.settings import Settings, SettingsError
 from colonnade_tenants.errors import Invalid
 from colonnade_tenants.times import require_moment
@@ -54,12 +56,14 @@ def _said(error: Exception) -> bool:
     from colonnade.database.roles import RolesMissing, UnsafeLogin
     from colonnade.database.server_user import EmbeddedPostgresError
     from colonnade.demo.errors import DemoError
-    from colonnade.errors import DomainError
+    from colonnade.errors import DomainError, StripeUnavailable
 
     if isinstance(error, RolesMissing):
         note(f"{error}. Have the database administrator run this once, and give the login of the service a password")
         note("(`\\password` in psql), then repeat the command:\n")
         click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
+    elif isinstance(error, StripeUnavailable):
+        note(reaching.no_stripe(error))
     elif isinstance(error, DomainError):
         note(str(error) if error.param is None else f"{error.param}: {error}")
     elif isinstance(error, SettingsError | EmbeddedPostgresError | UnsafeLogin | DemoError):
@@ -82,7 +86,19 @@ class UtcTime(click.DateTime):
             self.fail(str(error), param, ctx)
 
 
+def _file_or_none(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    return None if path == Path("-") else path
+
+
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+output_option = click.option(
+    "-f",
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_file_or_none,
+    help="Default, and `-`: standard output.",
+)
 
 
 def say_json(value: Any) -> None:
@@ -110,6 +126,17 @@ def load(*needs: str) -> Settings:
     return settings
 
 
+def check_reachable(database_url: str) -> None:
+    """End the program where that database, or this login, cannot be used."""
+    import asyncpg
+
+    try:
+        asyncio.run(reaching.reach(database_url))
+    except (OSError, asyncpg.PostgresError) as error:
+        note(reaching.no_database(database_url, error))
+        sys.exit(1)
+
+
 @contextmanager
 def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
     """The settings, and the URL of a database that is migrated and whose login is safe to serve with."""
@@ -125,5 +152,8 @@ def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
                 asyncio.run(verify(urls.service))
             except asyncpg.PostgresError as error:
                 note(f"The database does not let the service in: {error}. If it is new, run `colonnade migrate` first.")
+                sys.exit(1)
+            except OSError as error:
+                note(reaching.no_database(urls.service, error))
                 sys.exit(1)
             yield settings, urls.service

@@ -208,24 +208,36 @@ def replay_call(call: str, as_json: bool) -> None:
 @as_json_option
 def prune(as_json: bool) -> None:
     """Delete events that are done or ignored and older than COLONNADE_EVENT_RETENTION_DAYS, as the worker does."""
+
+    async def old(services: "Services") -> tuple[int, int]:
+        days = services.settings.event_retention_days
+        return await _pruned(services, days), days
+
+    deleted, days = run(old)
+    say_json({"deleted": deleted}) if as_json else note(f"{deleted} events older than {days} days were deleted.")
+
+
+async def _pruned(services: "Services", days: int) -> int:
+    """How many events were deleted. The audit log is told too of what was before an error came."""
     from colonnade.access import audit
+    from colonnade.access.principals import COMMAND_LINE
     from colonnade.database.connections import connect
     from colonnade.database.roles import Duty
     from colonnade.webhooks import retention
 
-    async def old(services: "Services") -> tuple[int, int]:
-        days = services.settings.event_retention_days
-        connection = await connect(services.database.url, Duty.WORKER)
-        try:
-            async with acting(services, "events.pruned", "events"):
-                deleted = await retention.prune(connection, days)
-                audit.note(after={"deleted": deleted, "older_than_days": days})
-        finally:
-            await connection.close()
-        return deleted, days
-
-    deleted, days = run(old)
-    say_json({"deleted": deleted}) if as_json else note(f"{deleted} events older than {days} days were deleted.")
+    deleted, whole = 0, False
+    connection = await connect(services.database.url, Duty.WORKER)
+    try:
+        async for count in retention.batches(connection, days):
+            deleted += count
+        whole = True
+    finally:
+        await connection.close()
+        if deleted or whole:
+            after = {"deleted": deleted, "older_than_days": days, "whole": whole}
+            async with services.database.platform_connection() as noted:
+                await audit.record(noted, COMMAND_LINE, "events.pruned", tenant_id=None, target="events", after=after)
+    return deleted
 
 
 def _change(step: str, event: str, as_json: bool) -> None:

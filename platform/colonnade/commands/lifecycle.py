@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 import rich_click as click
 
-from colonnade.commands.common import as_json_option, note, say_json
+from colonnade.commands.common import as_json_option, note, output_option, say_json
 from colonnade.commands.services import acting, run
 from colonnade.commands.tenants import tenants
 
@@ -53,7 +53,7 @@ for _name, (_became, _words) in _STEPS.items():
 
 @tenants.command("export")
 @click.argument("tenant")
-@click.option("-f", "--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Default: standard output.")
+@output_option
 @click.option("--resume", is_flag=True, help="Go on where FILE ends.")
 def export_tenant(tenant: str, path: Path | None, resume: bool) -> None:
     """Write everything of TENANT (`ten_…`) as lines of JSON; the last one says that it is whole."""
@@ -157,7 +157,7 @@ async def _delete(services: "Services", tenant: str, seen: "Preview", reason: st
     with click.progressbar(length=max(seen.total, 1), label="Removing", file=sys.stderr) as bar:
         while now.state != "deleted":
             await asyncio.sleep(_PAUSE)
-            left = (await removal.preview(services, found, COMMAND_LINE)).total
+            left = await removal.left(services, found)
             bar.update(max(0, seen.total - left - bar.pos))
             now = await lifecycle.read(services, found, COMMAND_LINE)
     return now

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import rich_click as click
 
-from colonnade.commands.common import note
+from colonnade.commands.common import note, output_option
 from colonnade.commands.services import run
 
 if TYPE_CHECKING:
     from colonnade.as_code.planning import Step
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_file = click.option("-f", "--file", "path", required=True, type=_FILE, help="YAML, TOML or JSON, by its name.")
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_WORDS = "YAML, TOML or JSON, by its name; `-`: YAML or JSON on standard input."
+_file = click.option("-f", "--file", "path", required=True, type=_FILE, help=_WORDS)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print the steps as JSON.")
 
 
@@ -50,7 +51,7 @@ def apply_(path: Path, as_json: bool, author: str) -> None:
 
 
 @portals.command("export")
-@click.option("-f", "--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Default: standard output.")
+@output_option
 @click.option("--tenant", "tenants", multiple=True, help="Only this one (`ten_…`); may be repeated.")
 def export_(path: Path | None, tenants: tuple[str, ...]) -> None:
     """Write what is so now as YAML, to begin with or to compare. It holds no secrets."""

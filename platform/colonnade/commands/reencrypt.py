@@ -20,17 +20,8 @@ def reencrypt(as_json: bool) -> None:
 
     async def work(services: "Services") -> "Reencrypted":
         from colonnade import reencrypting
-        from colonnade.access import audit
-        from colonnade.access.principals import COMMAND_LINE
 
-        done = await reencrypting.reencrypt(services)
-        # Of no tenant, while the work is done tenant by tenant: their transactions could not add it.
-        async with services.database.platform_connection() as connection:
-            after = audit.named(done, "encrypted", "unreadable")
-            await audit.record(
-                connection, COMMAND_LINE, "secrets.reencrypted", tenant_id=None, target="secrets", after=after
-            )
-        return done
+        return await reencrypting.reencrypt(services)
 
     done = run(work)
     if as_json:

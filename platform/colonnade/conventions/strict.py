@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import ClientException, HTTPException, ValidationException
+from litestar.exceptions import ClientException, HTTPException
 
 from colonnade.conventions.bounds import require_bounds
+from colonnade.conventions.wording import invalid
 
 MERGE_PATCH = "application/merge-patch+json"
 """RFC 7396; what our PATCH bodies are: null clears a field, a field left out stays as it is."""
@@ -23,11 +24,12 @@ class StrictRequest(Request[Any, Any, Any]):
         """The body as the handler's type. Raises `Invalid`, and what `problems` answers 400 and 415 for."""
         self._require_json()
         field = self.route_handler.parsed_data_field
+        kind = Any if field is None else field.annotation
         try:
-            found = _decoder(Any if field is None else field.annotation).decode(await self.body())
+            found = _decoder(kind).decode(await self.body())
             require_bounds(found)
         except msgspec.ValidationError as error:
-            raise ValidationException(str(error)) from error
+            raise invalid(error, kind) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ClientException(f"The body is not JSON: {error}") from error
         return found

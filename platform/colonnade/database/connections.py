@@ -8,12 +8,10 @@ import asyncpg
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from colonnade.database.later import Later
+from colonnade.database.lost import LOST as LOST
 from colonnade.database.roles import Duty, check_login
 from colonnade_tenants.partition import TenantConnection, TenantSession, tenant_connection, tenant_session
-
-LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a statement may raise when the database is away, comes back, or gives up: work in the background tries again."""
-
 
 _SCANS = {
     Duty.APP: {"enable_seqscan": "off"},
@@ -97,6 +95,8 @@ class Database:
     app_pool: asyncpg.Pool
     ingest_pool: asyncpg.Pool
     platform_pool: asyncpg.Pool
+    later: Later
+    """Of what the application's duty may write."""
 
     def __init__(self, url: str, before_commit: Callable[[Transaction], Awaitable[None]] = _nothing) -> None:
         self.url = url
@@ -113,6 +113,8 @@ class Database:
             self.app_pool = await stack.enter_async_context(await create_pool(self.url, Duty.APP, size=8))
             self.ingest_pool = await stack.enter_async_context(await create_pool(self.url, Duty.INGEST, size=2))
             self.platform_pool = await stack.enter_async_context(await create_pool(self.url, Duty.PLATFORM, size=4))
+            self.later = Later(self.app_pool)
+            stack.push_async_callback(self.later.close)
             self._stack = stack.pop_all()
         return self
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from colonnade.database.connections import LOST
-from colonnade.doctor import of_database, of_secrets, of_settings, of_stripe
+from colonnade.doctor import of_database, of_oauth, of_secrets, of_settings, of_stripe
 from colonnade.doctor.place import Check, Finding, Place
 from colonnade.errors import DomainError
 
@@ -17,6 +17,7 @@ CHECKS = (
     Check("base-url", "Stripe can reach the base URL", ("settings",), of_settings.base_url),
     Check("proxies", "behind https, it is said which proxy to believe", ("settings",), of_settings.proxies),
     Check("reachable", "the service answers at its base URL", ("settings",), of_settings.reachable),
+    Check("identity-provider", "people's tokens can be checked", ("settings",), of_oauth.identity_provider),
     Check("live-database", "live mode has a database of its own", ("settings",), of_settings.live_database),
     Check("worker", "a worker goes round", ("settings",), of_settings.worker),
     Check("login", "the login cannot bypass row-level security", ("settings",), of_database.login, "database"),
@@ -35,6 +36,7 @@ CHECKS = (
     Check("account", "Stripe takes the key", ("key",), of_stripe.account, "stripe"),
     Check("clock", "the clock is Stripe's", ("stripe",), of_stripe.clock),
     Check("permissions", "the key may read what is needed", ("stripe",), of_stripe.permissions),
+    Check("connect-application", "businesses get to Stripe's consent", ("stripe",), of_oauth.connect_application),
     Check("endpoints", "the webhook endpoints are as needed", ("stripe", "tables"), of_stripe.endpoints),
     Check(
         "default-configurations",

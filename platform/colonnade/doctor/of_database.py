@@ -7,6 +7,7 @@ from colonnade.database.connections import LOST, verify
 from colonnade.database.migrate import pending
 from colonnade.database.roles import UnsafeLogin
 from colonnade.doctor.place import MOST, Place, Said
+from colonnade.reaching import cause
 from colonnade.settings import variable
 from colonnade.webhooks.backlog import measure
 from colonnade.webhooks.sweeps import behind
@@ -73,7 +74,7 @@ async def login(place: Place) -> list[Said]:
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidParameterValueError) as error:
         return [Said(f"the database does not let the service in: {error}", migrate)]
     except LOST as error:
-        problem = f"the database cannot be reached ({type(error).__name__}: {error})"
+        problem = f"the database cannot be reached: {cause(error)}"
         return [Said(problem, f"Start it, or correct {variable('database_url')}.")]
 
 

@@ -33,6 +33,7 @@ async def of_endpoints(place: Place) -> list[Said]:
     }
     async with place.connection() as connection:
         made = await connection.fetch(_MADE)
+    newest = {kind: name for name, kind, _ in made}
     said = []
     for name, kind, wanted in made:
         elsewhere = [variable(fields[other]) for other in KINDS if other != kind and wanted in given[other]]
@@ -43,7 +44,12 @@ async def of_endpoints(place: Place) -> list[Said]:
             said.append(Said(problem, f"Move it to {variable(fields[kind])}."))
         elif given[kind]:
             cure = "Set what was printed when it was made; if that is lost, `colonnade webhooks provision --roll`."
-            said.append(Said(f"{variable(fields[kind])} has not the secret of {name}", cure))
+            problem = f"{variable(fields[kind])} has not the secret of {name}"
+            if name == newest[kind]:
+                said.append(Said(problem, cure))
+            else:
+                ended = f"{problem}, an older endpoint: what it delivers is refused"
+                said.append(Said(ended, "End the overlap by `colonnade webhooks provision --remove-old`.", "warning"))
     return said
 
 

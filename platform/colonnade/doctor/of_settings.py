@@ -7,6 +7,7 @@ import msgspec
 
 from colonnade import heartbeat
 from colonnade.doctor.place import Place, Said
+from colonnade.reaching import cause
 from colonnade.settings import Settings, variable
 from colonnade.webhooks.provision import KINDS
 from colonnade.webhooks.signature import WebhookSecret
@@ -91,7 +92,7 @@ async def reachable(place: Place) -> list[Said]:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
             body = await answer.read()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return [Said(f"{url} cannot be reached ({type(error).__name__})", cure)]
+        return [Said(f"{url} cannot be reached: {cause(error)}", cure)]
     if answer.status != 200 or _status(body) != "ok":
         return [Said(f"{url} answers {answer.status}, and not as Colonnade does", cure)]
     return []

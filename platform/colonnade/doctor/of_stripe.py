@@ -73,10 +73,15 @@ async def endpoints(place: Place) -> list[Said]:
     """Both webhook endpoints are at Stripe as this version needs them, and their events arrive."""
     async with place.connection() as connection:
         found = await endpoint_status.status(connection, place.gateway, place.settings)
-    cure = "Run `colonnade webhooks provision`, with `--remove-old` to end an overlap; `docs/webhooks.md` says more."
+    cure = "Run `colonnade webhooks provision`; `docs/webhooks.md` says more."
+    later = "Nothing yet, if the change is under way; else `colonnade webhooks provision --remove-old`."
     secret = "holds no secret that is accepted"  # `webhook-secrets` says that
     return [
-        Said(f"{each.kind}{f' {each.endpoint}' if each.endpoint else ''}: {each.problem}", cure)
+        Said(
+            f"{each.kind}{f' {each.endpoint}' if each.endpoint else ''}: {each.problem}",
+            later if each.overlap else cure,
+            "warning" if each.overlap else "error",
+        )
         for each in found.drifts
         if secret not in each.problem
     ]

@@ -7,7 +7,8 @@ import asyncpg
 
 from colonnade.imports.store import Counts, Finding, Owner
 from colonnade.stripe_api.charges import custody, qualified
-from colonnade.webhooks.attribute import Attribution, Clue, Known, Quarantine, clues, decide
+from colonnade.webhooks.attribute import Attribution, Known, Quarantine, decide
+from colonnade.webhooks.clues import Clue, clues
 from colonnade.webhooks.directory import look_up
 
 Thing = Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 from colonnade.access.guard import Tenant
 from colonnade.errors import DeadEnd
-from colonnade.portals import pushing
+from colonnade.portals import pushing, store
 from colonnade.portals.choosing import Chosen
 from colonnade.portals.reasons import reason
 from colonnade.services import Services
@@ -25,3 +25,15 @@ async def check_active(services: Services, tenant: Tenant, chosen: Chosen) -> No
     if not await is_active(services, tenant, chosen):
         found = reason(INACTIVE, configuration=chosen.name)
         raise DeadEnd(found.message, "configuration", code=found.code)
+
+
+async def check_known(services: Services, tenant: Tenant, chosen: Chosen) -> None:
+    """The same, where it was found that somebody changed that: what is asked for often cannot ask Stripe each time.
+
+    Raises `DeadEnd`, `NotFound`, `StripeUnavailable`.
+    """
+    async with services.database.tenant(tenant.id) as session:
+        row = await store.find(session, chosen.name)
+    drift = row and row.drift
+    if drift and drift.state == "open" and any(each.field == "active" for each in drift.differences):
+        await check_active(services, tenant, chosen)

@@ -21,7 +21,8 @@ from colonnade.accounts.service import tenant_by_id
 from colonnade.errors import Closed, DomainError, Forbidden
 from colonnade.portals import pages
 from colonnade.portals.requests import SessionRequest
-from colonnade.portals.sessions import Opener, open_session, prepare
+from colonnade.portals.sessions import open_session
+from colonnade.portals.visiting import Opener
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
 
@@ -69,9 +70,9 @@ async def open_portal(
     token = portal_tokens.verify(data.token, services.secret_key)
     tenant = await tenant_by_id(services, token.tenant)
     origin = _origin(request, tenant, token)
-    opening = await prepare(services, tenant, token.customer, convert(token.session, SessionRequest))
+    wanted = convert(token.session, SessionRequest)
     opener = Opener("browser", once=token.id, origin=origin, token=token.id, browser=_browser(request))
-    session = await open_session(services, tenant, opening, opener)
+    session = await open_session(services, tenant, token.customer, wanted, opener)
     return Redirect(session.url, status_code=303, headers=pages.HEADERS)
 
 

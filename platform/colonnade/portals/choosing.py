@@ -17,6 +17,7 @@ from colonnade.portals.settings import PortalSettings
 from colonnade_tenants import values
 from colonnade_tenants.partition import TENANT, TenantSession
 from colonnade_tenants.portal.state import Traits
+from colonnade_tenants.portal.visits import Kept
 
 By = Literal["name", "rule", "default"]
 Country = Annotated[str, Meta(pattern="^[A-Z]{2}$")]
@@ -98,6 +99,7 @@ async def _check(session: TenantSession, rule: Rule, path: str) -> None:
 
 _PLAN = text("select exists (select from plans where tenant_id = :tenant and key = :plan)").bindparams(TENANT)
 _OPENING = "select * from portal_opening($1, $2, $3)"
+_OPEN = "select * from open_portal($1, $2, $3, $4, $5)"
 _rules = msgspec.json.Decoder(tuple[Rule, ...])
 _settings = msgspec.json.Decoder(PortalSettings)
 _metadata = msgspec.json.Decoder(dict[str, str])
@@ -110,15 +112,33 @@ class Customer(Struct, frozen=True):
     stripe_customer: str | None
 
 
-async def choose(pool: asyncpg.Pool, tenant_id: int, reference: str, name: str | None) -> tuple[Customer, Chosen]:
+class Draft(Struct, frozen=True):
+    """A visit that can be kept as soon as its customer and configuration are known: its columns, as JSON.
+
+    *most*: the customer's visits in a minute.
+    """
+
+    given: str
+    most: int
+
+
+class Choice(Struct, frozen=True):
+    """Whose portal, and which. *kept*: what became of the draft; None where more has to be looked at first."""
+
+    customer: Customer
+    chosen: Chosen
+    kept: Kept | None = None
+
+
+async def choose(
+    pool: asyncpg.Pool, tenant_id: int, reference: str, name: str | None, draft: Draft | None = None
+) -> Choice:
     """The customer, and the configuration named *name*, else the one for that customer. Raises `NotFound`, `Conflict`.
 
     A rule whose configuration is gone or inactive is passed over: the portal opens all the same. One round trip, and
     one more for each rule that fits.
     """
-    # PostgreSQL would refuse some unprintable characters, and neither has any.
-    known = name if name is None or name.isprintable() else ""
-    row = await pool.fetchrow(_OPENING, tenant_id, reference, known) if reference.isprintable() else None
+    row = await _opening(pool, tenant_id, reference, name, draft)
     if row is None:
         raise NotFound("There is no customer with this reference.", "reference")
     customer = Customer(row["customer_id"], row["stripe_customer"])
@@ -128,13 +148,26 @@ async def choose(pool: asyncpg.Pool, tenant_id: int, reference: str, name: str |
             if rule.fits(traits):
                 found = await pool.fetchrow(_OPENING, tenant_id, reference, rule.configuration)
                 if found is not None and found["active"]:
-                    return customer, _chosen(found, "rule", rule)
+                    return Choice(customer, _chosen(found, "rule", rule))
     if row["configuration"] is None:
         missing = "This tenant has no portal configuration yet."
         raise NotFound(missing if name is None else f"There is no portal configuration {name!r}.", "configuration")
     if not row["active"]:
         raise Conflict(f"The portal configuration {row['configuration']!r} is deactivated.", "configuration")
-    return customer, _chosen(row, "default" if name is None else "name")
+    kept = None if draft is None or row["added"] is None else Kept(row["added"], row["state"])
+    return Choice(customer, _chosen(row, "default" if name is None else "name"), kept)
+
+
+async def _opening(
+    pool: asyncpg.Pool, tenant_id: int, reference: str, name: str | None, draft: Draft | None
+) -> asyncpg.Record | None:
+    # PostgreSQL would refuse some unprintable characters, and neither has any.
+    if not reference.isprintable():
+        return None
+    known = name if name is None or name.isprintable() else ""
+    if draft is None:
+        return await pool.fetchrow(_OPENING, tenant_id, reference, known)
+    return await pool.fetchrow(_OPEN, tenant_id, reference, known, draft.given, draft.most)
 
 
 def _chosen(row: Any, by: By, rule: Rule | None = None) -> Chosen:

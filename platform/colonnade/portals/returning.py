@@ -48,7 +48,7 @@ async def settle(services: Services, tenant: Tenant, visit_id: str) -> Visit | N
 
 
 def _outcome(visit: Visit, differences: list[Change], applied: set[str], waited: float) -> Outcome | None:
-    if visit.before is None:  # the process ended before it was noted
+    if visit.before is None:  # it began before that was kept from the start
         return Outcome("unknown")
     if applied == {"done"} or _as_expected(visit, differences):
         return Outcome("changed" if differences else "unchanged", differences)

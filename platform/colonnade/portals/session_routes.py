@@ -15,11 +15,13 @@ from colonnade.access.scopes import Scope, allow
 from colonnade.accounts.states import check_open
 from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
-from colonnade.portals import choosing, judging
+from colonnade.portals import activity, choosing, judging
 from colonnade.portals.choosing import Rules, RulesView
 from colonnade.portals.judging import Preview
+from colonnade.portals.openings import chosen_for, prepare
 from colonnade.portals.requests import SessionRequest
-from colonnade.portals.sessions import Opener, PortalSession, chosen_for, open_session, prepare
+from colonnade.portals.sessions import PortalSession, open_session
+from colonnade.portals.visiting import Opener
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, aware_time, cursor, from_cursor, origin
 from colonnade_tenants import customers
@@ -84,9 +86,8 @@ async def create_portal_session(
     principal: NamedDependency[Principal],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[PortalSession]:
-    opening = await prepare(services, current, reference, data)
     opener = Opener(principal.id, once=idempotency_key)
-    return Response(await open_session(services, current, opening, opener), headers=_PRIVATE)
+    return Response(await open_session(services, current, reference, data, opener), headers=_PRIVATE)
 
 
 @post(
@@ -103,8 +104,8 @@ async def preview_portal_session(
     current: NamedDependency[Tenant],
 ) -> Preview:
     check_open(current)
-    customer, chosen, _ = await chosen_for(services, current, reference, data)
-    return await judging.preview(services, current, customer, chosen, data.flow)
+    choice, _ = await chosen_for(services, current, reference, data)
+    return await judging.preview(services, current, choice.customer, choice.chosen, data.flow)
 
 
 @get(
@@ -123,6 +124,7 @@ async def list_portal_sessions(
 ) -> Page[VisitView]:
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
+    await services.database.later.written()
     async with services.database.tenant_connection(current.id) as connection:
         found = await visits.page(connection, customer.id, _place(after), limit + 1)
     following = found[limit - 1].created_at if len(found) > limit else None
@@ -145,7 +147,8 @@ async def create_portal_token(
     page = None if data.origin is None else origin(data.origin, "origin")
     if page is not None and page not in current.return_origins:
         raise Invalid(f"{page} is not one of this tenant's return_origins.", "origin")
-    await prepare(services, current, reference, data)
+    opening = await prepare(services, current, reference, data)
+    await activity.check_known(services, current, opening.chosen)
     session = {name: value for name, value in to_builtins(data).items() if name != "origin"}
     token = portal_tokens.PortalToken(current.public_id, reference, session, page)
     text, expires = portal_tokens.issue(token, services.secret_key)

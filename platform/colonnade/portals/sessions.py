@@ -4,7 +4,6 @@ A session's URL lets whoever has it in: it is answered once, and neither stored 
 """
 
 import asyncio
-import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,25 +13,23 @@ from msgspec import Struct
 from colonnade import secret_keys
 from colonnade.access.guard import Tenant
 from colonnade.accounts.states import State, check_open
-from colonnade.errors import Conflict, DeadEnd, NotFound, StripeRefused, StripeUnavailable, TooMany, Unauthenticated
-from colonnade.portals import activity, judging
-from colonnade.portals.choosing import Chosen, Customer, Rule, choose
+from colonnade.errors import Conflict, NotFound, StripeRefused, TooMany
+from colonnade.portals import activity, visiting
+from colonnade.portals.choosing import Rule
 from colonnade.portals.flows import AnyFlow, RedirectAfter, as_ours, flow_data
 from colonnade.portals.links import Place, link
-from colonnade.portals.preflight import flow_type
+from colonnade.portals.openings import Opening, prepare
 from colonnade.portals.reasons import Reason
-from colonnade.portals.requests import SessionRequest, redirect_of, return_url
+from colonnade.portals.requests import SessionRequest
+from colonnade.portals.visiting import Opener
 from colonnade.services import Services
 from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.charges import client_for, portal_params
-from colonnade_tenants.ids import new_id
 from colonnade_tenants.portal import visits
-from colonnade_tenants.portal.visits import Visit
+from colonnade_tenants.portal.visits import Kept, Made, Visit
 
 UNUSED_FOR = timedelta(minutes=5)
 """How long an unopened session lasts. Stripe publishes no figure; this is what users of it report."""
-DOUBLE_CLICK = timedelta(seconds=10)
-"""For how long the same browser may post a token again: of a double click it follows the second answer alone."""
 _PATH = "/v1/billing_portal/sessions"
 
 
@@ -57,70 +54,32 @@ class PortalSession(Struct):
     left_out: Reason | None = None
 
 
-class Opening(Struct, frozen=True):
-    """What a session is made of, once everything that the caller asked for was found to be allowed."""
-
-    customer: Customer
-    chosen: Chosen
-    wanted: SessionRequest
-    return_url: str
-    flow: AnyFlow | None
-    left_out: Reason | None = None
-
-
-class Opener(Struct, frozen=True):
-    """Who opens a session: a backend's key, or a browser with a portal token, from a page of *origin*.
-
-    *once* makes the visit the same each time: it is the caller's idempotency key, or the token.
-    """
-
-    by: str
-    once: str | None = None
-    origin: str | None = None
-    token: str | None = None
-    browser: bytes | None = None
-
-
-async def chosen_for(
-    services: Services, tenant: Tenant, reference: str, wanted: SessionRequest
-) -> tuple[Customer, Chosen, str]:
-    """Whose portal it is, its configuration, and where it leads back. Raises `Invalid`, `NotFound`, `Conflict`."""
-    customer, chosen = await choose(services.database.app_pool, tenant.id, reference, wanted.configuration)
-    if customer.stripe_customer is None:
-        raise Conflict("Stripe does not have this customer yet; repeat the PUT that creates it.", "reference")
-    return customer, chosen, return_url(tenant, wanted, chosen.settings.default_return_url)
-
-
-async def prepare(services: Services, tenant: Tenant, reference: str, wanted: SessionRequest) -> Opening:
-    """Check what is *wanted*. Raises `Closed`, `Invalid`, `NotFound`, `Conflict`, `DeadEnd`, …"""
-    check_open(tenant)
-    customer, chosen, back = await chosen_for(services, tenant, reference, wanted)
-    if chosen.stripe_configuration is None:
-        raise StripeUnavailable(f"Stripe does not have configuration {chosen.name!r} yet; repeat its PUT.")
-    opening = Opening(customer, chosen, wanted, back, wanted.flow)
-    if wanted.flow is None:
-        return opening
-    reasons = await judging.flow_blocked(services, tenant, customer, chosen, wanted.flow)
-    return _without_flow(opening, reasons[0]) if reasons else opening
-
-
-def _without_flow(opening: Opening, reason: Reason) -> Opening:
-    if not opening.wanted.fallback:
-        raise DeadEnd(reason.message, "flow", code=reason.code)
-    return msgspec.structs.replace(opening, flow=None, left_out=reason)
-
-
-async def open_session(services: Services, tenant: Tenant, opening: Opening, opener: Opener) -> PortalSession:
+async def open_session(
+    services: Services, tenant: Tenant, reference: str, wanted: SessionRequest, opener: Opener
+) -> PortalSession:
     """A session at Stripe; the same one where *opener* comes again.
 
-    Raises `Closed`, `DeadEnd`, `TooMany`, `Conflict`, `StripeRefused`, `StripeUnavailable`.
+    Raises `Closed`, `Invalid`, `NotFound`, `DeadEnd`, `TooMany`, `Conflict`, `Unauthenticated`, `StripeRefused`,
+    `StripeUnavailable`.
     """
-    visit, open_at = await _add(services, tenant, _visit(tenant, opening, opener))
-    reply, opening = await _asked(services, tenant, opening, visit.id, open_at)
-    visit = msgspec.structs.replace(visit, left_out=_code(opening))
-    await visits.opened(services.database.app_pool, tenant.id, visit, reply["id"])
+    clock = asyncio.get_running_loop().time
+    visit, most = visiting.visit_id(tenant, opener.once), services.settings.portal_sessions_per_minute
+    open_at = clock()
+    draft = visiting.draft(tenant, visit, wanted, opener, most)
+    opening = await prepare(services, tenant, reference, wanted, draft)
+    kept = opening.kept
+    if kept is None:
+        open_at = clock()
+        whole = visiting.visit_of(visit, opening, opener)
+        kept = await visits.add(services.database.app_pool, tenant.id, whole, most=most)
+    if kept.added:
+        _check_open(tenant, kept)
+    else:
+        visit = await _repeated(services, tenant, visiting.visit_of(visit, opening, opener), kept)
+    reply, opening = await _asked(services, tenant, opening, visit, open_at)
+    await _note(services, tenant, opener, Made(visit, opening.customer.id, reply["id"], opening.code))
     return PortalSession(
-        id=visit.id,
+        id=visit,
         url=reply["url"],
         configuration=opening.chosen.name,
         chosen_by=ChosenBy(opening.chosen.by, opening.chosen.rule),
@@ -129,21 +88,31 @@ async def open_session(services: Services, tenant: Tenant, opening: Opening, ope
     )
 
 
-async def _add(services: Services, tenant: Tenant, visit: Visit) -> tuple[Visit, float]:
-    """Keep the visit. It, or the one that was there already; and when the tenant was seen to be open (loop's time).
+def _check_open(tenant: Tenant, kept: Kept) -> None:
+    """What was known of the tenant may be a second old. Raises `Closed`."""
+    check_open(msgspec.structs.replace(tenant, state=State(kept.state)))
 
-    What was known of the tenant may be a second old. Raises `Closed`, `Conflict`, `TooMany`, `Unauthenticated`.
+
+async def _repeated(services: Services, tenant: Tenant, visit: Visit, kept: Kept) -> str:
+    """The id of the visit that was there already in place of *visit*.
+
+    Raises `Closed`, `Conflict`, `TooMany`, `Unauthenticated`.
     """
-    now = asyncio.get_running_loop().time()
-    most = services.settings.portal_sessions_per_minute
     try:
-        known, state = await visits.add(services.database.app_pool, tenant.id, visit, most=most)
+        known = await visits.known(services.database.app_pool, tenant.id, visit)
     except visits.TooMany as error:
         raise TooMany(str(error), retry_after=60) from error
-    check_open(msgspec.structs.replace(tenant, state=State(state)))
-    if known is not None:
-        _check_repeated(known, visit)
-    return known or visit, now
+    _check_open(tenant, kept)
+    visiting.check_repeated(known, visit)
+    return known.id
+
+
+async def _note(services: Services, tenant: Tenant, opener: Opener, made: Made) -> None:
+    """Nobody waits for that to be kept; but a token is used by it."""
+    if opener.token is None:
+        services.database.later.put(visits.note, tenant.id, made)
+    else:
+        await visits.note(services.database.app_pool, tenant.id, [made])
 
 
 async def _asked(
@@ -160,7 +129,7 @@ async def _asked(
             error.param = param
             raise
         reason = Reason("refused", error.message)
-    return await _asked(services, tenant, _without_flow(opening, reason), visit, open_at)
+    return await _asked(services, tenant, opening.without_flow(reason), visit, open_at)
 
 
 async def _posted(services: Services, tenant: Tenant, opening: Opening, visit: str, open_at: float) -> dict[str, Any]:
@@ -203,49 +172,3 @@ def _through_us(flow: AnyFlow, done: str) -> AnyFlow:
     if not isinstance(flow.after_completion, RedirectAfter):
         return flow
     return msgspec.structs.replace(flow, after_completion=RedirectAfter(return_url=done))
-
-
-def _check_repeated(known: Visit, visit: Visit) -> None:
-    """A repeated key has to come with the same request; a token was used, but for a double click."""
-    if visit.token is None:
-        if known.fingerprint != visit.fingerprint:
-            raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
-        return
-    age = datetime.now(UTC) - (known.created_at or datetime.min.replace(tzinfo=UTC))
-    if known.browser != visit.browser or (known.session is not None and age > DOUBLE_CLICK):
-        raise Unauthenticated("This link was used already; go back and open it again.", "token")
-
-
-def _visit(tenant: Tenant, opening: Opening, opener: Opener) -> Visit:
-    flow, chosen = opening.wanted.flow, opening.chosen
-    said = msgspec.json.encode((opening.customer.id, opening.wanted), order="sorted")
-    return Visit(
-        id=_id(tenant, opener.once),
-        customer_id=opening.customer.id,
-        configuration=chosen.name,
-        chosen_by=chosen.by,
-        rule=msgspec.to_builtins(chosen.rule) if chosen.rule else None,
-        flow=flow_type(flow) if flow else None,
-        subscription=getattr(flow, "subscription", None),
-        left_out=_code(opening),
-        locale=opening.wanted.locale,
-        opened_by=opener.by,
-        origin=opener.origin,
-        token=opener.token,
-        browser=opener.browser,
-        fingerprint=hashlib.sha256(said).digest(),
-        return_url=opening.return_url,
-        done_url=redirect_of(flow),
-    )
-
-
-def _code(opening: Opening) -> str | None:
-    return opening.left_out.code if opening.left_out else None
-
-
-def _id(tenant: Tenant, once: str | None) -> str:
-    """Who guesses an id gains nothing: the link back is signed. So it is the same under every secret key."""
-    if once is None:
-        return new_id("pvi")
-    said = f"portal visit\0{tenant.public_id}\0{once}"
-    return f"pvi_{hashlib.sha256(said.encode()).hexdigest()[:26]}"

@@ -12,9 +12,10 @@ Names and attributes hold ids and words of ours and Stripe's: no keys, no addres
 text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -25,6 +26,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from colonnade.stripe_api.limits import endpoint
+from colonnade.time_limit import Block
 from colonnade.tracing.ids import given, root_of
 from colonnade.tracing.requests import REQUEST, Traced
 from colonnade.tracing.spans import Spans, fail
@@ -37,7 +39,11 @@ from colonnade_tenants.notifications.queue import Attempt
 from colonnade_tenants.notifications.queue import Claimed as Notification
 from colonnade_tenants.unit import Unit, Units
 
-_BY_HAND = "select id from inbox where id = any ($1) and actions <> '[]'"
+_BY_HAND = """
+select id, not exists (
+    select from jsonb_array_elements(actions) a where not a ? 'settled' or (a->'settled')::boolean) as new
+from inbox where id = any ($1) and actions <> '[]'
+"""
 _TENANT = "select public_id from tenants where id = $1"
 
 
@@ -56,7 +62,10 @@ class Recording(Tracing):
     def __init__(self, spans: Spans) -> None:
         self._spans = spans
         self._tenants: dict[int, str] = {}
-        self._again: ContextVar[frozenset[int]] = ContextVar("events put back by hand", default=frozenset())
+        self._again: ContextVar[Mapping[int, bool]] = ContextVar(
+            "events put back by hand", default=MappingProxyType({})
+        )
+        """Each with whether no worker had come to an outcome of it before, so that its root is still to be sent."""
         watching.watch(spans.span)
 
     def stop(self) -> None:
@@ -91,13 +100,13 @@ class Recording(Tracing):
     def processing(self, process: F) -> F:
         async def traced(connection: asyncpg.Connection, rows: Sequence[Claimed]) -> Any:
             found = await connection.fetch(_BY_HAND, [row.id for row in rows])
-            self._again.set(frozenset(row["id"] for row in found))
+            self._again.set({row["id"]: row["new"] for row in found})
             return await process(connection, rows)
 
         return traced  # type: ignore[return-value]
 
     def handling(self, handle: F) -> F:
-        async def traced(units: Units, tenant: Unit, each: Attributed) -> Outcome:
+        async def traced(units: Units, tenant: Unit, each: Attributed, limit: Block) -> Outcome:
             row = each.row
             about = {
                 "colonnade.tenant": await self._tenant(units.connection, each.by.tenant_id),
@@ -108,7 +117,7 @@ class Recording(Tracing):
             with self._spans.span(
                 f"handle {row.type}", SpanKind.CONSUMER, self._spans.of_event(row.event_id), about
             ) as span:
-                outcome: Outcome = await handle(units, tenant, each)
+                outcome: Outcome = await handle(units, tenant, each, limit)
                 span.set_attribute("colonnade.outcome", outcome.state)
                 if outcome.error:
                     fail(span, (outcome.reason or "").partition(":")[0])
@@ -120,8 +129,8 @@ class Recording(Tracing):
         def traced(outcome: Outcome, now: float) -> None:
             note(outcome, now)
             row = outcome.event
-            # One that was put back by hand has had its span, which cannot be sent twice.
-            if outcome.state not in ("pending", "held") and row.id not in self._again.get():
+            # One that was put back by hand after an outcome has had its span, which cannot be sent twice.
+            if outcome.state not in ("pending", "held") and self._again.get().get(row.id, True):
                 with given(root_of(row.event_id)):
                     span = self._spans.tracer.start_span(
                         f"event {row.type}", Context(), start_time=_nanoseconds(row.received_at)

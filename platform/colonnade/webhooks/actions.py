@@ -39,6 +39,8 @@ _REPLAYABLE = and_(
 )
 # Nothing tried these: `receive` could not read them.
 _UNREADABLE = and_(inbox.c.state == "dead", inbox.c.attempts == 0)
+# Noted with what is done by hand: whether a worker had come to an outcome by then, which a trace's root tells.
+_SETTLED = and_(inbox.c.state.not_in(("pending", "held")), ~_UNREADABLE, func.coalesce(inbox.c.reason, "") != BY_HAND)
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -51,7 +53,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 def _noted(statement: Update, action: str, by: str) -> Update:
-    note = func.jsonb_build_object("action", action, "at", func.now(), "by", by, type_=JSONB)
+    note = func.jsonb_build_object("action", action, "at", func.now(), "by", by, "settled", _SETTLED, type_=JSONB)
     return statement.values(actions=inbox.c.actions.op("||")(func.jsonb_build_array(note, type_=JSONB)))
 
 

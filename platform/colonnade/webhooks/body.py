@@ -47,7 +47,7 @@ class Bodies:
         if length and length > BODY_LIMIT:
             raise _too_large()
         try:
-            with self._limit:
+            with self._limit.block():
                 chunk, more = await _next(receive)
                 if not more and len(chunk) <= BODY_LIMIT:
                     return chunk

@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from colonnade.webhooks.attribute import Clue, clues
+from colonnade.webhooks.clues import Clue, clues
 from colonnade.webhooks.inbox import Claimed
 from colonnade_tenants.events import Event
 
@@ -65,7 +65,10 @@ class Delivery(msgspec.Struct, frozen=True):
     @property
     def customer(self) -> str:
         """The Stripe customer that it is about (`cus_…`), as far as it says."""
-        return next((clue.key.rpartition("/")[2] for clue in self.clues if clue.rung == "customer"), "")
+        for clue in self.clues:
+            if clue.rung == "customer":
+                return clue.key.rpartition("/")[2]
+        return ""
 
 
 def read(row: Claimed) -> Delivery:

@@ -9,7 +9,8 @@ from sqlalchemy import bindparam as bind
 from sqlalchemy.dialects.postgresql import insert
 
 from colonnade.database.tables import stripe_objects
-from colonnade.webhooks.attribute import Clue, Known
+from colonnade.webhooks.attribute import Known
+from colonnade.webhooks.clues import Clue
 from colonnade_tenants.partition import TENANT, Kind, Statement, TenantConnection
 
 # One round trip for a whole batch of events. Who was invited may have no account for months: one is expected within an

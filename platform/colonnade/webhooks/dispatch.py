@@ -176,5 +176,6 @@ def _in_order(run: list[Attributed]) -> list[Attributed]:
     """By customer, then Stripe object, oldest first."""
     customers: dict[str, str] = {}
     for each in run:
-        customers.setdefault(each.row.object_id, each.delivery.customer)
+        if each.row.object_id not in customers:
+            customers[each.row.object_id] = each.delivery.customer
     return sorted(run, key=lambda each: (customers[each.row.object_id], each.row.object_id, each.row.id))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -18,6 +19,8 @@ GRACE = 600
 """Seconds that an event may take before it counts as missing: Stripe's first retries are over then."""
 SAMPLE = 10
 """Connected accounts whose last event is looked for."""
+REPEATED = timedelta(days=3)
+"""For how long Stripe repeats a delivery that failed ("Webhooks: automatic retries", Stripe docs)."""
 RECENT = 5
 """Events of an account that a sweep alone has to have found, before that counts as nothing being delivered.
 
@@ -30,11 +33,15 @@ _ACCOUNTS = "select stripe_account from tenants where stripe_account is not null
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """A difference between what Stripe has and what is needed, as a sentence."""
+    """A difference between what Stripe has and what is needed, as a sentence.
+
+    *overlap*: of an older endpoint, beside the one that takes its place.
+    """
 
     kind: Kind
     endpoint: str | None
     problem: str
+    overlap: bool = False
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -69,16 +76,20 @@ async def _endpoints(client: StripeClient, known: list[Recorded], kind: Kind, se
     if not known:
         return [Drift(kind, None, "no endpoint was made: run `colonnade webhooks provision`")]
     drifts = []
-    for place, each in enumerate(known):
-        found = await find(client, each.id)
-        drifts += [
-            Drift(kind, each.id, problem) for problem in _differences(found, endpoint_url(settings.base_url, kind))
-        ]
-        if place > 0 and found is not None:
-            drifts.append(
-                Drift(kind, each.id, "an older endpoint still delivers: `provision --remove-old` ends the overlap")
-            )
+    url, newest = endpoint_url(settings.base_url, kind), known[0]
+    for each in known:
+        found, older = await find(client, each.id), each is not newest
+        drifts += [Drift(kind, each.id, problem, older) for problem in _differences(found, url)]
+        if older and found is not None:
+            drifts.append(Drift(kind, each.id, _overlap(newest.created_at + REPEATED), overlap=True))
     return drifts
+
+
+def _overlap(over: datetime) -> str:
+    return (
+        "an older endpoint still delivers, as it should while a secret or version changes: `provision --remove-old` "
+        f"ends that; from {over:%Y-%m-%d %H:%M} UTC on Stripe repeats nothing to it any more"
+    )
 
 
 def _differences(found: dict[str, Any] | None, url: str) -> Iterator[str]:

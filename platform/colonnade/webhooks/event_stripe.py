@@ -18,15 +18,16 @@ class EventStripe:
     """
 
     def __init__(self, gateway: StripeGateway, tenant: TenantConnection, event: Claimed) -> None:
+        self._gateway = gateway
         self._tenant = tenant
-        self._account = event.account
-        on_account = event.account is not None and not event.type.startswith(("account.", "capability."))
-        client = gateway.account(event.account) if event.account and on_account else gateway.platform
-        self._client = client.bound(tenant=tenant.tenant_id, priority=Priority.EVENT)
+        self._event = event
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The reply to `GET path`. Raises `Conflict` where the account has disconnected, and the client's errors."""
-        mirrored = await accounts.read(self._tenant, self._account) if self._account else None
+        account = self._event.account
+        mirrored = await accounts.read(self._tenant, account) if account else None
         if mirrored and mirrored.access.disconnected_at:
             raise Conflict("The account has disconnected: its objects cannot be read any more.")
-        return await self._client.get(path, params)
+        on_account = account if not self._event.type.startswith(("account.", "capability.")) else None
+        client = self._gateway.account(on_account) if on_account else self._gateway.platform
+        return await client.bound(tenant=self._tenant.tenant_id, priority=Priority.EVENT).get(path, params)

@@ -6,6 +6,7 @@ comes first, and the older one goes when the new secret is in use.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
 import asyncpg
@@ -21,7 +22,7 @@ from colonnade_tenants.handlers import HANDLERS
 Kind = Literal["platform", "connect"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_RECORDED = "select id, kind, api_version from webhook_endpoints order by created_at desc, id"
+_RECORDED = "select id, kind, api_version, created_at from webhook_endpoints order by created_at desc, id"
 _RECORD = """
 insert into webhook_endpoints (id, kind, api_version, secret_digest) values ($1, $2, $3, $4) on conflict do nothing
 """
@@ -34,6 +35,7 @@ class Recorded(msgspec.Struct, frozen=True):
     id: str
     kind: Kind
     api_version: str
+    created_at: datetime
 
 
 class Provisioned(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ Quarantined events and dead letters stay until someone has decided.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import asyncpg
@@ -28,13 +29,16 @@ delete from inbox where id = any (array(
 
 async def prune(connection: asyncpg.Connection, days: int, *, batch: int = BATCH) -> int:
     """Delete what is older than *days*; how many events were. Raises what the database raises."""
-    deleted = 0
-    while True:
+    return sum([count async for count in batches(connection, days, batch=batch)])
+
+
+async def batches(connection: asyncpg.Connection, days: int, *, batch: int = BATCH) -> AsyncIterator[int]:
+    """The same; how many events each batch was, once that is committed."""
+    count = batch
+    while count == batch:
         done = await connection.execute(_DELETE, timedelta(days=days), batch)
         count = int(done.rpartition(" ")[2])
-        deleted += count
-        if count < batch:
-            return deleted
+        yield count
         await asyncio.sleep(0)
 
 

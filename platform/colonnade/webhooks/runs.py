@@ -14,7 +14,7 @@ import structlog
 from colonnade.accounts import following
 from colonnade.errors import Unavailable
 from colonnade.stripe_api.client import StripeGateway
-from colonnade.time_limit import TimeLimit
+from colonnade.time_limit import Block, TimeLimit
 from colonnade.tracing.switch import current
 from colonnade.webhooks import directory
 from colonnade.webhooks.attribute import Attribution
@@ -93,6 +93,7 @@ class Runner:
         self, units: Units, tenant_id: int, run: Sequence[Attributed], deadline: float
     ) -> list[Outcome]:
         stuck: set[str] = set()
+        loop, limit = asyncio.get_running_loop(), self._limit.block()
         async with units.tenant(tenant_id) as tenant:
             run, outcomes = await admit(units.connection, tenant, run)
             async with asyncio.timeout(EVENT_TIMEOUT):
@@ -100,11 +101,11 @@ class Runner:
             for each in run:
                 if each.row.object_id in stuck:
                     continue  # behind an event that is to be tried again
-                outcome = await self._handle(units, tenant, each)
+                outcome = await self._handle(units, tenant, each, limit)
                 outcomes.append(outcome)
                 if outcome.state == "pending":
                     stuck.add(each.row.object_id)
-                if asyncio.get_running_loop().time() > deadline:
+                if loop.time() > deadline:
                     break
             async with asyncio.timeout(EVENT_TIMEOUT):
                 await tenant.flush()
@@ -115,7 +116,7 @@ class Runner:
         handler = self._handlers.get(each.delivery.event.type)
         return Named(handler, each.row.object_id.rpartition("/")[2], each.delivery.customer)
 
-    async def _one(self, units: Units, tenant: Unit, each: Attributed) -> Outcome:
+    async def _one(self, units: Units, tenant: Unit, each: Attributed, limit: Block) -> Outcome:
         event, row = each.delivery.event, each.row
         handler = self._handlers.get(event.type)
 
@@ -125,7 +126,7 @@ class Runner:
                 await handler(event, tenant, EventStripe(self._gateway, tenant, row))
 
         try:
-            with self._limit:
+            with limit:
                 await tenant.event(handle)
         except (CannotUndo, asyncpg.DeadlockDetectedError):
             raise

@@ -51,7 +51,8 @@ async def admit(
     connection: asyncpg.Connection, tenant: Unit, run: Sequence[Attributed]
 ) -> tuple[list[Attributed], list[Outcome]]:
     """Those of *run* that are to be handled, and what becomes of the others."""
-    digests = {digest(clue.key): clue.key for each in run for clue in each.delivery.clues if clue.kind == "object"}
+    keys = {clue.key for each in run for clue in each.delivery.clues if clue.kind == "object"}
+    digests = {digest(key): key for key in keys}
     rows = await connection.fetch(_STANDING, tenant.tenant_id, list(digests))
     state, known = State.LIVE, Known({}, {}, {})
     for row in rows:

@@ -19,7 +19,7 @@ from colonnade.accounts.states import FROZEN, literal
 from colonnade.errors import Invalid
 from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeClient, StripeGateway
-from colonnade.webhooks.attribute import clues
+from colonnade.webhooks.clues import clues
 from colonnade.webhooks.delivery import Delivery
 from colonnade.webhooks.inbox import Claimed, Outcome
 from colonnade_tenants.events import Event

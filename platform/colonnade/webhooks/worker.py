@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from colonnade.accounts.keeping import keep_periodically as lifecycle_periodically
+from colonnade.accounts.telling import tell_periodically
 from colonnade.catalogue.recomputations import recompute_periodically
 from colonnade.database.connections import LOST, connect, create_pool, verify
 from colonnade.database.roles import Duty
@@ -140,6 +141,7 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
         keep_periodically(settings, database_url, gateway),
         branding_periodically(database_url, gateway),
         lifecycle_periodically(database_url),
+        tell_periodically(settings, database_url),
     ]
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))

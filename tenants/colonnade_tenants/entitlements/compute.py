@@ -28,7 +28,7 @@ from colonnade_tenants.entitlements.model import (
     Rule,
     Subscription,
 )
-from colonnade_tenants.entitlements.sold import Sold
+from colonnade_tenants.entitlements.sold import sold
 from colonnade_tenants.entitlements.spans import Span, granted_spans
 from colonnade_tenants.entitlements.versions import in_effect
 
@@ -60,14 +60,14 @@ def compute(facts: Facts) -> list[Entitlement]:
 def pieces_of(facts: Facts) -> dict[str, list[Piece]]:
     """All that is said of each feature, before it is combined."""
     pieces: dict[str, list[Piece]] = defaultdict(list)
-    sold = Sold(facts.plans)
+    catalogue = sold(facts.plans)
     for subscription in facts.subscriptions:
         if not (spans := granted_spans(subscription, facts.policies)):
             continue
         for item in subscription.items:
-            for plan, since, until in sold.plans_of(item):
-                for feature, piece in _granted(subscription, item, plan, spans, (since, until)):
-                    pieces[feature].append(piece)
+            for plan, since, until in catalogue.plans_of(item):
+                for grant, piece in _granted(subscription, item, plan, spans, (since, until)):
+                    pieces[grant.feature].append(piece)
     for override in facts.overrides:
         if override.start < override.end:
             pieces[override.feature].append(_overriding(override))
@@ -97,23 +97,25 @@ def held(rows: Iterable[Entitlement], feature: str, at: datetime) -> Entitlement
 def counting(pieces: Iterable[Piece], at: datetime) -> list[Piece]:
     """Those that decide at the moment: a denial before all else, then what was set last, then all grants."""
     valid = [piece for piece in pieces if piece.start <= at < piece.end]
-    if denied := [piece for piece in valid if piece.effect == "deny"]:
-        return denied
-    if given := [piece for piece in valid if piece.effect == "set"]:
+    effects = {piece.effect for piece in valid}
+    if "deny" in effects:
+        return [piece for piece in valid if piece.effect == "deny"]
+    if "set" in effects:
+        given = [piece for piece in valid if piece.effect == "set"]
         return [max(given, key=lambda piece: (piece.start, piece.source))]
     return valid
 
 
 def _granted(
     subscription: Subscription, item: Item, plan: Plan, spans: Sequence[Span], window: tuple[datetime, datetime]
-) -> Iterator[tuple[str, Piece]]:
+) -> Iterator[tuple[Grant, Piece]]:
     for span in spans:
         start, end = max(span.start, window[0], item.since), min(span.end, window[1], item.until)
         if start >= end:
             continue
         for grant in plan.grants:
             yield (
-                grant.feature,
+                grant,
                 Piece(
                     grant.kind,
                     _amount(grant, item.quantity),
@@ -163,7 +165,8 @@ def _timeline(feature: str, pieces: Sequence[Piece], rules: Sequence[Combination
 
 def _cuts(pieces: Sequence[Piece], rules: Sequence[Combination]) -> list[datetime]:
     edges = {edge for piece in pieces for edge in (piece.start, piece.end)}
-    return sorted(edges | {rule.since for rule in rules if min(edges) < rule.since < max(edges)})
+    first, last = min(edges), max(edges)
+    return sorted(edges.union([rule.since for rule in rules if first < rule.since < last]))
 
 
 def _same(one: Entitlement, other: Entitlement) -> bool:

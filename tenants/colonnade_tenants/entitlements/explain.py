@@ -10,7 +10,7 @@ from colonnade_tenants.entitlements.compute import Piece, counting, held, pieces
 from colonnade_tenants.entitlements.history import Recorded
 from colonnade_tenants.entitlements.model import RULES, Entitlement, Facts, Item, Rule, Subscription
 from colonnade_tenants.entitlements.reasons import Reason, reasons_of
-from colonnade_tenants.entitlements.sold import Sold
+from colonnade_tenants.entitlements.sold import sold
 from colonnade_tenants.entitlements.spans import grace_deadline, granted_spans
 from colonnade_tenants.entitlements.versions import in_effect
 
@@ -80,14 +80,14 @@ def _explained(
 
 def _idle(facts: Facts, at: datetime) -> Iterator[tuple[Idle, set[str]]]:
     """Items that give nothing at the moment, each with the features that its plan grants."""
-    sold = Sold(facts.plans)
+    catalogue = sold(facts.plans)
     for subscription in facts.subscriptions:
         spans = granted_spans(subscription, facts.policies)
         granting = any(span.start <= at < span.end for span in spans)
         for item in subscription.items:
             if not item.since <= at < item.until:
                 continue
-            plan = next((plan for plan, start, end in sold.plans_of(item) if start <= at < end), None)
+            plan = next((plan for plan, start, end in catalogue.plans_of(item) if start <= at < end), None)
             if plan is None:
                 yield _item(subscription, item, "no_plan"), set()
             elif not granting:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from colonnade_tenants import subscriptions
 from colonnade_tenants.entitlements import mirrored
-from colonnade_tenants.entitlements.model import Facts, Plan, Subscription
+from colonnade_tenants.entitlements.model import Facts, Override, Plan, Subscription
 from colonnade_tenants.entitlements.terms import OVERRIDES, PLANS, TERMS, Terms
 from colonnade_tenants.partition import TenantConnection
 from colonnade_tenants.subscriptions.mirror import Subscriptions
@@ -21,26 +21,37 @@ async def load(tenant: TenantConnection, customers: Sequence[int], *, sold_as: I
     names = {customer: {*_sold(found), *sold_as} for customer, found in mine.items()}
     plans = await tenant.load(PLANS, sorted(set().union(*names.values())))
     return {
-        customer: Facts(
-            mine[customer],
-            _once(plan for name in sorted(names[customer]) for plan in plans[name] or ()),
-            terms.policies,
-            decided[customer] or (),
-            terms.combinations,
-        )
+        customer: _facts(mine[customer], [plans[name] for name in sorted(names[customer])], terms, decided[customer])
         for customer in customers
     }
 
 
-def _once(plans: Iterable[Plan]) -> tuple[Plan, ...]:
-    """Each version once; by name, as hashing whole versions costs more than computing from them."""
-    return tuple({(plan.key, plan.version): plan for plan in plans}.values())
+async def load_one(tenant: TenantConnection, customer: int) -> Facts:
+    """The facts of this customer."""
+    mine = _subscriptions(await tenant.get(subscriptions.OF_CUSTOMER, customer) or {})
+    decided = await tenant.get(OVERRIDES, customer)
+    terms = await tenant.get(TERMS, 0) or _NO_TERMS
+    plans = await tenant.load(PLANS, sorted(_sold(mine)))
+    return _facts(mine, plans.values(), terms, decided)
+
+
+def _facts(
+    mine: tuple[Subscription, ...],
+    plans: Iterable[tuple[Plan, ...] | None],
+    terms: Terms,
+    decided: tuple[Override, ...] | None,
+) -> Facts:
+    """Each version of a plan once, by its name."""
+    once = {(plan.key, plan.version): plan for found in plans for plan in found or ()}
+    return Facts(mine, tuple(once.values()), terms.policies, decided or (), terms.combinations)
 
 
 def _subscriptions(found: Subscriptions) -> tuple[Subscription, ...]:
     return tuple(
-        mirrored.subscription(name, each.held.facts, each.past_due.since, each.held.event)
-        for name, each in sorted(found.items())
+        [
+            mirrored.subscription(name, each.held.facts, each.past_due.since, each.held.event)
+            for name, each in sorted(found.items())
+        ]
     )
 
 

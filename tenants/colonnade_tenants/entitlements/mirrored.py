@@ -20,7 +20,7 @@ def subscription(name: str, facts: Facts, past_due_since: datetime | None, event
         pause_behavior=facts.pause_behavior,
         pause_resumes_at=facts.pause_resumes_at,
         items=tuple(
-            Item(item.id, item.price, item.product, item.quantity, item.current_period_end) for item in facts.items
+            [Item(item.id, item.price, item.product, item.quantity, item.current_period_end) for item in facts.items]
         ),
         event=event,
     )

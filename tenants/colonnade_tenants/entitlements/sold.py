@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import lru_cache
 
 from colonnade_tenants.entitlements.model import Item, Plan
 from colonnade_tenants.entitlements.versions import windows
@@ -12,7 +13,7 @@ Window = tuple[Plan, datetime, datetime]
 
 
 class Sold:
-    """The plans by what they are sold as. A price's plan comes before that of its product, as long as it holds."""
+    """Plans by what they are sold as. A price's plan comes before that of its product, as long as it holds."""
 
     def __init__(self, plans: Iterable[Plan]) -> None:
         self._by_price: dict[str, list[Window]] = defaultdict(list)
@@ -34,6 +35,12 @@ class Sold:
         for plan, start, end in self._by_product.get(item.product, ()):
             for from_, until in _without((start, end), [(taken, to) for _, taken, to in of_price]):
                 yield plan, from_, until
+
+
+@lru_cache(maxsize=1_000)
+def sold(plans: tuple[Plan, ...]) -> Sold:
+    """These plans by what they are sold as: many customers have the same, and so has each event of one."""
+    return Sold(plans)
 
 
 def _without(

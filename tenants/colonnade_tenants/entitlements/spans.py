@@ -35,14 +35,18 @@ def granted_spans(subscription: Subscription, policies: Sequence[Policy]) -> lis
     ("Subscription statuses", Stripe documentation). It ends by the earliest of what ends it.
     """
     end, ends_by = _end(subscription)
-    spans = (
-        msgspec.structs.replace(span, start=max(span.start, subscription.started_at), end=min(span.end, end))
-        if span.end <= end
-        else msgspec.structs.replace(span, start=max(span.start, subscription.started_at), end=end, ends_by=ends_by)
-        for span in _by_status(subscription, policies)
-    )
+    spans = [_within(span, subscription.started_at, end, ends_by) for span in _by_status(subscription, policies)]
     whole = [span for span in spans if span.start < span.end]
-    return sorted(_unless_paused(subscription, whole, policies), key=lambda span: span.start)
+    if subscription.pause_behavior is not None:
+        whole = list(_unless_paused(subscription, whole, policies))
+    return sorted(whole, key=lambda span: span.start)
+
+
+def _within(span: Span, start: datetime, end: datetime, ends_by: str | None) -> Span:
+    """The part of it in [*start*, *end*), the end being that of *ends_by*."""
+    if span.end > end:
+        span = msgspec.structs.replace(span, end=end, ends_by=ends_by)
+    return span if span.start >= start else msgspec.structs.replace(span, start=start)
 
 
 def grace_deadline(subscription: Subscription, policies: Sequence[Policy]) -> datetime | None:
@@ -74,9 +78,6 @@ def _unless_paused(subscription: Subscription, spans: list[Span], policies: Sequ
     """Without the time for which the policy lets paused collection suspend access, until `resumes_at`."""
     resumes = subscription.pause_resumes_at or FOREVER
     for span in spans:
-        if subscription.pause_behavior is None:
-            yield span
-            continue
         for policy, since, until in windows(policies or [_DEFAULT]):
             start = max(span.start, since, resumes if policy.paused == "suspends" else since)
             end = min(span.end, until)

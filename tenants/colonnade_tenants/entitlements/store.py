@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from colonnade_tenants import customers, locks
 from colonnade_tenants.entitlements.compute import Piece, pieces_of, timelines
-from colonnade_tenants.entitlements.facts import load
+from colonnade_tenants.entitlements.facts import load, load_one
 from colonnade_tenants.entitlements.model import Entitlement, Facts
 from colonnade_tenants.entitlements.reasons import reasons_of
 from colonnade_tenants.entitlements.rows import BOOKS, Book, Change
@@ -26,9 +26,9 @@ async def recompute(tenant: TenantConnection, customer_id: int, cause: str) -> l
     await customers.lock(tenant, customer_id)
     if tenant.deferred:
         return []
-    facts = await load(tenant, [customer_id])
+    facts = await load_one(tenant, customer_id)
     book = await tenant.get(BOOKS, customer_id) or _EMPTY
-    changes, new = _next(facts[customer_id], book, cause)
+    changes, new = _next(facts, book, cause)
     if changes:
         await tenant.put(BOOKS, customer_id, new, book)
         await tell(tenant, notes.entitlements_changed({customer_id: changes}))

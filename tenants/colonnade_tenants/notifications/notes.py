@@ -11,6 +11,9 @@ from colonnade_tenants.notifications import payloads
 from colonnade_tenants.notifications.outbox import Note
 from colonnade_tenants.readiness import Readiness
 
+_ENTITLEMENTS_CHANGED = payloads.type_of(payloads.EntitlementsChanged)
+_SUBSCRIPTION_CHANGED = payloads.type_of(payloads.SubscriptionChanged)
+
 
 class Row(Protocol):
     """A feature's value in an interval."""
@@ -44,9 +47,8 @@ class Change(Protocol):
 
 def entitlements_changed(changes: Mapping[int, Sequence[Change]]) -> list[Note]:
     """Of customers (internal ids): one note for each cause, in the order of the changes."""
-    kind = payloads.type_of(payloads.EntitlementsChanged)
     return [
-        Note(kind, payloads.EntitlementChanges(cause, [_told(change) for change in caused]), customer)
+        Note(_ENTITLEMENTS_CHANGED, payloads.EntitlementChanges(cause, [_told(change) for change in caused]), customer)
         for customer, of_customer in changes.items()
         for cause, caused in groupby(of_customer, key=lambda change: change.cause)
     ]
@@ -65,7 +67,7 @@ def subscription_changed(customer: int, subscription: str, event: str, facts: ms
     """Of a subscription as it is mirrored now."""
     state = {**msgspec.structs.asdict(facts), "id": subscription, "event": event}
     data = msgspec.convert(state, payloads.SubscriptionState, from_attributes=True)
-    return Note(payloads.type_of(payloads.SubscriptionChanged), data, customer)
+    return Note(_SUBSCRIPTION_CHANGED, data, customer)
 
 
 def readiness_changed(account: str, event: str, old: Readiness, new: Readiness) -> list[Note]:

@@ -31,7 +31,12 @@ notifications = tenant_table(
     Column("position", BigInteger, comment="its place in the tenant's stream; null: not published yet"),
     Column("created_at", _Timestamp, nullable=False, server_default=func.now()),
     UniqueConstraint("tenant_id", "public_id"),
-    UniqueConstraint("tenant_id", "position"),
+    Index(
+        "uq_notifications_tenant_id_position",
+        *("tenant_id", "position"),
+        unique=True,
+        postgresql_where=text("position is not null"),
+    ),
     Index("ix_notifications_unpublished", "tenant_id", "id", postgresql_where=text("position is null")),
     key=["id"],
 )

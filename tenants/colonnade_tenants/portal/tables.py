@@ -35,7 +35,11 @@ portal_visits = tenant_table(
     Column("session", Text, comment="bps_…; null until Stripe has made it. Its URL is a secret, and not here"),
     Column("return_url", Text, nullable=False, comment="the tenant's page that the customer goes back to"),
     Column("done_url", Text, comment="the same once the flow is done; null: `return_url`"),
-    Column("before", JSONB, comment="what was known of the customer when it began; null until there is a session"),
+    Column(
+        "before",
+        JSONB,
+        comment="what was known of the customer when it began; null: from before it was kept from the start",
+    ),
     now_column("created_at"),
     Column("completed_at", Timestamp, comment="when the flow's own redirect came back"),
     Column("returned_at", Timestamp, comment="when the customer came back first"),

@@ -18,6 +18,22 @@ class TooMany(Exception):
     """The customer had enough visits for now."""
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """Whether a visit was *added*: else it was there already, or is one too many. *state*: the tenant's."""
+
+    added: bool
+    state: str
+
+
+class Made(msgspec.Struct, frozen=True):
+    """Stripe has made the *session* (`bps_…`) of the visit with this *id*. *left_out*: as in `Visit`."""
+
+    id: str
+    customer_id: int
+    session: str
+    left_out: str | None
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """`unknown`: neither its events nor Stripe's answer came in time; *changes* are then those known of."""
 
@@ -75,7 +91,7 @@ _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 # Each is a transaction of its own: the tenant is set by the function, as for checks.
 _ADD = "select added, state from add_portal_visit($1, $2, $3)"
-_NOTE = "select note_portal_session($1, $2, $3, $4, $5)"
+_NOTE = "select note_portal_sessions($1, $2)"
 _GET = Statement(select(*_COLUMNS).where(*_MINE))
 _OF_TOKEN = Statement(select(*_COLUMNS).where(_OWN, _table.token == bindparam("token")))
 _PAGE = Statement(
@@ -127,23 +143,25 @@ _OLD = (
 _FORGET = Statement(delete(portal_visits).where(_OWN, _table.id == any_(func.array(_OLD.scalar_subquery()))))
 
 
-async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> tuple[Visit | None, str]:
-    """Keep a new visit: None, or the one that is there already under its id or token; and the tenant's state now.
+async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> Kept:
+    """Keep a new visit, with what is known of the customer: call before anybody has a URL.
 
-    Raises `TooMany` after *most* in a minute.
+    It is not added where it is there already under its id or token, nor after *most* in a minute.
     """
     given = {name: getattr(visit, name) for name in _GIVEN}
     given |= {"browser": bytea(visit.browser), "fingerprint": bytea(visit.fingerprint)}
-    added, state = await pool.fetchrow(_ADD, tenant_id, as_json(given), most)
-    if added:
-        return None, state
+    return Kept(*await pool.fetchrow(_ADD, tenant_id, as_json(given), most))
+
+
+async def known(pool: asyncpg.Pool, tenant_id: int, visit: Visit) -> Visit:
+    """The visit that is there already in place of *visit*, which was not added. Raises `TooMany`."""
     async with tenant_connection(pool, tenant_id) as tenant:
-        known = await get(tenant, visit.id)
-        if known is None and visit.token is not None:
-            known = await of_token(tenant, visit.token)
-    if known is None:
+        found = await get(tenant, visit.id)
+        if found is None and visit.token is not None:
+            found = await of_token(tenant, visit.token)
+    if found is None:
         raise TooMany("This customer opened the portal too often in the last minute.")
-    return known, state
+    return found
 
 
 async def get(tenant: TenantConnection, visit_id: str) -> Visit | None:
@@ -162,9 +180,10 @@ async def page(tenant: TenantConnection, customer: int, before: datetime | None,
     return [visit for row in rows if (visit := _visit(row))]
 
 
-async def opened(pool: asyncpg.Pool, tenant_id: int, visit: Visit, session: str) -> None:
-    """Stripe has made the session (`bps_…`). What is known of the customer is kept: call before anybody has its URL."""
-    await pool.execute(_NOTE, tenant_id, visit.customer_id, visit.id, session, visit.left_out)
+async def note(pool: asyncpg.Pool, tenant_id: int, made: Sequence[Made]) -> None:
+    """Keep the sessions' ids. Again, it changes nothing."""
+    # In one order, so that no two writers wait for each other.
+    await pool.execute(_NOTE, tenant_id, as_json(sorted(made, key=lambda each: each.id)))
 
 
 async def completed(tenant: TenantConnection, visit_id: str) -> None:

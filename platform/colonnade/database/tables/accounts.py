@@ -126,6 +126,9 @@ tenant_readiness = Table(
     comment="one word per tenant, for the platform team's worklist; what it is made from is in connected_accounts",
 )
 
+_UNTOLD = "told_at is null and tell_at < 'infinity'"
+"""At infinity it is not told any more."""
+
 readiness_changes = Table(
     "readiness_changes",
     metadata,
@@ -139,7 +142,11 @@ readiness_changes = Table(
     Column("cause", Text, nullable=False, comment="evt_… of the event; `read`: it was found by reading the account"),
     Column("at", Timestamp, nullable=False, comment="Stripe's time of the cause"),
     now_column("recorded_at"),
+    Column("told_at", Timestamp, comment="when the platform team's endpoint took it; null: not yet, or not wanted"),
+    now_column("tell_at"),
+    Column("tries", Integer, nullable=False, server_default="0"),
     Index(None, "tenant_id", "public_id"),
+    Index("ix_readiness_changes_untold", "tenant_id", "id", postgresql_where=text(_UNTOLD)),
     comment="append-only",
 )
 
