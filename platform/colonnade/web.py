@@ -128,7 +128,7 @@ def origin(url: str, param: str) -> str:
     # Browsers drop some characters, turn others into slashes or dots, and would read another host than we do.
     odd = "\\" in url or not (url.isascii() and url.isprintable()) or " " in url
     if odd or not _HOST.fullmatch(host) or parts.username is not None or parts.scheme not in {"https", "http"}:
-        raise Invalid("Give an absolute https URL without user name.", param)
+        raise Invalid("Give an absolute https URL of one host, without user name.", param)
     if parts.scheme == "http" and not loopback:
         raise Invalid("Only https is accepted (http for loopback).", param)
     default = {"https": 443, "http": 80}[parts.scheme]
