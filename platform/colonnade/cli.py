@@ -11,7 +11,7 @@ import rich_click as click
 from colonnade import __version__
 from colonnade.commands import accounts as _accounts  # noqa: F401 - its commands are of the group `tenants`
 from colonnade.commands import lifecycle as _lifecycle  # noqa: F401 - so are its
-from colonnade.commands.common import check_reachable, load, note, sentences, serving
+from colonnade.commands.common import Commands, check_reachable, load, note, sentences, serving
 from colonnade.commands.completion import completion
 from colonnade.commands.doctor import doctor
 from colonnade.commands.events import events
@@ -24,7 +24,7 @@ from colonnade.commands.webhooks import webhooks
 from colonnade.settings import Settings, variable
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """Colonnade: branded customer portals and entitlements for the tenants of a Stripe Connect platform."""
