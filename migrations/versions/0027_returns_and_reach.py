@@ -1,13 +1,13 @@
 """A state that was below another is there again for the reason that it had; as what an account was last reached
 
-Revision: 0027, after 0025. 2026-11-23 07:40:00
+Revision: 0027, after 0026. 2026-11-23 07:40:00
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0027"
-down_revision = "0025"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 

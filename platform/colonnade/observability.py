@@ -84,6 +84,13 @@ def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
     return event
 
 
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A pool warns at each try to connect while the database is away: what it met is enough."""
+    if record.exc_info and record.exc_info[1]:
+        record.msg, record.exc_info = f"{record.msg}: {type(record.exc_info[1]).__name__}", None
+    return True
+
+
 def configure_logging(level: str = "INFO", log_format: str = "console") -> None:
     """Send our own and every library's log lines to standard error, in one format."""
     shared: list[Any] = [
@@ -114,6 +121,7 @@ def configure_logging(level: str = "INFO", log_format: str = "console") -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("asyncpg.pool").addFilter(_without_traceback)
     # At DEBUG the SDK writes whole bodies, personal data included.
     logging.getLogger("stripe").setLevel(logging.WARNING)
 

@@ -155,7 +155,19 @@ async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, d
         "migrations",
         "update alembic_version set version_num = '0001'",
         "update alembic_version set version_num = '{head}'",
-        "newest migration",
+        "pending, after 0001: 0002, ",
+    ),
+    (
+        "migrations",
+        "update alembic_version set version_num = '9999'",
+        "update alembic_version set version_num = '{head}'",
+        "the database is at 9999, newer than this release",
+    ),
+    (
+        "migrations",
+        "update alembic_version set version_num = '0000'",
+        "update alembic_version set version_num = '{head}'",
+        "0000, which is none of this release's",
     ),
     (
         "row-security",
@@ -230,6 +242,19 @@ async def test_what_is_wrong_in_the_database_is_found(world: World, case: tuple[
         await world.api.sql(mending.replace("{head}", head))
     assert [words in each.problem for each in said] == [True], said
     assert await found(world.place(), name) == []
+
+
+async def test_on_a_newer_schema_the_other_checks_are_made(world: World) -> None:
+    place = Place(world.settings, world.api.database.service_url, world.gateway)
+    head = (await world.api.sql("select version_num from alembic_version"))[0][0]
+    await world.api.sql("update alembic_version set version_num = '9999'")
+    try:
+        report = await examine(place)
+    finally:
+        await world.api.sql(f"update alembic_version set version_num = '{head}'")
+    assert [(each.check, each.severity) for each in report.findings] == [("migrations", "warning")]
+    assert report.skipped == []
+    assert report.healthy
 
 
 async def test_plain_http_is_no_origin_in_live_mode(world: World) -> None:
