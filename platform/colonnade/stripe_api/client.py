@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import stripe
 
 from colonnade.settings import Settings
@@ -11,6 +12,7 @@ from colonnade.stripe_api.breaker import Breaker
 from colonnade.stripe_api.budget import Budget
 from colonnade.stripe_api.calls import Call, Priority, Upload
 from colonnade.stripe_api.gate import Gate
+from colonnade.stripe_api.home import Home
 from colonnade.stripe_api.limits import Limits, Process
 from colonnade.stripe_api.sender import LONGEST_TRY, Reply, Sender
 
@@ -144,8 +146,17 @@ class StripeGateway:
             max_network_retries=0,
             base_addresses={"api": base, "files": base, "connect": base} if "stripe.com" not in base else {},
         )
-        self.gate = Gate()
-        self._sender = Sender(sdk, Budget(Limits(settings, process)), Breaker(), self.gate)
+        self._gate, self._home = Gate(), Home(settings.livemode)
+        self._sender = Sender(sdk, Budget(Limits(settings, process)), Breaker(), self._gate, self._home)
+
+    def use(self, pool: asyncpg.Pool) -> None:
+        """Ask this database, as a duty that sees all tenants, which are frozen and whose key it takes."""
+        self._gate.use(pool)
+        self._home.use(pool)
+
+    def belong(self, connection: asyncpg.Connection) -> None:
+        """Ask this database whose key it takes, and no more."""
+        self._home.use(connection)
 
     @property
     def platform(self) -> StripeClient:

@@ -74,7 +74,7 @@ async def sweep_now(
     gateway = StripeGateway(settings)
     try:
         async with _sweeper(settings, database_url, gateway) as (sweeper, pool):
-            gateway.gate.use(pool)
+            gateway.use(pool)
             wanted = await _accounts(pool, tenant)
             return sum([await sweeper.account(account, resync=resync, progress=progress) for account in wanted])
     finally:
