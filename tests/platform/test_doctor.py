@@ -146,7 +146,7 @@ def broken(*cases: tuple[Any, ...]) -> Any:
         },
         "stands in COLONNADE_STRIPE_CONNECT_WEBHOOK_SECRETS",
     ),
-    ("unused-secrets", {"stripe_platform_webhook_secrets": ("whsec_a", "whsec_b")}, "2 secrets for 1 endpoints"),
+    ("unused-secrets", {"stripe_platform_webhook_secrets": ("whsec_a", "whsec_b")}, "2 secrets for 1 endpoint"),
 )
 async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, dict[str, Any], str]) -> None:
     name, changes, words = case

@@ -165,6 +165,6 @@ async def unused_secrets(place: Place) -> list[Said]:
         field = f"stripe_{kind}_webhook_secrets"
         given = len(getattr(place.settings, field))
         if 0 < made.get(kind, 0) < given:
-            problem = f"{variable(field)} has {given} secrets for {made[kind]} endpoints"
+            problem = f"{variable(field)} has {given} secrets for {made[kind]} endpoint{'s' * (made[kind] > 1)}"
             said.append(Said(problem, "Take out the secrets of endpoints that are gone, the last ones.", "warning"))
     return said
