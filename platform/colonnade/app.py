@@ -141,7 +141,7 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
                 checks,
                 gate,
             ):
-                gateway.gate.use(database.platform_pool)
+                gateway.use(database.platform_pool)
                 app.state.receiver = Receiver(settings, writer, refusals)
                 app.state.feed = feed
                 app.state.services = Services(settings, secret_key, database, gateway)

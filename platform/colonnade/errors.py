@@ -9,6 +9,7 @@ DomainError (colonnade_tenants.errors)
 ├── DeadEnd (Conflict)   the portal could not do what the customer is sent there for
 └── Unavailable          Stripe or the database cannot be asked now; trying later may help
     ├── StripeUnavailable
+    │   └── WrongAccount the key is not of the platform's account that the database belongs to
     └── TooMany          this customer had enough of them for now
 """
 
@@ -28,6 +29,7 @@ __all__ = [
     "TooMany",
     "Unauthenticated",
     "Unavailable",
+    "WrongAccount",
 ]
 
 
@@ -78,6 +80,10 @@ class Unavailable(DomainError):
 
 class StripeUnavailable(Unavailable):
     """Stripe is unreachable, failing, or limits our calls."""
+
+
+class WrongAccount(StripeUnavailable):
+    """The key is not of the platform's account that the database belongs to; its operator has to mend that."""
 
 
 class TooMany(Unavailable):

@@ -9,9 +9,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Enum, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Enum, Gauge, Histogram, disable_created_metrics, start_http_server
 
 from colonnade.tallies import Tally, Times
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, of when it began
 
 REQUESTS = Tally("colonnade_requests", "Requests answered", ["method", "route", "status"])
 REQUEST_SECONDS = Times(

@@ -124,6 +124,7 @@ PLATFORM_TABLES = {
 # Tables that hold nothing of any tenant.
 COMMON_TABLES = {
     "alembic_version": {duty: Access(SELECT) for duty in (Duty.APP, Duty.PLATFORM, Duty.WORKER)},
+    "platform_account": {duty: Access(SELECT | INSERT) for duty in (Duty.PLATFORM, Duty.WORKER)},
     "webhook_endpoints": {Duty.PLATFORM: Access(CRUD)},
     "webhook_failures": {Duty.PLATFORM: Access(CRUD)},
 }

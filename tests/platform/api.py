@@ -180,7 +180,12 @@ async def running_api(
     key = await create_platform_key(database.service_url, "tests")
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
     async with lifespan(app), httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
-        yield Api(client, key, sandbox, database)
+        api = Api(client, key, sandbox, database)
+        # A module's tests may have accounts of their own over its one database: this application has its now.
+        await api.sql("delete from platform_account")
+        if stripe is None:
+            await app.state.services.stripe.platform.get("/v1/prices", {"limit": 1})
+        yield api
 
 
 def problem(reply: httpx.Response, status: int, param: str | None = None) -> dict[str, Any]:

@@ -85,7 +85,7 @@ async def working(database: ScratchDatabase, sandbox: Sandbox | None = None) -> 
     ingest = await create_pool(database.service_url, Duty.INGEST, size=1)
     pool = await create_pool(database.service_url, Duty.WORKER, size=2)
     keeper = await connect(database.service_url, Duty.PLATFORM)
-    gateway.gate.use(pool)
+    gateway.use(pool)
     try:
         async with InboxWriter(ingest) as writer:
             yield Worker(database, gateway, pool=pool, keeper=keeper, writer=writer)

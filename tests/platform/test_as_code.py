@@ -86,6 +86,23 @@ async def posts(tenant: TenantApi) -> int:
     return len(await tenant.api.sandbox.requests())
 
 
+async def test_one_configuration_of_a_new_file_becomes_the_default(fern: TenantApi, file: Path) -> None:
+    defaults = [change for step in await planned(fern, file) for change in step.changes if change.field == "default"]
+    assert [(change.before, change.after) for change in defaults] == [(False, True)]
+
+
+async def test_a_file_is_written_in_the_format_of_its_name_or_refused(fern: TenantApi, tmp_path: Path) -> None:
+    document = await exported(fern)
+    for name in ("now.yaml", "now.yml", "now.JSON"):
+        path = tmp_path / name
+        path.write_text(files.writer(path)(document))
+        assert files.load(path) == document
+    json.loads((tmp_path / "now.JSON").read_text())
+    for name in ("now.toml", "now.txt", "now"):
+        with pytest.raises(Invalid, match=r"name the file \.yaml, \.yml or \.json"):
+            files.writer(tmp_path / name)
+
+
 async def test_a_plan_tells_all_of_it_and_writes_nothing(fern: TenantApi, file: Path) -> None:
     before = await posts(fern)
     steps = await planned(fern, file)

@@ -100,6 +100,8 @@ async def test_a_customers_line_names_what_was_changed_and_nothing_of_the_person
 
 async def test_a_configurations_line_has_its_versions_and_what_others_had_changed(fern: TenantApi) -> None:
     made = await fern.configuration()
+    for nothing_to_do in ("adopt", "revert"):
+        await post(fern, f"/portal-configurations/main/{nothing_to_do}")
     await edit(fern, made, business_profile__headline="Hello")
     await post(fern, "/portal-configurations/main/revert")
     await edit(fern, made, business_profile__headline="Welcome")

@@ -81,14 +81,14 @@ def test_an_onboarding_link_is_printed(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("tenants", "show", "ten_nobody"), "This tenant is gone."),
+        (("tenants", "show", "ten_nobody"), "There is no such tenant."),
         (("tenants", "create", "Fern", "--charge-type", "gift"), "charge_type"),
         (("tenants", "create", "Fern", "--country", "Germany"), "country"),
         (("tenants", "create", "Fern", "--origin", "ftp://x"), "https"),
         (("keys", "revoke", "key_nobody"), "There is no key 'key_nobody'."),
-        (("keys", "list", "--tenant", "ten_nobody"), "This tenant is gone."),
-        (("tenants", "suspend", "ten_nobody", "--reason", "x"), "This tenant is gone."),
-        (("tenants", "export", "ten_nobody"), "This tenant is gone."),
+        (("keys", "list", "--tenant", "ten_nobody"), "There is no such tenant."),
+        (("tenants", "suspend", "ten_nobody", "--reason", "x"), "There is no such tenant."),
+        (("tenants", "export", "ten_nobody"), "There is no such tenant."),
         (("keys", "create", "--name", ""), "name"),
     ],
 )

@@ -133,6 +133,7 @@ async def test_what_strangers_send_makes_no_series(running: Running) -> None:
 
     async def series() -> set[str]:
         text = (await client.client.get("/metrics")).text
+        assert "_created{" not in text, "the library's own second series beside each"
         return {line.rpartition(" ")[0] for line in text.splitlines() if line.startswith(COUNTED)}
 
     async def bother(number: int) -> None:

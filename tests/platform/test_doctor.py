@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import msgspec
 import pytest
 import pytest_asyncio
@@ -46,8 +47,13 @@ class World(NamedTuple):
         """The deployment, all of which can be looked at."""
         settings = msgspec.structs.replace(self.settings, **changes)
         place = Place(settings, self.api.database.service_url, self.gateway)
-        place.has |= {"key", "database", "tables", "stripe"}
+        place.has |= {"key", "database", "tables", "stripe", "home"}
         return place
+
+    async def run(self, statements: str) -> None:
+        """As the database's superuser."""
+        for each in statements.rstrip(";").split("; "):
+            await self.api.sql(each)
 
 
 @asynccontextmanager
@@ -140,7 +146,7 @@ def broken(*cases: tuple[Any, ...]) -> Any:
         },
         "stands in COLONNADE_STRIPE_CONNECT_WEBHOOK_SECRETS",
     ),
-    ("unused-secrets", {"stripe_platform_webhook_secrets": ("whsec_a", "whsec_b")}, "2 secrets for 1 endpoints"),
+    ("unused-secrets", {"stripe_platform_webhook_secrets": ("whsec_a", "whsec_b")}, "2 secrets for 1 endpoint"),
 )
 async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, dict[str, Any], str]) -> None:
     name, changes, words = case
@@ -180,6 +186,25 @@ async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, d
         "create policy leak on subscriptions for select to public using (true)",
         "drop policy leak on subscriptions",
         "subscriptions leak",
+    ),
+    (
+        "row-security",
+        "create view all_customers as select * from customers; create view leak as select * from all_customers; "
+        "grant select on leak to colonnade_app",
+        "drop view leak; drop view all_customers",
+        "owner's rights: leak",
+    ),
+    (
+        "row-security",
+        "create materialized view leak as select id from tenants; grant select (id) on leak to colonnade_ingest",
+        "drop materialized view leak",
+        "owner's rights: leak",
+    ),
+    (
+        "row-security",
+        "create function leak() returns setof tenants language sql security definer as 'select * from tenants'",
+        "drop function leak()",
+        "owner's rights: leak()",
     ),
     (
         "row-security",
@@ -235,11 +260,11 @@ async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, d
 async def test_what_is_wrong_in_the_database_is_found(world: World, case: tuple[str, str, str, str]) -> None:
     name, breaking, mending, words = case
     head = (await world.api.sql("select version_num from alembic_version"))[0][0]
-    await world.api.sql(breaking)
+    await world.run(breaking)
     try:
         said = await found(world.place(), name)
     finally:
-        await world.api.sql(mending.replace("{head}", head))
+        await world.run(mending.replace("{head}", head))
     assert [words in each.problem for each in said] == [True], said
     assert await found(world.place(), name) == []
 
@@ -255,6 +280,30 @@ async def test_on_a_newer_schema_the_other_checks_are_made(world: World) -> None
     assert [(each.check, each.severity) for each in report.findings] == [("migrations", "warning")]
     assert report.skipped == []
     assert report.healthy
+
+
+@pytest.mark.parametrize(
+    "breaking",
+    [
+        "create policy leak on subscriptions for select to public using (true)",
+        'create view "Leak" as select * from customers; grant select on "Leak" to public',
+        "create materialized view leak as select * from customers; grant select on leak to public",
+        "create function leak(x int) returns setof tenants language sql security definer as 'select * from tenants'",
+        "alter table branding no force row level security",
+    ],
+)
+async def test_the_cure_of_a_hole_in_row_security_is_the_sql_that_closes_it(world: World, breaking: str) -> None:
+    await world.run(breaking)
+    (said,) = await found(world.place(), "row-security")
+    await world.run(said.cure.split("`")[1])
+    assert await found(world.place(), "row-security") == []
+
+
+async def test_a_view_with_its_readers_rights_or_without_readers_is_no_hole(world: World) -> None:
+    await world.run("create view own with (security_invoker = true) as select * from customers")
+    await world.run("grant select on own to colonnade_app; create view unseen as select * from customers")
+    assert await found(world.place(), "row-security") == []
+    await world.run("drop view own; drop view unseen")
 
 
 async def test_plain_http_is_no_origin_in_live_mode(world: World) -> None:
@@ -300,7 +349,10 @@ async def test_a_clock_that_is_off_is_found(world: World, case: tuple[str, int, 
     assert words in said[0].problem
 
 
-@broken(("account", 401, "Stripe refuses the key"), ("permissions", 403, "may not read: Customers"))
+@broken(
+    ("account", 401, "Stripe refuses the key"),
+    ("permissions", 403, "may not read: its own account (api_key_expired), Customers"),
+)
 async def test_a_key_that_stripe_does_not_take_is_found(world: World, case: tuple[str, int, str]) -> None:
     name, status, words = case
     refusal = b'{"error": {"type": "invalid_request_error", "message": "No.", "code": "api_key_expired"}}'
@@ -438,3 +490,43 @@ async def test_the_command_tells_all_and_exits_1(world: World) -> None:
     assert (well.returncode, well.stdout) == (0, ""), well.stdout
     wrong = await asyncio.to_thread(colonnade, "doctor", PORT="x")
     assert (wrong.returncode, "COLONNADE_PORT must be a number" in wrong.stdout) == (1, True)
+
+
+@broken(("platform-account", "sk_test_somebodyelse", "the key is of acct_"))
+async def test_a_key_of_another_account_is_named_and_nothing_that_follows_from_it(
+    world: World, case: tuple[str, str, str]
+) -> None:
+    settings = msgspec.structs.replace(world.settings, stripe_api_key=case[1])
+    place = Place(settings, world.api.database.service_url, StripeGateway(settings))
+    report = await examine(place)
+    await place.gateway.close()
+    (said,) = report.findings
+    own = (await world.api.sandbox.call("GET", "/v1/account"))["id"]
+    assert (said.check, case[2] in said.problem, f"belongs to {own} in test mode" in said.problem) == (
+        case[0],
+        True,
+        True,
+    )
+    assert own in said.cure
+    assert set(report.skipped) == {"permissions", "connect-application", "endpoints", "default-configurations"}
+
+
+async def test_a_restricted_key_is_in_use_and_what_it_lacks_is_named(world: World) -> None:
+    lacks = {"account": "rak_account_read", "billing_portal": "rak_billing_portal_read"}
+    for noun, permission in lacks.items():
+        async with httpx.AsyncClient(base_url=world.api.sandbox.url) as http:
+            headers = {"Authorization": f"Bearer {world.api.sandbox.key}"}
+            names = ("customers", "subscriptions", "invoices", "prices", "events", "accounts", "webhook_endpoints")
+            wanted = {"permissions": dict.fromkeys({*names, *lacks} - {noun}, "write")}
+            key = (await http.post("/_sandbox/restricted_keys", json=wanted, headers=headers)).json()["key"]
+        settings = msgspec.structs.replace(world.settings, stripe_api_key=key)
+        place = Place(settings, world.api.database.service_url, StripeGateway(settings))
+        report = await examine(place)
+        await place.gateway.close()
+        assert report.skipped == []
+        problems = {each.check: each for each in report.findings}
+        assert permission in problems.pop("permissions").problem
+        assert all("is not at Stripe" not in each.problem for each in problems.values()), problems
+        if noun == "billing_portal":
+            assert "`permissions` says" in problems.pop("default-configurations").cure
+        assert problems == {}

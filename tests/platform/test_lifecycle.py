@@ -191,7 +191,8 @@ async def test_no_call_goes_to_stripe_for_a_frozen_tenant_whoever_makes_it(
     for client in clients:
         with pytest.raises(Closed, match="disconnected"):
             await client.get(f"/v1/accounts/{fern.account}")
-    assert await api.sandbox.requests("GET") == []
+    # What this process asks of its own account is for no tenant.
+    assert {each["path"] for each in await api.sandbox.requests("GET")} <= {"/v1/account"}
     asking = worker.gateway.platform.reconnecting().bound(tenant=row["id"])
     assert (await asking.get(f"/v1/accounts/{fern.account}"))["id"] == fern.account
 

@@ -264,6 +264,7 @@ async def test_the_command_line_tells_the_same(api: Api, sandbox: Sandbox, hear:
     code, said = await run("take-over-features", fern.id, "--apply")
     assert (code, said.splitlines()[0]) == (0, "create feature export (export)")
     assert await run("compare", fern.id, "--read") == (0, "")
+    assert await run("compare", fern.id, "--json") == (0, '{"customers":1,"differing":[]}\n')
     assert (await run("compare", "ten_0"))[0] == 1
 
 

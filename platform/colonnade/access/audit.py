@@ -82,6 +82,13 @@ def nothing_done() -> None:
     ACTING.set(None)
 
 
+def unneeded() -> None:
+    """There was nothing to do: the request under way gets no line."""
+    acting = ACTING.get()
+    if acting is not None:
+        acting.added = True
+
+
 def changes(*things: str) -> bool:
     """Whether the request under way is of an action on one of *things*: `key` of `key.revoked`."""
     acting = ACTING.get()

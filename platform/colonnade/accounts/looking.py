@@ -1,11 +1,10 @@
 """A look at a tenant's account. What Stripe answers is kept as the event would be that tells the same, and may be lost.
 
 That the business took our access away is believed of Stripe's word alone: twice, with an answer about the platform's
-own account in between, by a key of the platform that could read a tenant's account before. So no outage, no key that
-expired or lacks a permission, and no key of another platform or mode disconnects anybody.
+own account in between, which has to be the one that the database belongs to. So no outage, no key that expired or lacks
+a permission, and no key of another platform or mode disconnects anybody.
 """
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from colonnade.accounts import following
 from colonnade.accounts.at_stripe import Seen, is_out_of_reach
 from colonnade.accounts.lifecycle import alone
 from colonnade.errors import DomainError
+from colonnade.stripe_api import home
 from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeClient, StripeGateway
 from colonnade_tenants import accounts
@@ -23,9 +23,6 @@ from colonnade_tenants.partition import tenant_connection
 BY = "colonnade"
 REFUSED = "Stripe no longer lets the platform into the account."
 """Why a tenant is disconnected that no event told of."""
-
-_REACHED = "update tenants set reached_as = $2 where id = $1 and reached_as is distinct from $2"
-_KNOWN = "select exists (select from tenants where reached_as = $1)"
 
 
 class Whose(NamedTuple):
@@ -52,7 +49,6 @@ async def look(
         if again is None:
             return None
         seen = again
-    await reached(gateway, pool, whose.tenant)
     async with tenant_connection(pool, whose.tenant) as session:
         await accounts.apply_account(session, seen.account, None, as_of=seen.at or accounts.NEVER)
         due = await following.due(session)
@@ -60,12 +56,6 @@ async def look(
         async with pool.acquire() as connection, connection.transaction():
             await following.bring_in_line(await alone(connection, whose.tenant), BY)
     return seen
-
-
-async def reached(gateway: StripeGateway, pool: asyncpg.Pool, tenant: int) -> None:
-    """Note that this key just reached the tenant's account; nothing where it may not say whose key it is."""
-    with suppress(DomainError):
-        await pool.execute(_REACHED, tenant, await gateway.identity())
 
 
 async def _read(client: StripeClient, whose: Whose) -> Seen:
@@ -76,8 +66,8 @@ async def _asked_again(
     gateway: StripeGateway, pool: asyncpg.Pool, client: StripeClient, whose: Whose, refusal: DomainError
 ) -> Seen | None:
     """None: it is refused again, and that is noted. Raises *refusal* where it may be about our key."""
-    own, then = await client.dated("/v1/account")
-    if not await pool.fetchval(_KNOWN, gateway.named(own["id"])):
+    own, then = await client.dated(home.PATH)
+    if await home.known(pool) != home.Platform(own["id"], gateway.livemode):
         raise refusal
     try:
         return await _read(client, whose)

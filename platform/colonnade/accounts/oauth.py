@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from colonnade import secret_keys
 from colonnade.access import audit
-from colonnade.accounts import at_stripe, connections, looking, service
+from colonnade.accounts import at_stripe, connections, service
 from colonnade.accounts.connections import Open
 from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, StripeRefused, StripeUnavailable
 from colonnade.services import Services
@@ -188,7 +188,6 @@ async def _bind(services: Services, request: Open, account_id: str, nonce: str) 
             after=after,
         )
         await connections.connected(connection, request.id, account_id, nonce)
-    await looking.reached(services.stripe, services.database.platform_pool, tenant.id)
 
 
 def _words(error: DomainError, denied: bool) -> str:

@@ -174,7 +174,7 @@ async def tenant_by_id(services: Services, public_id: str) -> Tenant:
     async with services.database.platform_pool.acquire() as connection:
         row = await connection.fetchrow(f"select {COLUMNS} from tenants t where public_id = $1", public_id)  # noqa: S608
     if row is None:
-        raise NotFound("This tenant is gone.", "tenant")
+        raise NotFound("There is no such tenant.", "tenant")
     return msgspec.convert(dict(row), Tenant)
 
 

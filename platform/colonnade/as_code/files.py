@@ -91,9 +91,23 @@ def _yaml(data: bytes) -> Any:
     return yaml.load(data, _Strict)  # noqa: S506 - a safe loader
 
 
+def writer(path: Path | None) -> Callable[[Document], str]:
+    """What makes the text of a file of that name; None: YAML. Raises `Invalid` for a name that is of no such format."""
+    writers: dict[str, Callable[[Document], str]] = {".json": _json, ".yaml": dump, ".yml": dump}
+    if path is None:
+        return dump
+    if path.suffix.lower() not in writers:
+        raise Invalid(f"{path.name}: name the file .yaml, .yml or .json. TOML is read, and not written.")
+    return writers[path.suffix.lower()]
+
+
 def dump(document: Document) -> str:
     """*document* as YAML: fields in the order of the API, names sorted; what is as it is without saying is left out."""
     return yaml.safe_dump(_short(document), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _json(document: Document) -> str:
+    return json.dumps(_short(document), indent=2, ensure_ascii=False) + "\n"
 
 
 def _short(value: Any) -> Any:

@@ -80,13 +80,17 @@ async def _configurations(services: Services, tenant: Tenant, text: TenantText, 
     if text.branding is not None:
         links = {name: url for name in _LINKS if (url := getattr(text.branding, name))}
     about = About({key: each.plan(key) for key, each in text.plans.items()}, links)
+    taken = False
     for name in in_order(text):
         with _at(f"{path}.portal.configurations.{name}"):
             found = await planning.plan(services, tenant, name, wanted(text, name), about)
         changes = found.changes
-        if found.default_changes:
+        # Each is planned by itself, where the first of all is the default; the second here is not the first.
+        turns = found.default_changes and not (found.default and taken)
+        taken = taken or found.default
+        if turns:
             changes = [*changes, Difference("default", not found.default, found.default)]
-        action = "update" if found.action == "none" and found.default_changes else found.action
+        action = "update" if found.action == "none" and turns else found.action
         yield Step(
             tenant=tenant.public_id,
             thing=f"portal configuration {name}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import rich_click as click
 
-from colonnade.commands.common import note, output_option
+from colonnade.commands.common import note, output_option, sentences
 from colonnade.commands.services import run
 
 if TYPE_CHECKING:
@@ -54,10 +54,12 @@ def apply_(path: Path, as_json: bool, author: str) -> None:
 @output_option
 @click.option("--tenant", "tenants", multiple=True, help="Only this one (`ten_…`); may be repeated.")
 def export_(path: Path | None, tenants: tuple[str, ...]) -> None:
-    """Write what is so now as YAML, to begin with or to compare. It holds no secrets."""
+    """Write what is so now, to begin with or to compare, as YAML, or as JSON by FILE's name. It holds no secrets."""
     from colonnade.as_code import exporting, files
 
-    text = files.dump(run(lambda services: exporting.export(services, tenants), "stripe_api_key"))
+    with sentences():
+        text_of = files.writer(path)
+    text = text_of(run(lambda services: exporting.export(services, tenants), "stripe_api_key"))
     if path is None:
         click.echo(text, nl=False)
     else:

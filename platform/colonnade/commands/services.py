@@ -27,7 +27,7 @@ async def opened(settings: Settings, database_url: str) -> AsyncIterator["Servic
     gateway = StripeGateway(settings)
     try:
         async with Database(database_url, audit.before_commit) as database:
-            gateway.gate.use(database.platform_pool)
+            gateway.use(database.platform_pool)
             yield Services(settings, ensure_secret_key(settings), database, gateway)
     finally:
         await gateway.close()

@@ -50,21 +50,21 @@ def compare(tenant: str, prefix: str, read: bool, as_json: bool) -> None:
     """Tell where Stripe's active entitlements of TENANT's customers (`ten_…`) and ours differ; exit 1 if any do."""
     from colonnade.stripe_entitlements.by_hand import compare_all
 
-    differ = 0
+    differing: list[Comparison] = []
 
     def show(found: "Comparison") -> None:
-        nonlocal differ
-        differ += 1
+        differing.append(found)
         if as_json:
-            say_json(found)
             return
         click.echo(found.reference or found.stripe_customer or found.customer)
         for each in found.differences:
             click.echo(f"  {each.lookup_key}: {'only Stripe' if each.stripe else 'only here'}: {each.detail}")
 
     looked = run(lambda services: compare_all(services, tenant, prefix, read=read, show=show), "stripe_api_key")
-    note(f"{differ} of {looked} customers differ.")
-    sys.exit(1 if differ else 0)
+    if as_json:
+        say_json({"customers": looked, "differing": differing})
+    note(f"{len(differing)} of {looked} customers differ.")
+    sys.exit(1 if differing else 0)
 
 
 @tenants.command("take-over-features")

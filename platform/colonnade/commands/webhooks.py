@@ -34,6 +34,7 @@ async def _open(settings: Settings, database_url: str) -> AsyncIterator[tuple["a
     gateway = StripeGateway(settings)
     try:
         connection = await connect(database_url, Duty.PLATFORM)
+        gateway.belong(connection)
         try:
             yield connection, gateway
         finally:
@@ -88,9 +89,11 @@ def show_status(as_json: bool) -> None:
 
 
 def _print(found: "Status") -> None:
-    table = Table("Kind", "Endpoint", "API version", "Last event came", box=None)
+    table = Table("Kind", "Endpoint", "API version", box=None)
     for each in found.endpoints:
-        table.add_row(each.kind, each.id, each.api_version, found.last_received[each.kind] or "never")
+        table.add_row(each.kind, each.id, each.api_version)
     say_table(table)
+    came = "; ".join(f"{kind}: {at or 'never'}" for kind, at in found.last_received.items())
+    click.echo(f"Last event, by whichever endpoint of its kind: {came}")
     for drift in found.drifts:
         click.echo(f"{drift.kind}{f' {drift.endpoint}' if drift.endpoint else ''}: {drift.problem}")

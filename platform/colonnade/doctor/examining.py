@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from colonnade.database.connections import LOST
-from colonnade.doctor import of_database, of_oauth, of_secrets, of_settings, of_stripe
+from colonnade.doctor import of_database, of_oauth, of_rows, of_secrets, of_settings, of_stripe
 from colonnade.doctor.place import Check, Finding, Place
 from colonnade.errors import DomainError
 
@@ -22,7 +22,15 @@ CHECKS = (
     Check("worker", "a worker goes round", ("settings",), of_settings.worker),
     Check("login", "the login cannot bypass row-level security", ("settings",), of_database.login, "database"),
     Check("migrations", "no migration is pending", ("database",), of_database.migrations, "tables"),
-    Check("row-security", "row-level security covers every tenant's row", ("database",), of_database.row_security),
+    Check("account", "Stripe takes the key", ("key",), of_stripe.account, "stripe"),
+    Check(
+        "platform-account",
+        "the key is of the account that the database belongs to",
+        ("stripe", "tables"),
+        of_stripe.platform_account,
+        "home",
+    ),
+    Check("row-security", "row-level security covers every tenant's row", ("database",), of_rows.row_security),
     Check("mode", "the database has this mode's events", ("tables",), of_database.mode),
     Check("platform-keys", "the platform team has a key", ("tables",), of_database.platform_keys),
     Check("stored-secrets", "what is stored encrypted can be read", ("tables",), of_secrets.stored),
@@ -33,15 +41,14 @@ CHECKS = (
     Check("configurations", "every tenant has a default configuration", ("tables",), of_database.configurations),
     Check("unused-secrets", "no secret is of no endpoint", ("tables",), of_database.unused_secrets),
     Check("endpoint-secrets", "each endpoint's secret is in its variable", ("tables",), of_secrets.of_endpoints),
-    Check("account", "Stripe takes the key", ("key",), of_stripe.account, "stripe"),
     Check("clock", "the clock is Stripe's", ("stripe",), of_stripe.clock),
-    Check("permissions", "the key may read what is needed", ("stripe",), of_stripe.permissions),
-    Check("connect-application", "businesses get to Stripe's consent", ("stripe",), of_oauth.connect_application),
-    Check("endpoints", "the webhook endpoints are as needed", ("stripe", "tables"), of_stripe.endpoints),
+    Check("permissions", "the key may read what is needed", ("home",), of_stripe.permissions),
+    Check("connect-application", "businesses get to Stripe's consent", ("home",), of_oauth.connect_application),
+    Check("endpoints", "the webhook endpoints are as needed", ("home", "tables"), of_stripe.endpoints),
     Check(
         "default-configurations",
         "default configurations are active at Stripe",
-        ("stripe", "tables"),
+        ("home", "tables"),
         of_stripe.default_configurations,
     ),
 )

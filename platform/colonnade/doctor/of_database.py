@@ -17,24 +17,6 @@ LATE = 300
 STALE = 3 * 3600
 """Seconds that the watermark may lie back."""
 
-# Whether a table without a column `tenant_id` belongs to tenants is for the code's own tests.
-_UNPROTECTED = """
-select t.relname::text from pg_class t
-where t.relnamespace = 'public'::regnamespace and t.relkind in ('r', 'p')
-  and (t.relname = 'tenants' or exists (
-      select from pg_attribute where attrelid = t.oid and attname = 'tenant_id' and not attisdropped))
-  and not (t.relrowsecurity and t.relforcerowsecurity and exists (select from pg_policy where polrelid = t.oid))
-order by 1
-"""
-# Nothing but this one policy lets the role that serves tenants, or everybody, reach a tenant's rows.
-_LEAKS = """
-select distinct polrelid::regclass || ' ' || polname from pg_policy
-where polpermissive and (0 = any (polroles) or 'colonnade_app'::regrole = any (polroles)) and not (
-    polname = 'tenant_isolation' and pg_get_expr(polqual, polrelid) like '(%id = %colonnade.tenant%'
-    and pg_get_expr(polqual, polrelid) = pg_get_expr(polwithcheck, polrelid)
-    and pg_get_expr(polqual, polrelid) not like '% OR %')
-order by 1
-"""
 _OTHER_MODE = "select count(*) from inbox where state = 'done' and livemode is distinct from $1"
 _SERVED = f"t.state not in {literal(FROZEN)}"
 _NO_ORIGIN = f"select public_id from tenants t where return_origins = '{{}}' and {_SERVED} order by id limit $1"  # noqa: S608
@@ -99,20 +81,6 @@ async def migrations(place: Place) -> list[Said]:
             ]
         case Standing.STRANGE:
             return [Said(sentence, f"Name this release's database in {variable('database_url')}, or deploy the other.")]
-
-
-async def row_security(place: Place) -> list[Said]:
-    """Row-level security is on, and forced, wherever there is a tenant's row."""
-    async with place.connection() as connection:
-        open_tables = [row[0] for row in await connection.fetch(_UNPROTECTED)]
-        leaks = [row[0] for row in await connection.fetch(_LEAKS)]
-    cure = "Somebody changed the tables by hand: restore the policies as the migrations make them, at once."
-    said = []
-    if open_tables:
-        said.append(Said(f"row-level security is not forced on {', '.join(open_tables)}", cure))
-    if leaks:
-        said.append(Said(f"policies that are not ours let tenants' rows out: {', '.join(leaks)}", cure))
-    return said
 
 
 async def mode(place: Place) -> list[Said]:
@@ -213,6 +181,6 @@ async def unused_secrets(place: Place) -> list[Said]:
         field = f"stripe_{kind}_webhook_secrets"
         given = len(getattr(place.settings, field))
         if 0 < made.get(kind, 0) < given:
-            problem = f"{variable(field)} has {given} secrets for {made[kind]} endpoints"
+            problem = f"{variable(field)} has {given} secrets for {made[kind]} endpoint{'s' * (made[kind] > 1)}"
             said.append(Said(problem, "Take out the secrets of endpoints that are gone, the last ones.", "warning"))
     return said

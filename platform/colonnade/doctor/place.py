@@ -18,7 +18,7 @@ MOST = 10
 """Tenants that one check names."""
 
 Severity = Literal["error", "warning"]
-Need = Literal["settings", "key", "database", "tables", "stripe"]
+Need = Literal["settings", "key", "database", "tables", "stripe", "home"]
 
 
 class Finding(Struct, frozen=True):

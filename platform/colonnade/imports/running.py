@@ -50,7 +50,7 @@ async def import_now(
     gateway = StripeGateway(settings)
     try:
         async with _importer(settings, database_url, gateway) as (importer, pool):
-            gateway.gate.use(pool)
+            gateway.use(pool)
             owner = await store.owner(pool, tenant)
             check_writable(owner)
             if dry:

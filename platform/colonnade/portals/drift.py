@@ -64,6 +64,7 @@ async def revert(writer: Writer, author: str | None) -> store.Row:
         return await writer.write(row.settings, By("upgrade", None), active=row.active)
     found = await _compare(writer, row, content)
     if found is None:
+        logged.nothing()
         return row
     logged.edits(row, found)
     return await _resolve(writer, found, author)
@@ -79,6 +80,7 @@ async def adopt(writer: Writer, author: str | None) -> store.Row:
         return await writer.write(row.settings, By("upgrade", None), active=row.active)
     found = await _compare(writer, row, content)
     if found is None:
+        logged.nothing()
         return row
     logged.edits(row, found)
     now = stripe_state.read(await _read(writer, row))

@@ -20,6 +20,12 @@ def edits(row: store.Row, found: Drift) -> None:
     _note({**(_fields(row) or {}), "edited": names}, _fields(row))
 
 
+def nothing() -> None:
+    """That there were no edits to adopt or revert."""
+    if audit.changes("portal_configuration"):
+        audit.unneeded()
+
+
 def _fields(row: store.Row | None) -> dict[str, Any] | None:
     return None if row is None else {name: getattr(row, field) for field, name in _ROW.items()}
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import stripe
 
 from colonnade.settings import Settings
@@ -11,6 +12,7 @@ from colonnade.stripe_api.breaker import Breaker
 from colonnade.stripe_api.budget import Budget
 from colonnade.stripe_api.calls import Call, Priority, Upload
 from colonnade.stripe_api.gate import Gate
+from colonnade.stripe_api.home import Home
 from colonnade.stripe_api.limits import Limits, Process
 from colonnade.stripe_api.sender import LONGEST_TRY, Reply, Sender
 
@@ -156,25 +158,23 @@ class StripeGateway:
             max_network_retries=0,
             base_addresses={"api": base, "files": base, "connect": base} if "stripe.com" not in base else {},
         )
-        self.gate = Gate()
-        self._sender = Sender(sdk, Budget(Limits(settings, process)), Breaker(), self.gate)
-        self._mode = "live" if settings.livemode else "test"
-        self._identity: str | None = None
+        self.livemode = settings.livemode
+        self._gate, self._home = Gate(), Home(settings.livemode)
+        self._sender = Sender(sdk, Budget(Limits(settings, process)), Breaker(), self._gate, self._home)
+
+    def use(self, pool: asyncpg.Pool) -> None:
+        """Ask this database, as a duty that sees all tenants, which are frozen and whose key it takes."""
+        self._gate.use(pool)
+        self._home.use(pool)
+
+    def belong(self, connection: asyncpg.Connection) -> None:
+        """Ask this database whose key it takes, and no more."""
+        self._home.use(connection)
 
     @property
     def platform(self) -> StripeClient:
         """Calls on the platform's own account."""
         return StripeClient(self._sender, None)
-
-    async def identity(self) -> str:
-        """Whose key this is, and of which mode: `acct_…/test`. Stripe is asked once. Raises Stripe's errors."""
-        if self._identity is None:
-            self._identity = self.named((await self.platform.get("/v1/account"))["id"])
-        return self._identity
-
-    def named(self, platform: str) -> str:
-        """The same for *platform*, if the key is known to be its."""
-        return f"{platform}/{self._mode}"
 
     @property
     def refusing(self) -> float | None:

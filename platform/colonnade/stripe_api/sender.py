@@ -19,6 +19,7 @@ from colonnade.stripe_api.budget import Budget
 from colonnade.stripe_api.calls import Call, Priority
 from colonnade.stripe_api.failures import LOST, Failure, code_of, pause, translated, understand
 from colonnade.stripe_api.gate import Gate
+from colonnade.stripe_api.home import Home
 from colonnade.stripe_api.limits import kind
 from colonnade.stripe_api.merging import Merging, Sent
 from colonnade.tracing.switch import current
@@ -53,9 +54,9 @@ class Reply(NamedTuple):
 class Sender:
     """The process's calls, whoever makes them. Raises what `StripeClient` promises."""
 
-    def __init__(self, sdk: stripe.StripeClient, budget: Budget, breaker: Breaker, gate: Gate) -> None:
+    def __init__(self, sdk: stripe.StripeClient, budget: Budget, breaker: Breaker, gate: Gate, home: Home) -> None:
         self._ask = current().asking(sdk.raw_request_async)
-        self._budget, self._breaker, self._gate = budget, breaker, gate
+        self._budget, self._breaker, self._gate, self._home = budget, breaker, gate, home
         self._reads: Merging[Reply] = Merging()
         self._clock = asyncio.get_running_loop().time
 
@@ -66,12 +67,16 @@ class Sender:
 
     async def send(self, call: Call) -> Reply:
         """Stripe's answer to *call*; a read that the same tenant has waiting already is joined."""
+        await self._home.check(call, self._id)
         if call.method != "get":
             return await self._send(call, lambda: None)
         reply, joined = await self._reads.ask(_same(call), lambda sent: self._send(call, sent))
         if joined:
             self._count(call, "merged")
         return reply
+
+    async def _id(self, call: Call) -> str:
+        return str((await self.send(call)).data["id"])
 
     async def _send(self, call: Call, sent: Sent) -> Reply:
         options = _options(call)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import msgspec
@@ -27,25 +27,34 @@ RECENT = 5
 Fewer could mislead: a sweep that overtakes a delivery marks an event that is delivered a moment later.
 """
 
+_STRANGER = "it delivers here, and its secret is unknown: delete it at Stripe"
 _CAME = "select event_id, swept from inbox where event_id = any($1)"
 _LAST = "select received_at from inbox where endpoint = $1 order by id desc limit 1"
 _ACCOUNTS = "select stripe_account from tenants where stripe_account is not null order by id desc limit $1"
 
 
+Cure = Literal["provision", "remove-old", "delete"]
+"""`webhooks provision`; the same with `--remove-old`, which an overlap ends in; or by hand at Stripe."""
+
+
 class Drift(msgspec.Struct, frozen=True):
     """A difference between what Stripe has and what is needed, as a sentence.
 
-    *overlap*: of an older endpoint, beside the one that takes its place.
+    *overlap*: of an older endpoint, beside the one that takes its place. *cure*: what ends it.
     """
 
     kind: Kind
     endpoint: str | None
     problem: str
     overlap: bool = False
+    cure: Cure = "provision"
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The recorded endpoints, when an event last came to each kind, and what is wrong."""
+    """The recorded endpoints, when an event last came to each kind, and what is wrong.
+
+    Which endpoint of a kind brought an event is not kept: it is the same event from each.
+    """
 
     endpoints: list[Recorded]
     last_received: dict[Kind, str | None]
@@ -79,9 +88,10 @@ async def _endpoints(client: StripeClient, known: list[Recorded], kind: Kind, se
     url, newest = endpoint_url(settings.base_url, kind), known[0]
     for each in known:
         found, older = await find(client, each.id), each is not newest
-        drifts += [Drift(kind, each.id, problem, older) for problem in _differences(found, url)]
+        cure: Cure = "remove-old" if older else "provision"
+        drifts += [Drift(kind, each.id, problem, older, cure) for problem in _differences(found, url)]
         if older and found is not None:
-            drifts.append(Drift(kind, each.id, _overlap(newest.created_at + REPEATED), overlap=True))
+            drifts.append(Drift(kind, each.id, _overlap(newest.created_at + REPEATED), older, cure))
     return drifts
 
 
@@ -114,7 +124,7 @@ async def _strangers(client: StripeClient, known: set[str], settings: Settings) 
     page = await client.get("/v1/webhook_endpoints", {"limit": 100})
     kinds = {endpoint_url(settings.base_url, kind): kind for kind in KINDS}
     return [
-        Drift(kinds[each["url"]], each["id"], "it delivers here, and its secret is unknown: delete it at Stripe")
+        Drift(kinds[each["url"]], each["id"], _STRANGER, cure="delete")
         for each in page["data"]
         if each["url"] in kinds and each["id"] not in known
     ]

@@ -80,8 +80,6 @@ class Sweeper:
                 known = await self._understood(account, error)
                 await fail(self._worker, account, redact(str(known))[:300])
                 raise known from error
-            if account.tenant_id is not None:
-                await looking.reached(self._gateway, self._worker, account.tenant_id)
             progress(account.id, 1)
             return found
 

@@ -82,7 +82,7 @@ async def sweep_now(
     gateway = StripeGateway(settings)
     try:
         async with _sweeper(settings, database_url, gateway) as (sweeper, pool):
-            gateway.gate.use(pool)
+            gateway.use(pool)
             wanted = await _accounts(pool, tenant)
             result = Swept()
             for account in wanted:

@@ -146,7 +146,7 @@ async def work(settings: Settings, database_url: str, concurrency: int) -> None:
     if settings.sweep_seconds:
         beside.append(sweep_periodically(settings, database_url, gateway))
     async with await create_pool(database_url, Duty.WORKER, size=2) as pool:
-        gateway.gate.use(pool)
+        gateway.use(pool)
         tasks = [asyncio.create_task(each) for each in beside]
         try:
             with metrics_server(settings.host, settings.worker_metrics_port):

@@ -29,6 +29,7 @@ from colonnade.database.tables.portals import (
 from colonnade.database.tables.webhooks import (
     extension_calls,
     inbox,
+    platform_account,
     stripe_objects,
     sweeps,
     webhook_endpoints,
@@ -50,6 +51,7 @@ __all__ = [
     "notification_endpoints",
     "notification_wakes",
     "plan_objects",
+    "platform_account",
     "portal_configuration_versions",
     "portal_configurations",
     "portal_policies",

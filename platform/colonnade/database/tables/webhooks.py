@@ -83,6 +83,17 @@ inbox = Table(
     Index("ix_inbox_settled", "received_at", postgresql_where=text("state in ('done', 'ignored')")),
 )
 
+platform_account = Table(
+    "platform_account",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default="true", comment="there is one row"),
+    Column("account", Text, nullable=False, comment="acct_…"),
+    Column("livemode", Boolean, nullable=False),
+    now_column("created_at"),
+    CheckConstraint("single", name="single"),
+    comment="the platform's own account at Stripe, as the first call found it",
+)
+
 webhook_endpoints = Table(
     "webhook_endpoints",
     metadata,

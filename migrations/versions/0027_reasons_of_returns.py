@@ -1,9 +1,8 @@
-"""A state that was below another is there again for the reason that it had; as what an account was last reached
+"""A state that was below another is there again for the reason that it had
 
 Revision: 0027, after 0026. 2026-11-23 07:40:00
 """
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0027"
@@ -75,10 +74,6 @@ def upgrade() -> None:
     # A migration that cannot have its lock soon gives up: waiting, it would hold up every reader behind it.
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '5min'")
-    op.add_column(
-        "tenants",
-        sa.Column("reached_as", sa.Text(), comment="acct_…/test or /live: the platform that could read the account"),
-    )
     op.execute(DERIVE_STATE.format(again=AGAIN))
     op.execute(NOTE_STATE.format(insert=""))
 
@@ -88,4 +83,3 @@ def downgrade() -> None:
     op.execute("SET LOCAL statement_timeout = '5min'")
     op.execute(NOTE_STATE.format(insert=INSERT_BEFORE))
     op.execute(DERIVE_STATE.format(again=AGAIN_BEFORE))
-    op.drop_column("tenants", "reached_as")
