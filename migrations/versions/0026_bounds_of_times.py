@@ -39,12 +39,12 @@ def upgrade() -> None:
     for table, column in BOUNDED.items():
         for statement in bounded(table, column):
             op.execute(statement)
-    op.add_column("api_keys", sa.Column("followed_by", sa.Text(), comment="key_… that its rotation made"))
+    op.add_column("api_keys", sa.Column("successor", sa.Text(), comment="key_… that its rotation made"))
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '5min'")
-    op.drop_column("api_keys", "followed_by")
+    op.drop_column("api_keys", "successor")
     for table, column in BOUNDED.items():
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{column}")

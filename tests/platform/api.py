@@ -101,7 +101,9 @@ class Api:
 
     async def tenant(self, **fields: Any) -> "TenantApi":
         """A new tenant, and requests with its key."""
-        body = {"name": "Fern", "country": "DE", "return_origins": [ORIGIN], **fields}
+        body = {"name": "Fern", "return_origins": [ORIGIN], **fields}
+        if "account" not in body:
+            body.setdefault("country", "DE")
         reply = await self.call("POST", "/v1/tenants", body)
         assert reply.status_code == 201, reply.text
         return TenantApi(self, reply.json())

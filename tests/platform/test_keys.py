@@ -150,13 +150,13 @@ async def test_the_key_that_follows_one_that_expires_expires_as_well(fern: Tenan
     assert listed[old["id"]]["expires_at"] == old["expires_at"]  # an overlap never makes a key last longer
 
 
-async def test_a_key_is_followed_by_one_key_and_no_more(api: Api, fern: TenantApi) -> None:
+async def test_a_key_is_successor_one_key_and_no_more(api: Api, fern: TenantApi) -> None:
     old = await made(fern)
     new = (await fern.call("POST", f"/keys/{old['id']}/rotate", {"overlap": 3600})).json()
     again = problem(await fern.call("POST", f"/keys/{old['id']}/rotate", {"overlap": 3600}), 409, "key")
     assert new["id"] in again["detail"]
     listed = {each["id"]: each for each in (await fern.get("/keys"))["data"]}
-    assert (listed[old["id"]]["followed_by"], listed[new["id"]]["followed_by"]) == (new["id"], None)
+    assert (listed[old["id"]]["successor"], listed[new["id"]]["successor"]) == (new["id"], None)
     # Who never got the answer goes on from the key that it names, with nothing left behind that nobody knows of.
     third = (await fern.call("POST", f"/keys/{new['id']}/rotate", {"overlap": 0}, key=old["key"])).json()
     assert third["expires_at"] is None
@@ -164,7 +164,7 @@ async def test_a_key_is_followed_by_one_key_and_no_more(api: Api, fern: TenantAp
     problem(await fern.call("GET", "", key=new["key"]), 401)
 
 
-async def test_a_key_made_till_the_last_day_is_followed_by_one_of_that_day(fern: TenantApi) -> None:
+async def test_a_key_made_till_the_last_day_is_successor_one_of_that_day(fern: TenantApi) -> None:
     old = await made(fern, expires_at="2999-12-31T23:59:59Z")
     new = await fern.call("POST", f"/keys/{old['id']}/rotate", {})
     assert (new.status_code, new.json()["expires_at"]) == (201, old["expires_at"])

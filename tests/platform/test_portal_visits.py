@@ -274,7 +274,7 @@ async def test_a_used_token_is_known_by_itself_and_not_taken_for_one_too_many(sh
 
 
 async def test_a_name_that_cannot_be_is_no_configuration(shop: TenantApi) -> None:
-    for name in ("", "\0", "bpc_1", "main "):
+    for name in ("", "bpc_1", "main "):
         problem(await shop.call("POST", SESSIONS, {"configuration": name}), 404, "configuration")
     problem(await shop.call("POST", "/customers/a%00/portal-sessions", {}), 404, "reference")
 
@@ -630,6 +630,7 @@ def test_a_process_has_room_for_so_many_streams_and_counts_each_until_it_ends() 
 
 async def test_waiting_writes_nothing(shop: TenantApi) -> None:
     visit, path = await visited(shop)
+    await shop.get(SESSIONS)  # once the session's id is noted
     written = set()
     for _ in range(2):
         await shop.api.client.get(path)

@@ -14,18 +14,18 @@ from colonnade.services import Services
 from colonnade_tenants import values
 from colonnade_tenants.times import END, require_moment
 
-_COLUMNS = "public_id as id, name, scopes, prefix, created_at, expires_at, revoked_at, last_used_at, followed_by"
+_COLUMNS = "public_id as id, name, scopes, prefix, created_at, expires_at, revoked_at, last_used_at, successor"
 _GIVEN = "Idempotency-Key"
 _LOGGED = ("name", "scopes", "expires_at", "revoked_at")
 _OWNER = {True: "tenant_id = $1", False: "tenant_id is null and $1::bigint is null"}
 _SHORTEN = f"""
-update api_keys set expires_at = least(expires_at, now() + make_interval(secs => $2)), followed_by = $3
+update api_keys set expires_at = least(expires_at, now() + make_interval(secs => $2)), successor = $3
 where public_id = $1 returning {_COLUMNS}
 """  # noqa: S608 - our own column names
 
 
 class KeyRow(Struct, kw_only=True):
-    """A key, without itself. *prefix*: its first letters. *last_used_at*: to the minute. *followed_by*: by rotation."""
+    """A key, without itself. *prefix*: its first letters. *last_used_at*: to the minute. *successor*: by rotation."""
 
     id: str
     name: str
@@ -35,7 +35,7 @@ class KeyRow(Struct, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
-    followed_by: str | None
+    successor: str | None
 
 
 class Made(NamedTuple):
@@ -106,8 +106,8 @@ async def create(
 
 def _require_same(row: KeyRow, name: str, scopes: list[str], expires_at: datetime | None) -> None:
     """Raises `Conflict` where *row*, which this Idempotency-Key made before, is no answer to the request."""
-    if (row.name, row.scopes) == (name, scopes) and row.followed_by is not None:
-        raise Conflict(f"The key that this made, {row.id}, was rotated: {row.followed_by} follows it.", _GIVEN)
+    if (row.name, row.scopes) == (name, scopes) and row.successor is not None:
+        raise Conflict(f"The key that this made, {row.id}, was rotated: {row.successor} follows it.", _GIVEN)
     if (row.name, row.scopes) == (name, scopes) and row.revoked_at is not None:
         raise Conflict(f"The key that this made, {row.id}, was revoked.", _GIVEN)
     if (row.name, row.scopes, row.expires_at) != (name, scopes, expires_at):
@@ -142,8 +142,8 @@ async def rotate(
             return Made(secret, await _get(connection, owner, repeated))
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= datetime.now(UTC)):
             raise Conflict("This key is revoked or expired: make a new one.", "key")
-        if old.followed_by is not None:
-            raise Conflict(f"{old.followed_by} follows this key already: rotate that one.", "key")
+        if old.successor is not None:
+            raise Conflict(f"{old.successor} follows this key already: rotate that one.", "key")
         lasts = expires_at or _as_long(old)
         made = await keys.store(connection, secret, old.name, owner.tenant_id, old.scopes, lasts)
         shortened = _row(await connection.fetchrow(_SHORTEN, key, float(overlap), made.id))

@@ -57,13 +57,13 @@ class _View(Struct, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
-    followed_by: str | None
+    successor: str | None
 
 
 class KeyView(_View, kw_only=True):
     """A tenant's key, never itself: *prefix* is its first letters, *last_used_at* is to the minute.
 
-    *followed_by*: the key that its rotation made.
+    *successor*: the key that its rotation made.
     """
 
     scopes: list[Scope]

@@ -26,7 +26,7 @@ api_keys = Table(
     Column("expires_at", Timestamp),
     Column("revoked_at", Timestamp),
     Column("last_used_at", Timestamp, comment="to the minute"),
-    Column("followed_by", Text, comment="key_… that its rotation made"),
+    Column("successor", Text, comment="key_… that its rotation made"),
     in_bounds("expires_at"),
     CheckConstraint(
         "case when tenant_id is null then scopes in ('{admin}', '{support}', '{read}') "
