@@ -471,11 +471,14 @@ async def test_the_command_tells_all_and_exits_1(world: World) -> None:
 async def test_a_key_of_another_account_is_named_and_nothing_that_follows_from_it(
     world: World, case: tuple[str, str, str]
 ) -> None:
-    settings = msgspec.structs.replace(world.settings, stripe_api_key=case[1])
+    settings = msgspec.structs.replace(
+        world.settings, stripe_api_key=case[1], stripe_connect_webhook_secrets=("whsec_a@2020-01-01T00:00Z",)
+    )
     place = Place(settings, world.api.database.service_url, StripeGateway(settings))
     report = await examine(place)
     await place.gateway.close()
-    (said,) = report.findings
+    said = report.findings[0]
+    assert {each.check for each in report.findings[1:]} == {"webhook-secrets", "endpoint-secrets"}
     own = (await world.api.sandbox.call("GET", "/v1/account"))["id"]
     assert (said.check, case[2] in said.problem, f"belongs to {own} in test mode" in said.problem) == (
         case[0],
