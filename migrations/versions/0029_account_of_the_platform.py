@@ -1,6 +1,6 @@
 """Which platform account at Stripe the database belongs to: a key of another one is refused
 
-Revision: 0029, after 0025. 2026-11-23 08:05:00
+Revision: 0029, after 0027. 2026-11-23 08:05:00
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from colonnade.database import row_security
 from colonnade.database.roles import Duty
 
 revision = "0029"
-down_revision = "0025"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 

@@ -11,7 +11,7 @@ import rich_click as click
 from colonnade import __version__
 from colonnade.commands import accounts as _accounts  # noqa: F401 - its commands are of the group `tenants`
 from colonnade.commands import lifecycle as _lifecycle  # noqa: F401 - so are its
-from colonnade.commands.common import check_reachable, load, note, sentences, serving
+from colonnade.commands.common import Commands, check_reachable, load, note, sentences, serving
 from colonnade.commands.completion import completion
 from colonnade.commands.doctor import doctor
 from colonnade.commands.events import events
@@ -24,34 +24,47 @@ from colonnade.commands.webhooks import webhooks
 from colonnade.settings import Settings, variable
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """Colonnade: branded customer portals and entitlements for the tenants of a Stripe Connect platform."""
 
 
 @main.command()
-@click.option("--check", is_flag=True, help="Change nothing; exit 1 if the models and the migrations differ.")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if the database is not as this release makes it.")
 @click.option("--roles", is_flag=True, help="Create the roles alone: what a dump is restored into needs them.")
 def migrate(check: bool, roles: bool) -> None:
     """Create the database roles and run all migrations."""
     from colonnade.database.locate import open_database
-    from colonnade.database.migrate import drift, ensure, upgrade
+    from colonnade.database.migrate import ensure, upgrade
+    from colonnade.database.revisions import Standing
 
     with sentences(), open_database(load(), note) as urls:
         check_reachable(urls.admin)
         service = urls.service if urls.service != urls.admin else None
         if check:
-            found = asyncio.run(drift(urls.admin))
-            for difference in found:
-                click.echo(difference)
-            sys.exit(1 if found else 0)
+            sys.exit(_check_database(urls.admin))
         if roles:
             made = asyncio.run(ensure(urls.admin, service))
             note("The roles are made." if made else "The roles were there.")
             return
-        asyncio.run(upgrade(urls.admin, service))
-        note("The database is at the newest migration.")
+        before = asyncio.run(upgrade(urls.admin, service))
+        newer = before.standing is Standing.NEWER
+        note(f"{before.sentence} It is left as it is." if newer else "The database is at the newest migration.")
+
+
+def _check_database(url: str) -> int:
+    """The exit code; what differs is said, a line for each table's difference."""
+    from colonnade.database.migrate import compare
+    from colonnade.database.revisions import Standing
+
+    schema, differences = asyncio.run(compare(url))
+    for each in differences:
+        click.echo(each)
+    cure = " Run `colonnade migrate`." if schema.standing is Standing.PENDING else ""
+    points = "1 point" if len(differences) == 1 else f"{len(differences)} points"
+    note(f"The tables differ from this release's in {points}." if differences else f"{schema.sentence}{cure}")
+    return 0 if schema.standing is Standing.CURRENT and not differences else 1
 
 
 @main.command()

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from colonnade.accounts.readiness import counted
 from colonnade.database.connections import LOST
-from colonnade.database.migrate import pending
+from colonnade.database.revisions import Standing, schema
 from colonnade.observability import OLDEST, READINESS, WAITING, WATERMARK
 from colonnade.services import Services
 from colonnade.stopping import STOPPING
@@ -75,16 +75,25 @@ async def _looked(services: Services, state: State) -> Health:
     checks = {"database": "ok", "migrations": "ok"}
     try:
         async with asyncio.timeout(3):
-            if await pending(services.database.url):
-                checks["migrations"] = "pending: run `colonnade migrate`"
-            else:
+            checks["migrations"] = _MIGRATIONS[(await schema(services.database.platform_pool)).standing]
+            if checks["migrations"] in _WELL:
                 checks |= await _wanted(services)
     except LOST:
         checks = {"database": "cannot be reached"}
-    well = all(found == "ok" for found in checks.values())
+    well = _WELL.issuperset(checks.values())
     stripe = _stripe(services.stripe.refusing)
     status: Status = "unavailable" if not well else "ok" if stripe == "ok" else "degraded"
     return Health(status, checks | {"stripe": stripe})
+
+
+_MIGRATIONS = {
+    Standing.CURRENT: "ok",
+    Standing.PENDING: "pending: run `colonnade migrate`",
+    Standing.NEWER: "newer",
+    Standing.STRANGE: "strange: `colonnade doctor` says more",
+}
+_WELL = frozenset({"ok", "newer"})
+"""`newer`: the next release is migrated first and rolled out then, or it is rolled back; all would leave at once."""
 
 
 def _stripe(refusing: float | None) -> str:

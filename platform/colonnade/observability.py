@@ -64,12 +64,12 @@ CHECKS = Counter("colonnade_checks", "Customers whose entitlements were checked,
 CHECK_MEMORY = Gauge("colonnade_check_memory_bytes", "Answers to checks that are kept, about")
 
 _SECRETS = re.compile(
-    r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|eyJ)[\w.\-]+"
+    r"((?:sk|rk)_(?:test|live)_|whsec_|col_(?:platform|tenant)_|seti_\w+_secret_|/p/session/|/portal/return/|eyJ)[\w.\-]+"
 )
 
 
 def redact(text: str) -> str:
-    """*text* with keys, webhook secrets, tokens and portal session URLs cut short."""
+    """*text* with keys, webhook secrets, tokens, and URLs of portal sessions and of their way back cut short."""
     return _SECRETS.sub(r"\1…", text)
 
 
@@ -84,6 +84,13 @@ def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
         if isinstance(value, str):
             event[key] = redact(value)
     return event
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A pool warns at each try to connect while the database is away: what it met is enough."""
+    if record.exc_info and record.exc_info[1]:
+        record.msg, record.exc_info = f"{record.msg}: {type(record.exc_info[1]).__name__}", None
+    return True
 
 
 def configure_logging(level: str = "INFO", log_format: str = "console") -> None:
@@ -116,6 +123,7 @@ def configure_logging(level: str = "INFO", log_format: str = "console") -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("asyncpg.pool").addFilter(_without_traceback)
     # At DEBUG the SDK writes whole bodies, personal data included.
     logging.getLogger("stripe").setLevel(logging.WARNING)
 

@@ -56,7 +56,17 @@ _STATUS_KINDS = {
 }
 _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 _BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)
-_DATABASE_DOWN = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
+_DATABASE_DOWN = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+)
 
 
 def _answer(request: Request[Any, Any, Any], status: int, kind: str, detail: str, **more: Any) -> Response[Problem]:
@@ -94,9 +104,16 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     key = found.get("key")
     kind = request.route_handler.signature_model.__annotations__.get(key or "")
     said = wrong(str(found.get("message") or error.detail), kind)
-    # `data` is what a handler calls the body.
-    param = ".".join(filter(None, (None if key == "data" else key, said.param)))
+    param = ".".join(filter(None, (_sent_as(request, key), said.param)))
     return _answer(request, 400, "invalid", said.detail, param=param or None)
+
+
+def _sent_as(request: Request[Any, Any, Any], key: str | None) -> str | None:
+    """What a caller knows the handler's argument *key* by; `data` is what a handler calls the body."""
+    argument = request.route_handler.parsed_fn_signature.parameters.get(key or "data")
+    if argument is None or key == "data":
+        return None if key == "data" else key
+    return getattr(argument.kwarg_definition, "name", None) or key
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:

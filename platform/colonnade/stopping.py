@@ -8,6 +8,7 @@ it has begun. The event streams, which would go on, are ended then, each with th
 
 import asyncio
 import signal
+from typing import Any
 
 import structlog
 from litestar import Litestar
@@ -24,15 +25,35 @@ ENDING = "ending"
 _CLOSE = (b"connection", b"close")
 
 
+def leave_at_once() -> None:
+    """What a child does with signals until it serves: it has nothing to finish.
+
+    granian's own handlers there do nothing with what comes too early: it waited for such a child, and killed it in the
+    end. SIGINT is for its first process, which sends SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class Stopping:
-    """Puts the moment before what *server* does at SIGTERM."""
+    """*app*, with the moment before what *server* does at SIGTERM."""
 
     def __init__(self, app: Litestar, server: Server, seconds: int) -> None:
         self._app, self._server, self._seconds = app, server, seconds
         self._servers_own = signal.getsignal(signal.SIGTERM)
+        self._granians: dict[signal.Signals, Any] = {}
+        app.on_startup.append(self._watch)
 
-    def watch(self) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" and self._server == "granian":  # type: ignore[comparison-overlap]
+            self._granians = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+            leave_at_once()
+        await self._app(scope, receive, send)
+
+    def _watch(self) -> None:
         """Once the server has set its own signals up, in its event loop."""
+        for each, handler in self._granians.items():
+            signal.signal(each, handler)
         self._servers_own = signal.getsignal(signal.SIGTERM)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin)
 

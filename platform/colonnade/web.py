@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
@@ -13,6 +14,7 @@ from litestar.response import Stream
 
 from colonnade.errors import Invalid
 from colonnade_tenants.ids import new_id
+from colonnade_tenants.times import RULE, require_moment
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -28,6 +30,10 @@ IdempotencyKey = Annotated[
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Rows on a page.")]
 After = Annotated[str | None, QueryParameter(description="`next` of the page before.")]
+TIME = {"format": "date-time"}
+"""Of a query parameter that `parse_time` reads: what its schema says beside."""
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+"""A name or an address as it stands in a URL. A `*` or a `%` would match no page that browsers show."""
 LINES = "application/x-ndjson"
 """The media type of `lines_of_json`."""
 
@@ -65,7 +71,9 @@ def from_cursor(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+        if found := base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode():
+            return found
+        raise ValueError(text)
     except ValueError as error:
         raise Invalid("This is not the `next` of a page.", "after") from error
 
@@ -90,12 +98,13 @@ def aware_time(text: str) -> datetime:
 
 
 def parse_time(text: str | None, param: str) -> datetime | None:
-    """A time with its zone. Raises `Invalid`."""
+    """A time in a query; see `colonnade_tenants.times`. Raises `Invalid`."""
     try:
         # In a query a plus sign is a space.
-        return None if text is None else aware_time(text.replace(" ", "+"))
+        found = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError as error:
-        raise Invalid("Give a time with its zone, such as 2026-12-01T00:00:00Z.", param) from error
+        raise Invalid(f"{RULE} Such as 2026-12-01T00:00:00Z.", param) from error
+    return None if found is None else require_moment(found, param).astimezone(UTC)
 
 
 def stripe_key(*parts: str, given: str | None) -> str:
@@ -118,8 +127,8 @@ def origin(url: str, param: str) -> str:
     loopback = host in {"localhost", "127.0.0.1", "::1"}
     # Browsers drop some characters, turn others into slashes or dots, and would read another host than we do.
     odd = "\\" in url or not (url.isascii() and url.isprintable()) or " " in url
-    if odd or not host or parts.username is not None or parts.scheme not in {"https", "http"}:
-        raise Invalid("Give an absolute https URL without user name.", param)
+    if odd or not _HOST.fullmatch(host) or parts.username is not None or parts.scheme not in {"https", "http"}:
+        raise Invalid("Give an absolute https URL of one host, without user name.", param)
     if parts.scheme == "http" and not loopback:
         raise Invalid("Only https is accepted (http for loopback).", param)
     default = {"https": 443, "http": 80}[parts.scheme]

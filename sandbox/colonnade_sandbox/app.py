@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from email.utils import formatdate
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,8 @@ class App:
         except Exception:  # a bug here must look to the caller as Stripe's own failures do
             traceback.print_exc()
             response = Response.json({"error": errors.failed().error}, 500)
+        # Stripe dates its answers by the clock that its events are created by.
+        response.headers.append(("date", formatdate(self._sandbox.clock.now(), usegmt=True)))
         if not request.path.startswith("/_sandbox/"):
             self._log(request, response, time.perf_counter() - started)
             if self._sandbox.record is not None and request.path.startswith(("/v1/", "/v2/")):

@@ -56,7 +56,12 @@ async def _serve(listener: socket.socket, url: str, data: Path | None, options: 
     sandbox = Sandbox(data, **options)
     sandbox.base_url = url.rstrip("/")
     config = uvicorn.Config(
-        App(sandbox), log_level="warning", access_log=False, timeout_graceful_shutdown=2, ws=WEBSOCKETS
+        App(sandbox),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        ws=WEBSOCKETS,
+        date_header=False,  # the answers have the sandbox's
     )
     await _Server(config, sandbox.base_url).serve(sockets=[listener])
 

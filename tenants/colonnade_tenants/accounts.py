@@ -134,11 +134,19 @@ async def apply_account(
 
 async def disconnect(tenant: TenantConnection, account: str, event: Event) -> None:
     """Note that the account took our access away, unless it is known to have given it again since."""
+    await _gone(tenant, account, event.created, event.id)
+
+
+async def lose(tenant: TenantConnection, account: str, at: datetime) -> None:
+    """The same, as Stripe refused us the account, of which no event told: at this time of its own, or earlier."""
+    await _gone(tenant, account, at, READ)
+
+
+async def _gone(tenant: TenantConnection, account: str, at: datetime, cause: str) -> None:
     old = await _locked(tenant, account)
     gone, given = old.access.disconnected_at, old.access.authorized_at
-    if given is None or given <= event.created:
-        at = max(gone or event.created, event.created)
-        await _save(tenant, msgspec.structs.replace(old, access=Access(at, given)), old, event.id, event.created)
+    if given is None or given <= at:
+        await _save(tenant, msgspec.structs.replace(old, access=Access(max(gone or at, at), given)), old, cause, at)
 
 
 async def authorize(tenant: TenantConnection, account: str, event: Event) -> None:
@@ -210,5 +218,7 @@ async def _save(
         source_before=account.held.before,
     )
     readiness = account.readiness
-    await remember(tenant, account.facts.id, readiness, cause, None if at == NEVER else at)
-    await tell(tenant, notes.readiness_changed(account.facts.id, cause, old.readiness, readiness))
+    before = await remember(tenant, account.facts.id, readiness, cause, None if at == NEVER else at)
+    if before is None and old.held.created > NEVER:  # not the tenant's present account
+        before = old.readiness.state
+    await tell(tenant, notes.readiness_changed(account.facts.id, cause, old.readiness, readiness, before))

@@ -120,8 +120,7 @@ def _requirements(account: Facts, charge_type: str) -> Iterator[Requirement]:
             if each.requirement not in seen:
                 seen.add(each.requirement)
                 yield each
-    if account.get("details_submitted") is True:
-        yield from _not_asked_for(_mapping(account, "capabilities"), charge_type)
+    yield from _not_asked_for(_mapping(account, "capabilities"), charge_type)
 
 
 def _listed(due: Facts, future: bool) -> Iterator[Requirement]:

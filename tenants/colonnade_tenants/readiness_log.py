@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import Statement, TenantConnection
-from colonnade_tenants.readiness import Readiness
+from colonnade_tenants.readiness import Readiness, ReadinessState
 
 # Only of the tenant's present account: another that it once had says nothing about it any more.
 _REMEMBER = Statement(
@@ -29,19 +29,24 @@ with mine as (
         deadline = excluded.deadline, since = case when r.state = excluded.state then r.since else excluded.since end
     where (r.state, r.reason, r.waits_for, r.deadline)
         is distinct from (excluded.state, excluded.reason, excluded.waits_for, excluded.deadline)
+), noted as (
+    insert into readiness_changes (tenant_id, public_id, account, previous, state, reason, cause, at)
+    select mine.id, :id, :account, known.state, :state, :reason, :cause, coalesce(cast(:at as timestamptz), now())
+    from mine left join known on true where known.state is distinct from :state
 )
-insert into readiness_changes (tenant_id, public_id, account, previous, state, reason, cause, at)
-select mine.id, :id, :account, known.state, :state, :reason, :cause, coalesce(:at, now())
-from mine left join known on true where known.state is distinct from :state
+select state from known
 """)
 )
 
 
 async def remember(
     tenant: TenantConnection, account: str, readiness: Readiness, cause: str, at: datetime | None
-) -> None:
-    """Keep what *account* amounts to, and a change of its state with its *cause* at that time (None: now)."""
-    await tenant.execute(
+) -> ReadinessState | None:
+    """Keep what *account* amounts to, and a change of its state with its *cause* at that time (None: now).
+
+    The tenant's state before; None: this is the first.
+    """
+    before = await tenant.fetch_one(
         _REMEMBER,
         id=new_id("rdy"),
         account=account,
@@ -52,3 +57,4 @@ async def remember(
         cause=cause,
         at=at,
     )
+    return None if before is None else before["state"]

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 import colonnade_tenants.billing.tables
 import colonnade_tenants.notifications.tables
 import colonnade_tenants.portal.tables  # noqa: F401 - so that `metadata` has those tables too
-from colonnade_tenants.columns import Timestamp, now_column
+from colonnade_tenants.columns import Timestamp, in_bounds, now_column
 from colonnade_tenants.partition import metadata, tenant_table
 
 __all__ = ["metadata"]
@@ -92,6 +92,7 @@ feature_versions = tenant_table(
     Column("fallback", BigInteger, nullable=False),
     Column("author", Text, comment="key_… of the API key"),
     now_column("recorded_at"),
+    in_bounds("effective_from"),
     key=["feature", "version"],
 )
 """What a feature meant when; a version is never changed, and outlives its feature."""
@@ -132,6 +133,7 @@ plan_versions = tenant_table(
     Column("grants", JSONB, nullable=False, comment="[{feature, kind, value, per_unit}]"),
     Column("author", Text, comment="key_… of the API key"),
     now_column("recorded_at"),
+    in_bounds("effective_from"),
     CheckConstraint("num_nonnulls(price, product) <= 1", name="price_or_product"),
     Index(None, "tenant_id", "price"),
     Index(None, "tenant_id", "product"),
@@ -148,6 +150,7 @@ entitlement_policies = tenant_table(
     Column("pause_collection", Text, nullable=False, comment="what it does to access: grants, suspends"),
     Column("author", Text, comment="key_… of the API key"),
     now_column("recorded_at"),
+    in_bounds("effective_from"),
     CheckConstraint("grace_days between 0 and 365", name="grace_days"),
     CheckConstraint("pause_collection in ('grants', 'suspends')", name="pause_collection"),
     key=["version"],
@@ -236,6 +239,7 @@ entitlement_overrides = tenant_table(
     Column("idempotency_key", Text),
     Column("fingerprint", LargeBinary, nullable=False, comment="SHA-256 of the request"),
     ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.id"]),
+    in_bounds("ends_at"),
     CheckConstraint("effect in ('grant', 'set', 'deny')", name="effect"),
     UniqueConstraint("tenant_id", "idempotency_key"),
     Index(None, "tenant_id", "customer_id"),

@@ -1,5 +1,6 @@
 """Existing accounts connect by OAuth: through one browser, once, for the tenant that was meant."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -155,13 +156,48 @@ async def test_an_account_is_expected_from_the_opening_of_the_link_for_an_hour(
         await connection.close()
 
 
-async def test_an_answer_works_once(fern: TenantApi, visitor: Visitor) -> None:
+async def test_an_answer_works_once_and_its_page_may_be_loaded_anew(fern: TenantApi, visitor: Visitor) -> None:
     begun = await start(fern)
-    back = await visitor.consented(begun["url"])
+    denied, back = await visitor.consented(begun["url"], "deny"), await visitor.consented(begun["url"])
+    assert result_of(await visitor.open(denied))["result"] == "denied"
+    assert (await visitor.open(denied)).status_code == 409
     assert result_of(await visitor.open(back))["result"] == "connected"
-    again = await visitor.open(back)
+    account = (await fern.get(""))["account"]
+    assert result_of(await visitor.open(back))["result"] == "connected"
+    again = await visitor.open(denied)
     assert again.status_code == 409
     assert "used already" in again.text
+    assert await state_of(fern, begun) == ("connected", account, None)
+
+
+async def is_connected(tenant: TenantApi, account: str) -> bool:
+    """Whether the platform may still use *account*."""
+    found = await tenant.api.sandbox.call("GET", "/v1/accounts?limit=100")
+    return account in {each["id"] for each in found["data"]}
+
+
+async def test_of_two_browsers_with_one_link_the_later_is_told_so_and_its_access_given_back(
+    fern: TenantApi, visitor: Visitor, consent: Browser
+) -> None:
+    begun = await start(fern)
+    browsers = [visitor, Visitor(fern.api, consent)]
+    answers = [await each.consented(begun["url"]) for each in browsers]
+    await fern.api.sandbox.fail(next=4, status=0, delay=0.5, path="/v1/account")  # until both codes are exchanged
+    replies = await asyncio.gather(*(each.open(url) for each, url in zip(browsers, answers, strict=True)))
+    await fern.api.sandbox.fail()
+    late, good = sorted(replies, key=lambda reply: -reply.status_code)
+    assert result_of(good)["result"] == "connected"
+    assert late.status_code == 409
+    assert "Another account was connected" in late.text
+    account = (await fern.get(""))["account"]
+    assert await state_of(fern, begun) == ("connected", account, None)
+    assert await is_connected(fern, account)
+    events = await fern.api.sandbox.call("GET", "/v1/accounts?limit=100")
+    owned = {row["stripe_account"] for row in await fern.api.sql("select stripe_account from tenants")}
+    standard = {each["id"] for each in events["data"] if (each["business_profile"] or {}).get("name") == "Fern"}
+    assert standard <= owned, "an account is connected that is nobody's"
+    again = await browsers[replies.index(late)].open(answers[replies.index(late)])
+    assert again.status_code == 409
 
 
 async def test_another_browser_cannot_bring_the_answer(fern: TenantApi, visitor: Visitor, consent: Browser) -> None:
@@ -338,7 +374,9 @@ async def test_no_account_comes_onto_a_tenant_that_was_put_away(fern: TenantApi,
     assert archived.status_code == 200, archived.text
     assert result_of(await visitor.open(back))["result"] == "failed"
     assert (await state_of(fern, begun))[2] == "This tenant is archived: Fraud."
-    assert (await visitor.open(begun["url"])).status_code == 409
+    shown = await visitor.open(begun["url"])
+    assert (shown.status_code, "is archived." in shown.text) == (409, True)
+    assert "Fraud" not in shown.text, "whoever has the link is not told why"
     assert (await fern.get(""))["account"] is None
     problem(await fern.call("POST", "/account-connections", ASKED, key=fern.api.key), 409, "tenant")
 

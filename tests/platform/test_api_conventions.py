@@ -203,12 +203,12 @@ async def test_a_time_that_is_none_is_refused_by_name(api: Api, text: str) -> No
     await fern.customer("ada")
     problem(await fern.call("GET", f"/audit?from={quote(text)}"), 400, "from")
     problem(await fern.call("GET", f"/customers/ada/portal-sessions?after={cursor(text)}"), 400, "after")
-    line = json.dumps(["entitlements", ["1", "f", text]])
+    line = json.dumps(["entitlements", ["1", "f", text], [fern.id, None]])
     problem(await fern.call("GET", f"/export?after={cursor(line)}"), 400, "after")
 
 
 async def test_a_place_in_an_export_is_read_as_the_database_writes_it(fern: TenantApi) -> None:
-    line = json.dumps(["entitlements", ["1_0", "f", "2026-W01-1T00:00:00Z"]])
+    line = json.dumps(["entitlements", ["1_0", "f", "2026-W01-1T00:00:00Z"], [fern.id, None]])
     reply = await fern.call("GET", f"/export?after={cursor(line)}")
     assert reply.status_code == 200
     assert json.loads(reply.text.splitlines()[-1])["end"]

@@ -144,6 +144,7 @@ async def test_an_account_that_is_not_connected_is_not_adopted(api: Api) -> None
         ({"return_origins": [ORIGIN, "https://shop.example/path"]}, "return_origins[1]"),
         ({"return_origins": ["https://shop.example?x"]}, "return_origins[0]"),
         ({"return_origins": ["*"]}, "return_origins[0]"),
+        ({"return_origins": ["https://*.shop.example"]}, "return_origins[0]"),
         ({"surprise": 1}, "surprise"),
     ],
 )

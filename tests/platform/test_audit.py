@@ -75,7 +75,19 @@ async def test_what_is_sold_and_decided_has_before_and_after(fern: TenantApi) ->
     made = (await fern.call("POST", "/notification-endpoints", endpoint)).json()
     (line,) = await lines(fern, target=f"tenants/{fern.id}/notification-endpoints/{made['id']}")
     assert line["after"]["host"] == "hooks.example"
-    assert "secret-path" not in str(line)
+    await fern.call("PATCH", f"/notification-endpoints/{made['id']}", {"url": "https://hooks.example/other"})
+    (moved, line) = await lines(fern, target=f"tenants/{fern.id}/notification-endpoints/{made['id']}")
+    assert moved["before"] == line["after"]
+    assert moved["before"] != moved["after"], "that the path is another is told"
+    assert "secret-path" not in str(line) + str(moved)
+    for name in ("Fern", "Fern & Co"):
+        await fern.put("/branding", {"name": name})
+    (second, first) = await lines(fern, action="branding.changed")
+    assert (first["before"], first["after"]["name"]) == (None, "Fern")
+    assert (second["before"]["name"], second["after"]["name"]) == ("Fern", "Fern & Co")
+    await fern.call("PUT", "/closed-checks", {"closed_checks": "deny"}, key=fern.api.key)
+    (closed,) = await lines(fern, action="tenant.closed_checks_changed")
+    assert (closed["before"], closed["after"]) == ({"closed_checks": "keep"}, {"closed_checks": "deny"})
 
 
 async def test_a_customers_line_names_what_was_changed_and_nothing_of_the_person(fern: TenantApi) -> None:

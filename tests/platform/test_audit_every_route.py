@@ -173,4 +173,7 @@ async def test_pictures_leave_their_lines_too(api: Api, fern: TenantApi) -> None
     assert (await send(fern, "icon", picture())).is_success
     (line,) = (await api.call("GET", f"/v1/audit?target={path.removeprefix('/v1/')}")).json()["data"]
     assert line["action"] == ACTIONS["put_branding_image"]
+    assert (line["before"], line["after"].keys()) == (None, {"sha256", "width", "height", "bytes"})
     await logged(api, "delete_branding_image", "DELETE", path)
+    deleted = (await api.call("GET", f"/v1/audit?target={path.removeprefix('/v1/')}")).json()["data"][0]
+    assert (deleted["before"], deleted["after"]) == (line["after"], None)

@@ -77,14 +77,14 @@ async def test_who_has_the_answer_is_not_sent_it_again_until_it_changes(shop: Te
 
 async def test_a_batch_answers_for_each_customer_in_its_order(shop: TenantApi) -> None:
     await shop.customer("bob")
-    asked = {"customers": ["nobody", "bob", "ada", "a\0b"]}
+    asked = {"customers": ["nobody", "bob", "ada", "a\1b"]}
     async with answered(database=4):
         found = (await shop.call("POST", "/entitlement-checks", asked)).json()
     async with answered(memory=2, database=2):  # who is unknown is asked for again
         again = (await shop.call("POST", "/entitlement-checks", asked)).json()
     assert known(found) == known(again)
     assert [(each["customer"], len(each["data"])) for each in found["data"]] == [("bob", 0), ("ada", 1)]
-    assert found["unknown"] == ["nobody", "a\0b"]
+    assert found["unknown"] == ["nobody", "a\1b"]
     named = asked | {"features": ["seats", "export"]}
     found = (await shop.call("POST", "/entitlement-checks", named)).json()
     assert [[row["value"] for row in each["data"]] for each in found["data"]] == [[0, False], [3, False]]
@@ -102,6 +102,7 @@ async def test_a_batch_answers_for_each_customer_in_its_order(shop: TenantApi) -
         ({"customers": ["ada"], "features": ["seats", "nope"]}, "features[1]"),
         ({"customers": ["ada"], "features": []}, "features"),
         ({"customers": ["ada"], "surprise": 1}, "surprise"),
+        ({"customers": ["ada", "a\0b"]}, "customers[1]"),
         ({}, "customers"),
     ],
 )

@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from colonnade.commands.common import sentences
+from colonnade.database import revisions
 from colonnade.settings import Settings
 from colonnade.stripe_api.client import StripeGateway
 
-from ..conftest import ScratchDatabase
+from ..conftest import ScratchDatabase, new_database, run_sql
 
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
 
@@ -71,28 +72,55 @@ def test_a_command_that_sends_no_traces_does_not_ask_whether_it_could(
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-@pytest.mark.slow
-def test_migrate_is_harmless_to_repeat_and_finds_no_drift(database: ScratchDatabase) -> None:
-    logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.admin_url}
-    assert colonnade("migrate", **logins).returncode == 0
-    checked = colonnade("migrate", "--check", **logins)
-    assert (checked.returncode, checked.stdout) == (0, "")
+def without_log(errors: str) -> str:
+    """What a command said that is no line of a log."""
+    return "".join(line for line in errors.splitlines(keepends=True) if "[info" not in line)
+
+
+BEFORE, HEAD = revisions.known()[-2:]
+STAMP = "update alembic_version set version_num = '{}'"
+NEWER = f"The database is at 9999, newer than this release, which ends with {HEAD}."
+OTHER = (
+    f"The database is at 0000, which is none of this release's migrations ({revisions.known()[0]} to {HEAD}) and not"
+)
 
 
 @pytest.mark.slow
-def test_migrate_check_tells_of_drift(database: ScratchDatabase) -> None:
-    async def change() -> None:
-        connection = await asyncpg.connect(database.admin_url)
-        try:
-            await connection.execute("alter table tenants add column extra text")
-        finally:
-            await connection.close()
-
-    asyncio.run(change())
+@pytest.mark.parametrize(
+    ("before", "arguments", "code", "printed", "said"),
+    [
+        (None, (), 0, "", "The database is at the newest migration.\n"),
+        (None, ("--check",), 0, "", f"The database is at {HEAD}, the newest migration.\n"),
+        (
+            "alter table tenants add column extra text",
+            ("--check",),
+            1,
+            "column tenants.extra is not of this release\n",
+            "The tables differ from this release's in 1 point.\n",
+        ),
+        (STAMP.format(BEFORE), ("--check",), 1, "", f"Pending, after {BEFORE}: {HEAD}. Run `colonnade migrate`.\n"),
+        (STAMP.format("9999"), (), 0, "", f"{NEWER} It is left as it is.\n"),
+        (STAMP.format("9999"), ("--check",), 1, "", f"{NEWER}\n"),
+        (STAMP.format("0000"), (), 1, "", f"{OTHER} newer: another branch's, or not Colonnade's.\n"),
+    ],
+    ids=["again", "well", "drift", "pending", "newer", "newer, check", "strange"],
+)
+def test_migrate_says_in_a_sentence_how_the_database_stands(
+    database: ScratchDatabase, before: str | None, arguments: tuple[str, ...], code: int, printed: str, said: str
+) -> None:
+    if before is not None:
+        run_sql(database.admin_url, before)
     logins = {**external(database.service_url), "MIGRATION_DATABASE_URL": database.admin_url}
-    checked = colonnade("migrate", "--check", **logins)
-    assert checked.returncode == 1
-    assert "extra" in checked.stdout
+    ended = colonnade("migrate", *arguments, **logins)
+    assert (ended.returncode, ended.stdout, without_log(ended.stderr)) == (code, printed, said)
+
+
+@pytest.mark.slow
+def test_migrate_check_of_an_empty_database_is_a_sentence(server: str, template: str) -> None:
+    with new_database(server, "template0") as empty:
+        ended = colonnade("migrate", "--check", **external(empty.admin_url))
+    sentence = "The database is empty: no migration has run. Run `colonnade migrate`.\n"
+    assert (ended.returncode, ended.stdout, without_log(ended.stderr)) == (1, "", sentence)
 
 
 def test_a_plain_login_gets_the_sql_for_the_administrator(database: ScratchDatabase) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -32,9 +33,9 @@ def cli(shared_database: ScratchDatabase, sandbox_url: str) -> Cli:
     }
     environ = {f"COLONNADE_{name}": value for name, value in settings.items()} | {"COLUMNS": "200"}
 
-    def run(*arguments: str, code: int = 0) -> Result:
+    def run(*arguments: str, code: int | None = 0) -> Result:
         ended = CliRunner().invoke(main, arguments, env=environ, prog_name="colonnade")
-        assert ended.exit_code == code, ended.output
+        assert code in (None, ended.exit_code), ended.output
         return ended
 
     return run
@@ -119,6 +120,15 @@ def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
     assert made["id"] in cli("keys", "list", "--tenant", tenant, "--all").stdout
 
 
+@pytest.mark.parametrize(
+    "arguments", [("keys", "create", "--expires", "9999-12-31"), ("events", "list", "--from", "1999-12-31")]
+)
+def test_a_time_out_of_bounds_is_wrong_usage(cli: Cli, arguments: tuple[str, ...]) -> None:
+    ended = cli(*arguments, code=2)
+    assert arguments[2] in ended.output
+    assert "2000 to 2999" in ended.output
+
+
 def test_a_key_of_the_platform_team_has_a_role(cli: Cli) -> None:
     made = said(cli("keys", "create", "--name", "desk", "--role", "support", "--json"))
     assert made["key"].startswith("col_platform_")
@@ -152,6 +162,42 @@ def test_a_tenant_is_suspended_resumed_exported_and_deleted(
     assert told(shared_database, tenant) == [
         "tenant.created", "tenant.suspended", "tenant.resumed", "tenant.archived", "tenant.deleted"
     ]  # fmt: skip
+
+
+def test_an_export_is_resumed_in_its_own_file_alone(cli: Cli, tmp_path: Path) -> None:
+    rue, elm = (said(cli("tenants", "create", name, "--country", "DE", "--json"))["id"] for name in ("Rue", "Elm"))
+    file = tmp_path / "rue.ndjson"
+    cli("tenants", "export", rue, "--file", str(file))
+    whole = file.read_bytes()
+    cli("tenants", "export", "ten_nobody", "--file", str(file), code=1)
+    assert file.read_bytes() == whole
+    others = [whole, b"notes\n" * 3, b'{"a": 1}', b"[]\n", b"\0", whole.splitlines()[0] + b"\nnotes\n{"]
+    for content, tenant in zip(others, (elm, *[rue] * 5), strict=True):
+        file.write_bytes(content)
+        assert "nothing was written" in cli("tenants", "export", tenant, "--file", str(file), "--resume", code=1).stderr
+        assert file.read_bytes() == content
+    for begun in (b"", b'{"form'):
+        file.write_bytes(begun)
+        cli("tenants", "export", rue, "--file", str(file), "--resume")
+        assert json.loads(file.read_bytes().splitlines()[-1])["end"] is True
+
+
+def test_a_file_that_cannot_be_read_or_written_is_a_sentence(cli: Cli, tmp_path: Path) -> None:
+    tenant = said(cli("tenants", "create", "Yew", "--country", "DE", "--json"))["id"]
+    junk = tmp_path / "junk.json"
+    junk.write_bytes(b"\xff\0[")
+    arguments = {"tenants export": [tenant, "--resume"]}
+    walked = set()
+    for path, command in commands(main):
+        for option in command.params:
+            if isinstance(option.type, click.Path) and option.type.file_okay:
+                walked.add(" ".join(path))
+                for file in (tmp_path / "nowhere" / "x.json", tmp_path, junk):
+                    given = [*path, *arguments.get(" ".join(path), []), option.opts[-1], str(file)]
+                    ended = cli(*given, code=None)
+                    assert isinstance(ended.exception, SystemExit) or ended.exit_code == 0, (given, ended.output)
+                    assert ended.exit_code == 0 or ended.stderr, given
+    assert walked == {"portals apply", "portals export", "portals plan", "tenants export"}
 
 
 def told(database: ScratchDatabase, tenant: str) -> list[str]:

@@ -1,16 +1,20 @@
 """The web process's connections: each says its duty, and none is opened with a login that could do more."""
 
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
 import asyncpg
 import pytest
 from sqlalchemy import insert, select, text
 
 from colonnade.database import tables
-from colonnade.database.connections import Database, connect, server_settings
+from colonnade.database.connections import Database, Transaction, connect, driver, server_settings
 from colonnade.database.roles import SERVICE_DUTIES, Duty, UnsafeLogin
 from colonnade_tenants.partition import TENANT, Statement
 from colonnade_tenants.tables import customers, features
 
-from ..conftest import ScratchDatabase
+from ..conftest import ScratchDatabase, run_sql
 
 ADD = insert(customers).values(tenant_id=TENANT, public_id="ecu_1", metadata={"größe": ["ü", 1, None]})
 METADATA = select(customers.c.metadata).where(customers.c.tenant_id == TENANT)
@@ -104,6 +108,32 @@ async def test_platform_reaches_all_tenants_and_rolls_back_on_an_exception(datab
             await fail()
         async with connections.platform() as connection:
             assert (await connection.execute(select(tables.tenants.c.public_id))).scalars().all() == ["ten_1"]
+
+
+async def test_what_the_server_closed_is_replaced_before_anybody_gets_it(database: ScratchDatabase) -> None:
+    """As after a restart of the database; three at a time, so that the pools have some."""
+    async with Database(database.service_url) as connections:
+
+        async def through(way: Callable[[], AbstractAsyncContextManager[Transaction]]) -> asyncpg.Connection:
+            async with way() as transaction:
+                connection = await driver(transaction)
+                await connection.fetchval("select pg_sleep(0.05)")
+            return connection
+
+        ways: list[Callable[[], AbstractAsyncContextManager[Transaction]]] = [
+            connections.platform,
+            connections.platform_connection,
+            lambda: connections.tenant(7),
+            lambda: connections.tenant_connection(7),
+        ]
+        used = [await asyncio.gather(*(through(way) for _ in range(3))) for way in ways]
+        stop = "select pg_terminate_backend(pid) from pg_stat_activity where usename like 'colonnade%'"
+        await asyncio.to_thread(run_sql, database.admin_url, f"{stop} and datname = current_database()")
+        async with asyncio.timeout(30):
+            while not all(each.is_closed() for three in used[::2] for each in three):
+                await asyncio.sleep(0.01)
+        for way in ways:
+            await asyncio.gather(*(through(way) for _ in range(3)))
 
 
 async def test_leaving_closes_every_connection(database: ScratchDatabase) -> None:

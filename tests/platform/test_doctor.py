@@ -161,7 +161,19 @@ async def test_a_setting_that_is_wrong_is_found(world: World, case: tuple[str, d
         "migrations",
         "update alembic_version set version_num = '0001'",
         "update alembic_version set version_num = '{head}'",
-        "newest migration",
+        "pending, after 0001: 0002, ",
+    ),
+    (
+        "migrations",
+        "update alembic_version set version_num = '9999'",
+        "update alembic_version set version_num = '{head}'",
+        "the database is at 9999, newer than this release",
+    ),
+    (
+        "migrations",
+        "update alembic_version set version_num = '0000'",
+        "update alembic_version set version_num = '{head}'",
+        "0000, which is none of this release's",
     ),
     (
         "row-security",
@@ -279,6 +291,19 @@ async def test_a_view_with_its_readers_rights_or_without_readers_is_no_hole(worl
     await world.run("grant select on own to colonnade_app; create view unseen as select * from customers")
     assert await found(world.place(), "row-security") == []
     await world.run("drop view own; drop view unseen")
+
+
+async def test_on_a_newer_schema_the_other_checks_are_made(world: World) -> None:
+    place = Place(world.settings, world.api.database.service_url, world.gateway)
+    head = (await world.api.sql("select version_num from alembic_version"))[0][0]
+    await world.api.sql("update alembic_version set version_num = '9999'")
+    try:
+        report = await examine(place)
+    finally:
+        await world.api.sql(f"update alembic_version set version_num = '{head}'")
+    assert [(each.check, each.severity) for each in report.findings] == [("migrations", "warning")]
+    assert report.skipped == []
+    assert report.healthy
 
 
 async def test_plain_http_is_no_origin_in_live_mode(world: World) -> None:

@@ -211,6 +211,19 @@ async def test_a_character_that_no_database_takes_is_no_failure(fern: TenantApi,
     assert reply.status_code in {400, 404}, reply.text
 
 
+async def test_options_names_the_methods_that_another_is_refused_for(api: Api, fern: TenantApi) -> None:
+    paths = {route.path: route for route in ROUTES}
+    several = 0
+    for route in paths.values():
+        asked = await api.call("OPTIONS", route.filled(fern.id))
+        refused = await api.call("TRACE", route.filled(fern.id))
+        said = [set(reply.headers["allow"].split(", ")) for reply in (asked, refused)]
+        wanted = {"OPTIONS", *(each.method for each in ROUTES if each.path == route.path)}
+        assert (asked.status_code, refused.status_code, said) == (204, 405, [wanted, wanted]), route.path
+        several += len(wanted) > 2
+    assert several >= 20
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/portal", 405)])
 async def test_what_no_route_serves_has_a_request_id_too(api: Api, method: str, path: str, status: int) -> None:
     answer = await api.client.request(method, path)

@@ -215,6 +215,25 @@ async def test_another_tenants_customer_is_neither_exported_nor_removed(fern: Te
         problem(await fern.call(method, path, key=kiln.key), 404, "tenant")
 
 
+async def test_an_export_goes_on_from_its_own_lines_alone(fern: TenantApi, kiln: TenantApi) -> None:
+    for tenant in (fern, kiln):
+        await tenant.customer("ada")
+        await tenant.customer("bo")
+    paths = [(fern, "/export"), (kiln, "/export"), (fern, "/customers/ada/export"), (fern, "/customers/bo/export")]
+    cursors = []
+    for tenant, path in paths:
+        lines = (await tenant.call("GET", path)).text.splitlines()
+        cursors.append(next(json.loads(line)["cursor"] for line in lines if '"table":"customers"' in line))
+    for at, (tenant, path) in enumerate(paths):
+        for number, cursor in enumerate(cursors):
+            for key in (tenant.key, tenant.api.key):
+                reply = await tenant.call("GET", f"{path}?after={cursor}", key=key)
+                if at == number:
+                    assert reply.status_code == 200
+                else:
+                    problem(reply, 400, "after")
+
+
 _KEEPING = """
 import asyncio, sys
 from colonnade.accounts import removal

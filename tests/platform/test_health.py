@@ -67,6 +67,12 @@ async def test_without_its_migrations_or_its_database_the_process_is_unavailable
         status, word, checks = await ready(api)
         assert (status, word) == (503, "unavailable")
         assert checks["migrations"] == "pending: run `colonnade migrate`"
+        for found, answer in (("0000", (503, "unavailable")), ("9999", (200, "ok"))):
+            stamp = f"update alembic_version set version_num = '{found}'"
+            await asyncio.to_thread(run_sql, database.admin_url, stamp)
+            status, word, checks = await ready(api)
+            assert (status, word) == answer
+            assert checks["migrations"].partition(":")[0] == ("newer" if found == "9999" else "strange")
         own = urlsplit(database.admin_url).path.strip("/")
         await asyncio.to_thread(
             run_sql,

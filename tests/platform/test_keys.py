@@ -150,6 +150,44 @@ async def test_the_key_that_follows_one_that_expires_expires_as_well(fern: Tenan
     assert listed[old["id"]]["expires_at"] == old["expires_at"]  # an overlap never makes a key last longer
 
 
+async def test_a_key_is_followed_by_one_key_and_no_more(api: Api, fern: TenantApi) -> None:
+    old = await made(fern)
+    new = (await fern.call("POST", f"/keys/{old['id']}/rotate", {"overlap": 3600})).json()
+    again = problem(await fern.call("POST", f"/keys/{old['id']}/rotate", {"overlap": 3600}), 409, "key")
+    assert new["id"] in again["detail"]
+    listed = {each["id"]: each for each in (await fern.get("/keys"))["data"]}
+    assert (listed[old["id"]]["followed_by"], listed[new["id"]]["followed_by"]) == (new["id"], None)
+    # Who never got the answer goes on from the key that it names, with nothing left behind that nobody knows of.
+    third = (await fern.call("POST", f"/keys/{new['id']}/rotate", {"overlap": 0}, key=old["key"])).json()
+    assert third["expires_at"] is None
+    assert (await fern.call("GET", "", key=third["key"])).status_code == 200
+    problem(await fern.call("GET", "", key=new["key"]), 401)
+
+
+async def test_a_key_made_till_the_last_day_is_followed_by_one_of_that_day(fern: TenantApi) -> None:
+    old = await made(fern, expires_at="2999-12-31T23:59:59Z")
+    new = await fern.call("POST", f"/keys/{old['id']}/rotate", {})
+    assert (new.status_code, new.json()["expires_at"]) == (201, old["expires_at"])
+
+
+async def test_a_repeated_request_says_what_became_of_its_key(fern: TenantApi) -> None:
+    async def make(name: str) -> Any:
+        return await fern.call("POST", "/keys", {"name": name}, idempotency_key="once")
+
+    key = (await make("shop")).json()
+    assert (await make("shop")).json() == key
+    assert "another request" in problem(await make("other"), 409, "Idempotency-Key")["detail"]
+    new = (await fern.call("POST", f"/keys/{key['id']}/rotate", {})).json()
+    detail = problem(await make("shop"), 409, "Idempotency-Key")["detail"]
+    assert (key["id"] in detail, new["id"] in detail, "was rotated" in detail) == (True, True, True)
+    assert "another request" in problem(await make("other"), 409, "Idempotency-Key")["detail"]
+
+    gone = (await fern.call("POST", "/keys", {"name": "x"}, idempotency_key="twice")).json()
+    await fern.call("DELETE", f"/keys/{gone['id']}")
+    again = await fern.call("POST", "/keys", {"name": "x"}, idempotency_key="twice")
+    assert problem(again, 409, "Idempotency-Key")["detail"] == f"The key that this made, {gone['id']}, was revoked."
+
+
 async def test_another_tenant_neither_rotates_nor_revokes(api: Api, fern: TenantApi, kiln: TenantApi) -> None:
     key = await made(fern)
     team = await team_key(api, Role.READ)

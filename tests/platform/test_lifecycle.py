@@ -1,6 +1,7 @@
 """Tenants are suspended, disconnect, are put away and come back; what they may do, and what becomes of their events."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -369,6 +370,28 @@ async def test_who_was_suspended_is_so_again_after_disconnecting_and_coming_back
     (line,) = (await fern.get("/audit?action=tenant.reconnected"))["data"]
     assert (line["after"]["state_reason"], line["after"]["reason"]) == ("Chargebacks", "They called")
     assert (await step(fern, "resume", reason="Paid"))["reason"] == "Paid"
+
+
+async def test_a_suspension_below_another_state_keeps_its_own_reason_whoever_brings_the_tenant_back(
+    fern: TenantApi, worker: Worker
+) -> None:
+    suspended = await step(fern, "suspend", reason="Fraud check")
+    await step(fern, "archive", reason="Tidy up")
+    for returning in ("restore", "reconnect"):
+        found = await step(fern, returning, reason="Customer called")
+        assert (found["state"], found["reason"], found["by"]) == ("suspended", "Fraud check", suspended["by"])
+        passage = (await fern.get("/lifecycle/history?limit=1"))["data"][0]
+        assert (passage["state"], passage["reason"]) == ("suspended", "Customer called"), "why it came back is kept"
+        later = int(time.time()) + 60  # than the look by which it came back
+        await worker.store(about_access(GONE, fern.account) | {"created": later})
+        await worker.work()
+        earlier = (
+            "update connected_accounts set disconnected_at = now() - interval '5 seconds' where stripe_account = $1"
+        )
+        await fern.api.sql(earlier, fern.account)
+    await step(fern, "archive", reason="Tidy up")
+    found = await step(fern, "restore", reason="Customer called")
+    assert (found["state"], found["reason"]) == ("disconnected", None), "nor is it the reason of the disconnection"
 
 
 async def test_the_same_account_comes_back_by_the_platform_teams_word_if_stripe_agrees(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -110,7 +111,7 @@ async def test_what_lives_on_a_connected_account_is_named_with_it_and_back(used:
     assert await used.rows("select distinct lane, swept, evidence from inbox") == [("-", False, None)]
     assert await used.rows("select distinct event_weight from tenants") == [(1,)]
     assert [await used.rows(query) for query in KEPT] == kept
-    assert await migrate.drift(used.database.admin_url) == []
+    assert (await migrate.compare(used.database.admin_url)).differences == []
 
     await migrate.downgrade(used.database.admin_url, "0002")
     assert (await used.rows(OBJECT_IDS), await used.rows(EVENT_KEYS)) == before
@@ -221,3 +222,29 @@ async def test_keys_are_not_let_do_more_by_a_migration_in_either_direction(used:
     await migrate.downgrade(used.database.admin_url, "0007")
     left = "select public_id from api_keys where revoked_at is null and public_id like 'key_%'"
     assert await used.rows(left) == [("key_team",)]
+
+
+@pytest.mark.slow
+async def test_a_time_that_could_not_be_read_again_is_the_last_that_can(used: Used) -> None:
+    await migrate.upgrade(used.database.admin_url, used.database.service_url, "0025")
+    await used.connection.execute(
+        "insert into entitlement_policies (tenant_id, version, effective_from, grace_days, trials, pause_collection) "
+        "values (1, 1, now(), 7, true, 'grants'), (1, 2, 'infinity', 8, true, 'grants'), "
+        "(2, 1, '9999-12-31 23:59:59Z', 9, true, 'grants')"
+    )
+    await used.connection.execute("update plan_versions set effective_from = 'infinity' where tenant_id = 2")
+    await used.connection.execute(
+        "insert into api_keys (public_id, tenant_id, name, digest, expires_at) values "
+        "('key_inf', 1, '', 'a', 'infinity'), ('key_old', 1, '', 'b', '1970-01-01'), ('key_all', 1, '', 'c', null)"
+    )
+    await used.upgrade()
+    last, first = datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)
+    versions = await used.rows("select tenant_id, version, effective_from from entitlement_policies order by 1, 2")
+    assert [versions[1], versions[2]] == [(1, 2, last), (2, 1, last)]
+    assert versions[0][2] != last
+    assert await used.rows("select effective_from from plan_versions where tenant_id = 2") == [(last,)]
+    keys = await used.rows("select public_id, expires_at from api_keys where name = '' order by 1")
+    assert keys == [("key_all", None), ("key_inf", last), ("key_old", first)]
+    forced = "select count(*) from pg_class where relname = any(array['api_keys', 'plan_versions']) "
+    assert await used.rows(forced + "and relforcerowsecurity") == [(2,)]
+    assert await migrate.drift(used.database.admin_url) == []

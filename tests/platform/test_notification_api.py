@@ -16,10 +16,16 @@ PATH = "/notification-endpoints"
 URL = "https://shop.example/hook"
 
 
+@pytest.fixture(scope="module")
+async def first(shared_database: ScratchDatabase) -> AsyncIterator[Notified]:
+    async with notified(shared_database) as first:
+        yield first
+
+
 @pytest.fixture
-async def fern(shared_database: ScratchDatabase) -> AsyncIterator[Notified]:
-    async with notified(shared_database) as fern:
-        yield fern
+async def fern(first: Notified) -> Notified:
+    """A new tenant of the module's application."""
+    return await another(first.web, first.db, first.pool)
 
 
 def refused(reply: Response, status: int, param: str | None) -> None:

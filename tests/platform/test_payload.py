@@ -38,6 +38,10 @@ SECRETS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "key in free text": ({"id": "x", "description": f"use sk_live_{TOKEN}"}, None),
     "key as a name": ({"id": "x", "metadata": {f"whsec_{TOKEN}": "1"}}, None),
     "portal URL elsewhere": ({"id": "x", "note": f"https://billing.stripe.com/p/session/{TOKEN}"}, None),
+    "the way back from the portal": (
+        {"id": "x", "return_url": f"https://colonnade.example/portal/return/ten_1.pvi_1.{TOKEN}"},
+        None,
+    ),
     "fingerprint": ({"id": "pm_1", "card": {"last4": "4242", "exp_month": 1, "fingerprint": TOKEN}}, None),
     "card number": ({"id": "pm_1", "card": {"number": f"4242{TOKEN}", "exp_month": 1, "cvc": TOKEN}}, None),
 }

@@ -85,6 +85,22 @@ async def test_events_make_the_state_the_history_and_the_worklist(api: Api, fern
     assert (await api.call("GET", f"/v1/readiness-changes?limit=2&after={every['next']}")).json()["data"]
 
 
+async def test_the_worklist_leaves_out_who_was_put_away_unless_asked_for_them(api: Api, fern: TenantApi) -> None:
+    assert fern.id in await worklist(api, "onboarding")
+    archived = await fern.call("POST", "/archive", {"reason": "Tidy up"}, key=api.key)
+    assert archived.status_code == 200, archived.text
+    assert fern.id not in await worklist(api, "onboarding")
+
+    async def listed(query: str) -> dict[str, str]:
+        rows = (await api.call("GET", f"/v1/tenants?limit=100&{query}")).json()["data"]
+        return {row["id"]: row["state"] for row in rows}
+
+    assert (await listed("readiness=onboarding&state=archived"))[fern.id] == "archived"
+    assert set((await listed("state=archived")).values()) == {"archived"}
+    assert fern.id not in await listed("state=live&state=onboarding")
+    problem(await api.call("GET", "/v1/tenants?state=asleep"), 400, "state")
+
+
 async def test_the_tenant_is_told_once_for_each_change(api: Api, fern: TenantApi) -> None:
     await enable(fern, "enabled")
     await enable(fern, "restricted_soon")
@@ -94,7 +110,8 @@ async def test_the_tenant_is_told_once_for_each_change(api: Api, fern: TenantApi
         "where t.public_id = $1 order by n.id",
         fern.id,
     )
-    last = json.loads(rows[-1]["data"])
+    first, last = json.loads(rows[0]["data"]), json.loads(rows[-1]["data"])
+    assert (first["previous_state"], first["state"]) == (None, "onboarding")
     assert (last["previous_state"], last["state"], last["waits_for"]) == ("ready", "restricted_soon", ["business"])
     assert last["requirements"][0]["words"] == "A document that shows the company's registration"
     assert last["deadline"] == last["requirements"][0]["deadline"]

@@ -16,6 +16,7 @@ import pytest
 
 from colonnade.database import migrate
 from colonnade.database.embedded import EmbeddedPostgres
+from colonnade.database.revisions import Standing
 from colonnade.database.roles import (
     SERVICE_DUTIES,
     SERVICE_LOGIN,
@@ -28,6 +29,7 @@ from colonnade.database.roles import (
 )
 
 from ..conftest import new_database
+from .schemas import standing_at
 
 ODD = 'we"ird\'; DROP ROLE "postgres"; -- %s'
 MADE = "select rolname::text from pg_roles where rolname !~ '^pg_' and rolname <> 'postgres' order by 1"
@@ -109,7 +111,7 @@ async def test_a_superuser_makes_the_roles_once(url: str, superuser: asyncpg.Con
 @pytest.mark.slow
 async def test_two_first_upgrades_at_once_both_succeed(url: str, superuser: asyncpg.Connection) -> None:
     await asyncio.gather(migrate.upgrade(url, None), migrate.upgrade(url, None), migrate.upgrade(url, None))
-    assert await migrate.pending(url) is False
+    assert await standing_at(url) is Standing.CURRENT
     assert await made(superuser) == SERVICE
 
 
@@ -118,7 +120,7 @@ async def test_an_owner_that_may_create_roles_migrates_by_itself(url: str, super
     admin = await login(superuser, url, "CREATEROLE")
     await own_database(superuser, "admin")
     await migrate.upgrade(admin, None)
-    assert await migrate.pending(admin) is False
+    assert await standing_at(admin) is Standing.CURRENT
     assert await migrate.ensure(admin, None) is False
     await checked(as_user(url, SERVICE_LOGIN))
 
@@ -137,7 +139,7 @@ async def test_statements_of_the_error_are_what_is_missing(
         await superuser.execute(statement)
     assert await migrate.ensure(admin, None) is False
     await migrate.upgrade(admin, None)
-    assert await migrate.pending(admin) is False
+    assert await standing_at(admin) is Standing.CURRENT
     await checked(as_user(url, SERVICE_LOGIN))
 
 
@@ -173,7 +175,7 @@ async def test_roles_that_another_administrator_made_are_asked_for(url: str, sup
     for statement in caught.value.statements:
         await superuser.execute(statement)
     await migrate.upgrade(admin, None)
-    assert await migrate.pending(admin) is False
+    assert await standing_at(admin) is Standing.CURRENT
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ async def test_an_administrator_with_an_odd_name_migrates_too(url: str, superuse
     admin = await login(superuser, url, "CREATEROLE", ODD)
     await own_database(superuser, quote(ODD))
     await migrate.upgrade(admin, None)
-    assert await migrate.pending(admin) is False
+    assert await standing_at(admin) is Standing.CURRENT
 
 
 async def test_the_service_login_is_accepted(url: str, superuser: asyncpg.Connection) -> None:

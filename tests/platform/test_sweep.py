@@ -57,7 +57,9 @@ async def sweep(
 ) -> int:
     """How many events were missing."""
     chosen = settings(sandbox, stripe)
-    return await sweep_now(chosen, database.service_url, tenant, resync=resync, progress=lambda *_: None)
+    found = await sweep_now(chosen, database.service_url, tenant, resync=resync, progress=lambda *_: None)
+    assert not found.failed
+    return found.stored
 
 
 async def a_history(shop: TenantApi) -> None:

@@ -1,22 +1,12 @@
 """Operators see every event, tenants their own; either without payloads; and an event can be replayed."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from colonnade.access import keys
-from tests.conftest import ScratchDatabase
-from tests.platform.deliveries import Admin, Running, Web, admin, event, web
-
-
-@pytest.fixture
-async def running(shared_database: ScratchDatabase) -> AsyncIterator[Running]:
-    async with admin(shared_database) as db:
-        await db.clear()
-        async with web(shared_database) as client:
-            yield client, db
+from tests.platform.deliveries import Admin, Running, Web, event
 
 
 async def tenant_key(db: Admin, tenant_id: int) -> str:

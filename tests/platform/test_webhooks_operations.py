@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,6 @@ from tests.platform.test_cli import colonnade
 from tests.platform.test_webhooks_events import listed, seeded, settle, tenant_key
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def running(shared_database: ScratchDatabase) -> AsyncIterator[Running]:
-    async with admin(shared_database) as db:
-        await db.clear()
-        async with web(shared_database) as client:
-            yield client, db
 
 
 async def work(database: ScratchDatabase, handlers: Mapping[str, Any] = HANDLERS) -> None:

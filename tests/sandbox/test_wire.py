@@ -1,6 +1,7 @@
 """What goes over the wire: form encoding, keys, headers, expansion, lists, metadata."""
 
 import base64
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from colonnade_sandbox import forms
 from colonnade_sandbox.errors import StripeError
-from tests.sandbox.conftest import Shop, Wire, customer_with_card
+from tests.sandbox.conftest import Shop, Wire, customer_with_card, start
 
 
 @pytest.mark.parametrize(
@@ -187,3 +188,17 @@ async def test_metadata_merges_and_empties(sdk: Any) -> None:
     assert housed.address.city == "Oslo"
     emptied = await sdk.customers.update_async(customer.id, {"metadata": "", "address": ""})
     assert (emptied.metadata.to_dict(), emptied.address) == ({}, None)
+
+
+async def test_the_date_of_an_answer_and_the_time_of_an_event_are_of_one_clock(wire: Wire) -> None:
+    own = start()
+    try:
+        wire.url = own.url
+        for seconds in (0, 40 * 86400):
+            await wire.control("advance", {"seconds": seconds})
+            await wire.post("/v1/products", "name=Plan")
+            reply = await wire.get("/v1/events")
+            answered = parsedate_to_datetime(reply.headers["date"]).timestamp()
+            assert 0 <= answered - reply.body["data"][0]["created"] <= 60
+    finally:
+        own.stop()

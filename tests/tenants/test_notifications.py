@@ -91,7 +91,7 @@ async def test_readiness_is_told_when_its_word_or_what_is_due_changes(mine: Tena
     await mine.handle(account_event("account.application.deauthorized", 1003, {"id": "ca_1"}))
     found = await told(mine)
     assert [(body.data.previous_state, body.data.state) for body in found] == [
-        ("onboarding", "ready"),
+        (None, "ready"),
         ("ready", "restricted_soon"),
         ("restricted_soon", "disconnected"),
     ]

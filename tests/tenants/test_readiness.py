@@ -61,6 +61,12 @@ def test_what_an_account_amounts_to_and_whom_it_waits_for(story: str) -> None:
     assert (found.reason is None) == (state == "ready")
 
 
+def test_what_nobody_requested_waits_for_the_platform_during_onboarding_too() -> None:
+    found = assess(READY | {"details_submitted": False, "capabilities": {"card_payments": "inactive"}}, "destination")
+    assert (found.state, "platform" in found.waits_for) == ("onboarding", True)
+    assert "capabilities.transfers" in {each.requirement for each in found.requirements}
+
+
 def test_a_direct_tenant_needs_no_transfers() -> None:
     cards_alone = READY | {"capabilities": {"card_payments": "active"}}
     assert [assess(cards_alone, kind).state for kind in ("direct", "destination", "separate")] == [

@@ -71,6 +71,12 @@ def note(
         acting.after = {**(acting.after or {}), **after} if after else acting.after
 
 
+def actor() -> str | None:
+    """Who does what is under way; None: nobody's request is."""
+    acting = ACTING.get()
+    return None if acting is None else acting.by.id
+
+
 def nothing_done() -> None:
     """The request under way turned out to change nothing: no line."""
     ACTING.set(None)

@@ -15,7 +15,7 @@ from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.errors import Invalid
 from colonnade.services import Services
-from colonnade.web import LINES, After, Limit, Page, lines_of_json, number_from_cursor, page_of, parse_time
+from colonnade.web import LINES, TIME, After, Limit, Page, lines_of_json, number_from_cursor, page_of, parse_time
 
 _TAGS = ["Audit"]
 _PATH = "/tenants/{tenant:str}/audit"
@@ -27,8 +27,8 @@ TargetFilter = Annotated[
     str | None, QueryParameter(description="Only what was done to this, a path below `/v1/`, or to what is below it.")
 ]
 RequestFilter = Annotated[str | None, QueryParameter(description="Only what this request (`req_…`) did.")]
-FromFilter = Annotated[str | None, QueryParameter(name="from", description="Only from then on (ISO 8601).")]
-ToFilter = Annotated[str | None, QueryParameter(name="to", description="Only before then (ISO 8601).")]
+FromFilter = Annotated[str | None, QueryParameter(name="from", description="Only from then on.", schema_extra=TIME)]
+ToFilter = Annotated[str | None, QueryParameter(name="to", description="Only before then.", schema_extra=TIME)]
 TenantFilter = Annotated[str | None, QueryParameter(description="Only what is about this tenant (`ten_…`).")]
 AfterLine = Annotated[str | None, QueryParameter(description="The last line received (`aud_…`): go on after it.")]
 

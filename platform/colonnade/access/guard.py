@@ -28,6 +28,7 @@ from colonnade.access.principals import Principal as Principal
 from colonnade.access.scopes import ALLOWED, REMEMBERED, grants_of_key, grants_of_role, may
 from colonnade.access.scopes import Scope as Scope
 from colonnade.accounts.states import FROZEN, State, closed
+from colonnade.conventions.bounds import require_storable
 from colonnade.errors import Forbidden, NotFound, Unauthenticated
 from colonnade.services import Services
 from colonnade.stripe_api.charges import ChargeType
@@ -88,7 +89,8 @@ _ADMIN_ONLY = frozenset({str(Scope.ADMIN)})
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Let the request in, and note whose it is and which tenant it is about.
 
-    Raises `Unauthenticated`, `Forbidden`, `Closed`, `TooMany`, and `NotFound` for a tenant that is not the caller's.
+    Raises `Unauthenticated`, `Forbidden`, `Closed`, `TooMany`, `NotFound` for a tenant that is not the caller's, and
+    `Invalid` for a query that cannot be looked for.
     """
     enough: frozenset[str] = handler.opt.get(ALLOWED, _ADMIN_ONLY)
     check = Scope.CHECK in enough
@@ -103,6 +105,8 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         state["tenant"] = caller.tenant
     state["principal"], state["caller"] = caller.principal, caller
     ACTING.set(_acting(connection, handler, caller))
+    for name, text in connection.query_params.multi_items():
+        require_storable(text, name)
 
 
 def _check_state(tenant: Tenant, method: str, handler: BaseRouteHandler) -> None:

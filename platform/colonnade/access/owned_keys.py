@@ -12,18 +12,20 @@ from colonnade.access.guard import Tenant
 from colonnade.errors import Conflict, Invalid, NotFound
 from colonnade.services import Services
 from colonnade_tenants import values
+from colonnade_tenants.times import END, require_moment
 
-_COLUMNS = "public_id as id, name, scopes, prefix, created_at, expires_at, revoked_at, last_used_at"
+_COLUMNS = "public_id as id, name, scopes, prefix, created_at, expires_at, revoked_at, last_used_at, followed_by"
+_GIVEN = "Idempotency-Key"
 _LOGGED = ("name", "scopes", "expires_at", "revoked_at")
 _OWNER = {True: "tenant_id = $1", False: "tenant_id is null and $1::bigint is null"}
 _SHORTEN = f"""
-update api_keys set expires_at = least(expires_at, now() + make_interval(secs => $2)) where public_id = $1
-returning {_COLUMNS}
+update api_keys set expires_at = least(expires_at, now() + make_interval(secs => $2)), followed_by = $3
+where public_id = $1 returning {_COLUMNS}
 """  # noqa: S608 - our own column names
 
 
 class KeyRow(Struct, kw_only=True):
-    """A key, without itself. *prefix*: its first letters. *last_used_at*: to the minute."""
+    """A key, without itself. *prefix*: its first letters. *last_used_at*: to the minute. *followed_by*: by rotation."""
 
     id: str
     name: str
@@ -33,6 +35,7 @@ class KeyRow(Struct, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    followed_by: str | None
 
 
 class Made(NamedTuple):
@@ -72,8 +75,8 @@ class Owner(NamedTuple):
 
 
 def future(expires_at: datetime | None) -> datetime | None:
-    """Raises `Invalid` for a time that is past."""
-    if expires_at is not None and expires_at <= datetime.now(UTC):
+    """Raises `Invalid` for a time that is past, or out of bounds."""
+    if expires_at is not None and require_moment(expires_at, "expires_at") <= datetime.now(UTC):
         raise Invalid("This is not in the future.", "expires_at")
     return expires_at
 
@@ -86,20 +89,29 @@ async def create(
     expires_at: datetime | None,
     idempotency_key: str | None,
 ) -> Made:
-    """A new key. Raises `Invalid`, and `Conflict` if the Idempotency-Key came with another request."""
+    """A new key. Raises `Invalid`; `Conflict` if the Idempotency-Key came with another request, or its key is over."""
     values.text(name, "name", 100)
     future(expires_at)
     async with services.database.platform_connection() as connection:
         secret = await owner.secret(connection, services, idempotency_key)
         made = await keys.store(connection, secret, name, owner.tenant_id, scopes, expires_at)
         row = await _get(connection, owner, made.id)
-        if (row.name, row.scopes, row.expires_at, row.revoked_at) != (name, scopes, expires_at, None):
-            raise Conflict("This Idempotency-Key came with another request before.", "Idempotency-Key")
         if made.fresh:
             audit.note(target=f"{owner.path}/{row.id}", after=audit.named(row, *_LOGGED))
         else:
+            _require_same(row, name, scopes, expires_at)
             audit.nothing_done()
     return Made(secret, row)
+
+
+def _require_same(row: KeyRow, name: str, scopes: list[str], expires_at: datetime | None) -> None:
+    """Raises `Conflict` where *row*, which this Idempotency-Key made before, is no answer to the request."""
+    if (row.name, row.scopes) == (name, scopes) and row.followed_by is not None:
+        raise Conflict(f"The key that this made, {row.id}, was rotated: {row.followed_by} follows it.", _GIVEN)
+    if (row.name, row.scopes) == (name, scopes) and row.revoked_at is not None:
+        raise Conflict(f"The key that this made, {row.id}, was revoked.", _GIVEN)
+    if (row.name, row.scopes, row.expires_at) != (name, scopes, expires_at):
+        raise Conflict("This Idempotency-Key came with another request before.", _GIVEN)
 
 
 async def page(services: Services, owner: Owner, after: str | None, limit: int) -> list[KeyRow]:
@@ -118,7 +130,7 @@ async def rotate(
 
     A key that expires is followed by one that lasts as long, unless *expires_at* is given. A repeated request answers
     the same, even when the old key is over by then. Raises `NotFound`, `Invalid`, and `Conflict` for a key that is over
-    already.
+    already, or is followed by one: two that follow it would be one that nobody knows of.
     """
     future(expires_at)
     async with services.database.platform_connection() as connection:
@@ -130,9 +142,11 @@ async def rotate(
             return Made(secret, await _get(connection, owner, repeated))
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= datetime.now(UTC)):
             raise Conflict("This key is revoked or expired: make a new one.", "key")
+        if old.followed_by is not None:
+            raise Conflict(f"{old.followed_by} follows this key already: rotate that one.", "key")
         lasts = expires_at or _as_long(old)
         made = await keys.store(connection, secret, old.name, owner.tenant_id, old.scopes, lasts)
-        shortened = _row(await connection.fetchrow(_SHORTEN, key, float(overlap)))
+        shortened = _row(await connection.fetchrow(_SHORTEN, key, float(overlap), made.id))
         new = await _get(connection, owner, made.id)
         after = {"expires_at": shortened.expires_at, "new_key": new.id}
         audit.note(target=f"{owner.path}/{key}", before=audit.named(old, *_LOGGED), after=after)
@@ -141,7 +155,7 @@ async def rotate(
 
 def _as_long(old: KeyRow) -> datetime | None:
     lasted: timedelta | None = None if old.expires_at is None else old.expires_at - old.created_at
-    return None if lasted is None else datetime.now(UTC) + lasted
+    return None if lasted is None else min(datetime.now(UTC) + lasted, END - timedelta(seconds=1))
 
 
 async def revoke(services: Services, owner: Owner, key: str) -> None:

@@ -15,12 +15,13 @@ from colonnade.access.owned_keys import KeyRow, Made, Owner
 from colonnade.access.scopes import LONGEST_OVERLAP, Role, Scope
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
+from colonnade_tenants.times import RULE, Moment
 
 _KEYS = "/tenants/{tenant:str}/keys"
 _TAGS = ["Keys"]
 _DAY = 86_400
 
-Expiry = Annotated[datetime, Meta(tz=True, description="When the key stops working; null: never.")]
+Expiry = Annotated[Moment, Meta(description=f"When the key stops working; null: never. {RULE}")]
 
 
 class NewKey(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,10 +57,14 @@ class _View(Struct, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    followed_by: str | None
 
 
 class KeyView(_View, kw_only=True):
-    """A tenant's key, never itself: *prefix* is its first letters, *last_used_at* is to the minute."""
+    """A tenant's key, never itself: *prefix* is its first letters, *last_used_at* is to the minute.
+
+    *followed_by*: the key that its rotation made.
+    """
 
     scopes: list[Scope]
 

@@ -14,6 +14,8 @@ _EURO = (
     "SK",
 )
 # fmt: on
+# Where the V2 API names a capability otherwise.
+_V2_NAMES = {"us_bank_account_ach_payments": "ach_debit_payments"}
 # How subscriptions are paid from bank accounts there; the name of the capability.
 _DEBIT = {
     **dict.fromkeys(_EURO, "sepa_debit_payments"),
@@ -47,8 +49,12 @@ async def make(client: StripeClient, new: NewTenant, tenant: str) -> Seen:
     return Seen(*await client.dated(f"/v1/accounts/{made['id']}"))
 
 
+def _wanted(new: NewTenant) -> list[str]:
+    return capabilities_of(new.country) if new.capabilities is None else new.capabilities
+
+
 def _v1(new: NewTenant, tenant: str) -> dict[str, Any]:
-    names = capabilities_of(new.country) if new.capabilities is None else new.capabilities
+    names = _wanted(new)
     params = {
         "country": new.country,
         "email": new.email,
@@ -73,7 +79,13 @@ def _controller(wanted: Controller) -> dict[str, Any]:
 
 
 def _v2(new: NewTenant, tenant: str) -> dict[str, Any]:
-    """A merchant, which direct charges and `on_behalf_of` need, that can receive transfers too."""
+    """A merchant, which direct charges and `on_behalf_of` need, that can receive transfers too where that is wanted."""
+    requested = {"requested": True}
+    names = _wanted(new)
+    merchant = {_V2_NAMES.get(name, name): requested for name in names if name != "transfers"}
+    configuration: dict[str, Any] = {"merchant": {"capabilities": merchant}}
+    if "transfers" in names:
+        configuration["recipient"] = {"capabilities": {"stripe_balance": {"stripe_transfers": requested}}}
     controller = controller_of(new)
     identity = {"country": new.country, "entity_type": new.business_type}
     params = {
@@ -88,10 +100,7 @@ def _v2(new: NewTenant, tenant: str) -> dict[str, Any]:
                 "losses_collector": controller.losses.payments,
             },
         },
-        "configuration": {
-            "merchant": {"capabilities": {"card_payments": {"requested": True}}},
-            "recipient": {"capabilities": {"stripe_balance": {"stripe_transfers": {"requested": True}}}},
-        },
+        "configuration": configuration,
         "metadata": {"colonnade_tenant": tenant},
     }
     return {name: value for name, value in params.items() if value is not None}

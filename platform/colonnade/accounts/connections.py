@@ -60,6 +60,7 @@ class Open(Struct, frozen=True, kw_only=True):
     return_url: str | None
     begun_by: Principal
     expired: bool
+    used: list[bytes] = []
 
 
 _SHOWN = "public_id as id, state, account, problem, return_url, created_at, expires_at, finished_at"
@@ -76,7 +77,7 @@ returning {_SHOWN}
 """  # noqa: S608 - only our own column names are put in
 _GET = f"select {_SHOWN} from account_connections where tenant_id = $1 and public_id = $2"  # noqa: S608
 _OPEN = """
-select c.public_id as id, t.public_id as tenant, c.state, c.return_url, c.begun_by,
+select c.public_id as id, t.public_id as tenant, c.state, c.return_url, c.begun_by, c.used,
     c.expires_at <= now() as expired
 from account_connections c join tenants t on t.id = c.tenant_id where c.public_id = $1
 """
@@ -90,7 +91,13 @@ update account_connections set used = array_append(used, $2), state = 'pending',
 where public_id = $1 and state <> 'connected' and not $2 = any (used) and expires_at > now() returning id
 """
 _FINISH = """
-update account_connections set state = $2, account = $3, problem = $4, finished_at = now()
+update account_connections set state = $2, problem = $3, finished_at = now()
+where public_id = $1 and state <> 'connected'
+"""
+# Of the answers, the one that connected the account is kept: it is known again.
+_CONNECTED = """
+update account_connections
+set state = 'connected', account = $2, problem = null, finished_at = now(), used = array[$3::bytea]
 where public_id = $1 and state <> 'connected'
 """
 
@@ -140,7 +147,9 @@ async def opened(services: Services, token: str) -> Open:
         raise Conflict("The account is connected already.")
     if found.expired:
         raise NotFound("This link has expired; ask for a new one.")
-    _check_wanting(await tenant_by_id(services, found.tenant))
+    tenant = await tenant_by_id(services, found.tenant)
+    # Whoever has the link need not know why the platform team closed the tenant.
+    _check_wanting(msgspec.structs.replace(tenant, state_reason=None))
     await services.database.platform_pool.execute(_EXPECT, found.tenant)
     return found
 
@@ -164,19 +173,28 @@ async def find(services: Services, public_id: str) -> Open:
     return msgspec.convert({**row, "begun_by": msgspec.json.decode(row["begun_by"])}, Open)
 
 
-async def use(services: Services, public_id: str, nonce: str) -> None:
-    """Take Stripe's answer that carries *nonce*, once. Raises `Conflict`."""
-    digest = hashlib.sha256(nonce.encode()).digest()
-    async with services.database.platform_pool.acquire() as connection:
-        if await connection.fetchval(_USE, public_id, digest) is None:
-            raise Conflict("This answer was used already.")
+async def use(services: Services, public_id: str, nonce: str) -> bool:
+    """Take Stripe's answer that carries *nonce*, once; False: it connected the account before. Raises `Conflict`."""
+    if await services.database.platform_pool.fetchval(_USE, public_id, _digest(nonce)) is not None:
+        return True
+    found = await find(services, public_id)
+    if found.state == "connected" and found.used == [_digest(nonce)]:
+        return False  # the page is loaded anew
+    raise Conflict("This answer was used already.")
 
 
-async def finish(
-    connection: asyncpg.Connection, public_id: str, state: str, account: str | None = None, problem: str | None = None
-) -> None:
-    """Note what became of a request; one that connected an account stays so."""
-    await connection.execute(_FINISH, public_id, state, account, problem)
+async def finish(connection: asyncpg.Connection, public_id: str, state: str, problem: str) -> None:
+    """Note why a request came to nothing; one that connected an account stays so."""
+    await connection.execute(_FINISH, public_id, state, problem)
+
+
+async def connected(connection: asyncpg.Connection, public_id: str, account: str, nonce: str) -> None:
+    """Note the account that the answer with *nonce* connected, unless another answer did before."""
+    await connection.execute(_CONNECTED, public_id, account, _digest(nonce))
+
+
+def _digest(nonce: str) -> bytes:
+    return hashlib.sha256(nonce.encode()).digest()
 
 
 def _token(services: Services, public_id: str) -> str:

@@ -42,6 +42,11 @@ class Subject(NamedTuple):
     for_tenant: bool = False
 
     @property
+    def whose(self) -> list[str | None]:
+        """The tenant and its customer, by their ids; None: all of the tenant."""
+        return [self.tenant, self.customer]
+
+    @property
     def holdings(self) -> list[Holding]:
         """The tables with rows of it."""
         return [each for each in EXPORTED if self.customer_id is None or each.name in OF_CUSTOMER]
@@ -62,10 +67,11 @@ class Subject(NamedTuple):
 
 
 class Place(msgspec.Struct, array_like=True):
-    """A line's place: its table, and the key of its row."""
+    """A line's place: its table, the key of its row, and whose export it is of."""
 
     table: str
     key: list[str]
+    whose: list[str | None]
 
 
 class _Row(NamedTuple):
@@ -79,6 +85,8 @@ def place(subject: Subject, after: str | None) -> Place | None:
         return None
     try:
         found = msgspec.json.decode(text, type=Place)
+        if found.whose != subject.whose:
+            raise ValueError(found.whose)
         holding = next(each for each in subject.holdings if each.name == found.table)
         found.key = [_checked(column.type, value) for column, value in zip(holding.key, found.key, strict=True)]
     except (msgspec.MsgspecError, StopIteration, ValueError) as error:
@@ -97,6 +105,11 @@ def _checked(kind: Any, value: str) -> str:
     if not value.isprintable():
         raise ValueError(value)
     return value
+
+
+def head(tenant: str) -> bytes:
+    """What the first line of every export of the tenant begins with."""
+    return msgspec.json.encode({"format": FORMAT, "tenant": tenant})[:-1]
 
 
 async def counts(connection: asyncpg.Connection, subject: Subject) -> dict[str, int]:
@@ -120,7 +133,7 @@ async def lines(pool: asyncpg.Pool, subject: Subject, after: Place | None) -> As
         "continued": after is not None,
         "counts": numbers,
     }
-    yield msgspec.json.encode(header) + b"\n"
+    yield msgspec.json.encode(header) + b"\n"  # it begins with `head`
     written = 0
     began = after is None
     for holding in subject.holdings:
@@ -144,7 +157,7 @@ async def _page(pool: asyncpg.Pool, subject: Subject, holding: Holding, after: l
     size = PAGES.get(holding.name, PAGE)
     async with _reading(pool, subject) as connection:
         found = await connection.fetch(_query(subject, holding, after), *subject.arguments, after, size)
-    return [_row(holding, each) for each in found]
+    return [_row(subject, holding, each) for each in found]
 
 
 def _query(subject: Subject, holding: Holding, after: list[str] | None) -> str:
@@ -169,12 +182,12 @@ def _column(subject: Subject, holding: Holding, name: str) -> str:
     return f'"{name}"' if told is None else f'{told} as "{name}"'
 
 
-def _row(holding: Holding, found: asyncpg.Record) -> _Row:
+def _row(subject: Subject, holding: Holding, found: asyncpg.Record) -> _Row:
     key = list(found["key"])
     line: dict[str, Any] = {"table": holding.name, "row": msgspec.Raw(found["row"].encode())}
     if found["body"] is not None:
         line["payload"] = shown(found["body"])
-    line["cursor"] = cursor(msgspec.json.encode(Place(holding.name, key)).decode())
+    line["cursor"] = cursor(msgspec.json.encode(Place(holding.name, key, subject.whose)).decode())
     return _Row(key, msgspec.json.encode(line) + b"\n")
 
 

@@ -21,11 +21,10 @@ TYPES = ("account.", "capability.", "person.")
 ABLE: tuple[ReadinessState, ...] = ("ready", "restricted_soon")
 """The account can take payments."""
 
-_READ = Statement(
-    select(tenants.c.state, tenants.c.stripe_account, tenants.c.live_at, tenants.c.disconnected_at)
-    .where(tenants.c.id == TENANT)
-    .with_for_update(key_share=True)
+_TENANT = select(tenants.c.state, tenants.c.stripe_account, tenants.c.live_at, tenants.c.disconnected_at).where(
+    tenants.c.id == TENANT
 )
+_READ, _LOCK = Statement(_TENANT), Statement(_TENANT.with_for_update(key_share=True))
 
 
 def _statement(step: str) -> Statement:
@@ -49,18 +48,27 @@ async def follow(tenant: TenantConnection, events: Sequence[Event]) -> None:
 
 async def bring_in_line(tenant: TenantConnection, by: str | None, reason: str | None = None) -> None:
     """The same, *by* whatever changed the mirror; *reason*: where the platform team gave one."""
-    row = await tenant.fetch_one(_READ)
+    for step in await _due(tenant, _LOCK):
+        await tenant.execute(_STATEMENTS[step], by=by, reason=reason)
+
+
+async def due(tenant: TenantConnection) -> list[str]:
+    """The steps that would bring it in line, without a lock: whether there is anything to do."""
+    return await _due(tenant, _READ)
+
+
+async def _due(tenant: TenantConnection, statement: Statement) -> list[str]:
+    row = await tenant.fetch_one(statement)
     if row is None or row["stripe_account"] is None:
-        return
+        return []
     account = await accounts.read(tenant, row["stripe_account"])
     if account is None:
-        return
+        return []
     gone = account.access.disconnected_at is not None
     able = account.readiness.state in ABLE
-    for step, due in (
-        ("disconnect", gone and row["disconnected_at"] is None),
-        ("reconnect", not gone and row["disconnected_at"] is not None),
-        ("go_live", able and not gone and row["live_at"] is None),
-    ):
-        if due and State(row["state"]) in STEPS[step].at_rest:
-            await tenant.execute(_STATEMENTS[step], by=by, reason=reason)
+    steps = {
+        "disconnect": gone and row["disconnected_at"] is None,
+        "reconnect": not gone and row["disconnected_at"] is not None,
+        "go_live": able and not gone and row["live_at"] is None,
+    }
+    return [step for step, wanted in steps.items() if wanted and State(row["state"]) in STEPS[step].at_rest]

@@ -108,12 +108,13 @@ async def set_checks(services: Services, tenant: Tenant, checks: Checks, by: Pri
     """What checks say while it is closed. Raises `Forbidden`."""
     check_platform(by)
     async with services.database.platform_connection() as connection:
+        before = await connection.fetchval("select closed_checks from tenants where id = $1 for update", tenant.id)
         await connection.execute(
             "update tenants set closed_checks = $2, updated_at = now() where id = $1 and removal is null",
             tenant.id,
             checks,
         )
-        audit.note(after={"closed_checks": checks})
+        audit.note(before={"closed_checks": before}, after={"closed_checks": checks})
     return await read(services, tenant, by)
 
 
@@ -133,15 +134,13 @@ async def alone(connection: asyncpg.Connection, tenant_id: int) -> TenantConnect
 async def make(connection: asyncpg.Connection, tenant_id: int, step: str, by: str, reason: str | None) -> None:
     """Take *step* in the transaction at hand. Raises `NotFound`, `Conflict`.
 
-    Who comes back to its suspension is suspended for the reason of that, which the database takes up again where none
-    is given; *reason* is in the audit log.
+    Who comes back to its suspension is suspended for the reason of that, which the database takes up again; *reason* is
+    in the history and the audit log.
     """
     changes: dict[str, Any] = dict(STEPS[step].changes)
     assignments = ", ".join(f"{name} = {value}" for name, value in changes.items())
-    back = changes.get("coming_back", "false")
-    why = f"case when suspended_at is not null and {back} then null else $3::text end"
     made = await connection.fetchval(
-        f"update tenants set {assignments}, state_by = $2, state_reason = {why}, updated_at = now() "  # noqa: S608
+        f"update tenants set {assignments}, state_by = $2, state_reason = $3, updated_at = now() "  # noqa: S608
         "where id = $1 and state = any ($4) returning id",
         tenant_id,
         by,

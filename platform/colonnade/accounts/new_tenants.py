@@ -114,8 +114,6 @@ def _check_v2(new: NewTenant) -> None:
         raise Invalid("The V2 API has no types: give controller.", "type")
     if new.controller and new.controller.requirement_collection != "stripe":
         raise Invalid("The V2 API decides this by itself.", "controller.requirement_collection")
-    if new.capabilities is not None:
-        raise Invalid("In the V2 API they follow from the charge type.", "capabilities")
     controller = controller_of(new)
     bearers = (controller.fees.payer, controller.losses.payments)
     wanted = {"express": ("application", "application"), "full": ("account", "stripe")}

@@ -16,15 +16,18 @@ from urllib.parse import urlencode
 
 import jwt
 import msgspec
+import structlog
 from msgspec import Struct
 
 from colonnade import secret_keys
 from colonnade.access import audit
-from colonnade.accounts import at_stripe, connections, service
+from colonnade.accounts import at_stripe, connections, looking, service
 from colonnade.accounts.connections import Open
-from colonnade.errors import DomainError, Forbidden, Invalid, StripeRefused, StripeUnavailable
+from colonnade.errors import Conflict, DomainError, Forbidden, Invalid, StripeRefused, StripeUnavailable
 from colonnade.services import Services
 from colonnade.stripe_api.client import StripeClient
+
+log = structlog.get_logger()
 
 CALLBACK = "/connect/callback"
 LIFETIME = 3600
@@ -94,21 +97,44 @@ def sign(secret_key: str, state: State) -> str:
 async def arrive(services: Services, answer: Answer, cookies: Mapping[str, str]) -> Open:
     """Take Stripe's answer; the request, whose state says how it went.
 
-    Raises `Invalid` for an answer that was not asked for, `Forbidden` in another browser, `Conflict` where it was used.
+    Raises `Invalid` for an answer that was not asked for, `Forbidden` in another browser, `Conflict` where it was used,
+    or another answer to the same request, given meanwhile, has connected another account.
     """
     state = verify(services.secret_key, answer.state, cookies)
-    await connections.use(services, state.connection, state.nonce)
+    fresh = await connections.use(services, state.connection, state.nonce)
     request = await connections.find(services, state.connection)
+    if not fresh:
+        return request
+    account, outcome = None, "connected"
     try:
         account = await _granted(services, answer)
-        await _bind(services, request, account)
+        await _bind(services, request, account, state.nonce)
     except DomainError as error:
-        denied = answer.error == "access_denied"
+        outcome = "denied" if answer.error == "access_denied" else "failed"
         async with services.database.platform_pool.acquire() as connection:
-            await connections.finish(
-                connection, request.id, "denied" if denied else "failed", problem=_words(error, denied)
-            )
-    return await connections.find(services, request.id)
+            await connections.finish(connection, request.id, outcome, _words(error, outcome == "denied"))
+        if account is not None and type(error) is Conflict:  # the tenant's account is another one
+            told = await _given_back(services, account)
+            if (await connections.find(services, request.id)).state == "connected":
+                raise Conflict(told) from error
+    return msgspec.structs.replace(request, state=outcome)
+
+
+_OWNED = "select exists (select from tenants where stripe_account = $1)"
+
+
+async def _given_back(services: Services, account: str) -> str:
+    """Give back the access to an account that came too late, unless it is a tenant's; what to tell who brought it."""
+    told = "Another account was connected by this link meanwhile; this one was not"
+    pool, client_id = services.database.platform_pool, services.settings.stripe_client_id
+    if client_id is None or await pool.fetchval(_OWNED, account):
+        return f"{told}."
+    try:
+        await services.stripe.platform.deauthorize(client_id, account)
+    except DomainError as error:
+        log.warning("access not given back", account=account, error=str(error))
+        return f"{told}: take the platform's access to it away in Stripe's dashboard."
+    return f"{told}, and the platform has no access to it."
 
 
 def verify(secret_key: str, text: str, cookies: Mapping[str, str]) -> State:
@@ -142,7 +168,7 @@ async def _granted(services: Services, answer: Answer) -> str:
     return granted.stripe_user_id
 
 
-async def _bind(services: Services, request: Open, account_id: str) -> None:
+async def _bind(services: Services, request: Open, account_id: str, nonce: str) -> None:
     """Let the account be the tenant's. Raises `Invalid` for the platform's own, `Conflict`, Stripe's errors."""
     tenant = await service.tenant_by_id(services, request.tenant)
     client: StripeClient = services.stripe.platform.bound(tenant=tenant.id).reconnecting()
@@ -161,7 +187,8 @@ async def _bind(services: Services, request: Open, account_id: str) -> None:
             before=before,
             after=after,
         )
-        await connections.finish(connection, request.id, "connected", account_id)
+        await connections.connected(connection, request.id, account_id, nonce)
+    await looking.reached(services.stripe, services.database.platform_pool, tenant.id)
 
 
 def _words(error: DomainError, denied: bool) -> str:

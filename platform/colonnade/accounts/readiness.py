@@ -1,19 +1,18 @@
 """What tenants' accounts may do and what they wait for: now, as it was, and those of all tenants as a worklist."""
 
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import asyncpg
 import msgspec
 from msgspec import Struct
 
 from colonnade.access.guard import COLUMNS, Tenant
-from colonnade.accounts.at_stripe import is_out_of_reach
-from colonnade.accounts.states import State
-from colonnade.errors import Closed, DomainError
+from colonnade.accounts.looking import Whose, look
+from colonnade.accounts.states import PUT_AWAY, State, literal
+from colonnade.errors import Closed
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
-from colonnade_tenants.accounts import apply_account
 from colonnade_tenants.readiness import DISCONNECTED, UNCONNECTED, ReadinessState, Requirement, assess, needed
 from colonnade_tenants.readiness import Readiness as Assessed
 from colonnade_tenants.readiness_words import Party
@@ -79,14 +78,19 @@ case when r.tenant_id is not null then json_build_object(
 """
 _PAGE = f"""
 select {COLUMNS}, {_BRIEF} from tenants t left join tenant_readiness r on r.tenant_id = t.id
-where t.state <> 'deleted' and ($1::text is null or t.public_id < $1)
+where t.state <> 'deleted' and ($3::text[] is null or t.state = any ($3)) and ($1::text is null or t.public_id < $1)
 order by t.public_id desc limit $2
 """  # noqa: S608 - only our own column names are put in
-# The worklist begins at its index: few tenants are in trouble.
+# The worklist begins at its index: few tenants are in trouble. Nobody has to act for one that was put away.
 _IN_STATE = f"""
 select {COLUMNS}, {_BRIEF} from tenant_readiness r join tenants t on t.id = r.tenant_id
-where r.state = any ($3) and ($1::text is null or t.public_id < $1)
+where r.state = any ($4) and ($1::text is null or t.public_id < $1)
+    and case when $3::text[] is null then t.state not in {literal(PUT_AWAY)} else t.state = any ($3) end
 order by t.public_id desc limit $2
+"""  # noqa: S608
+_COUNTED = f"""
+select r.state, count(*) from tenant_readiness r join tenants t on t.id = r.tenant_id
+where t.state not in {literal(PUT_AWAY)} group by r.state
 """  # noqa: S608
 _AWAIT = """
 insert into tenant_readiness (tenant_id, state, reason, waits_for, since) values ($1, $2, $3, $4, now())
@@ -109,17 +113,16 @@ async def readiness(services: Services, tenant: Tenant) -> Readiness:
     """The account's state as Stripe has it now, which is kept. Raises Stripe's errors."""
     if tenant.stripe_account is None:
         return _shown({}, tenant, UNCONNECTED)
-    client = services.stripe.platform.bound(tenant=tenant.id)
+    whose = Whose(tenant.id, account_of(tenant))
     try:
-        account, now = await client.dated(f"/v1/accounts/{account_of(tenant)}")
-    except DomainError as error:
-        known = isinstance(error, Closed) and tenant.state is State.DISCONNECTED
-        if not known and not is_out_of_reach(error):
+        seen = await look(services.stripe, services.database.platform_pool, whose)
+    except Closed:
+        if tenant.state is not State.DISCONNECTED:
             raise
+        seen = None
+    if seen is None:
         return _shown({}, tenant, DISCONNECTED)
-    async with services.database.tenant_connection(tenant.id) as connection:
-        await apply_account(connection, account, None, as_of=now)
-    found = _shown(account, tenant, assess(account, tenant.charge_type))
+    found = _shown(seen.account, tenant, assess(seen.account, tenant.charge_type))
     found.events_complete_until = await _complete_until(services, tenant)
     return found
 
@@ -147,15 +150,22 @@ def _shown(account: dict[str, Any], tenant: Tenant, found: Assessed) -> Readines
     )
 
 
+class Wanted(NamedTuple):
+    """Which tenants are listed; None: all. By readiness alone those put away are left out, for whom nobody acts."""
+
+    readiness: list[ReadinessState] | None = None
+    states: list[State] | None = None
+
+
 async def page(
-    services: Services, states: list[ReadinessState] | None, after: str | None, limit: int
+    services: Services, wanted: Wanted, after: str | None, limit: int
 ) -> list[tuple[Tenant, InBrief | None]]:
-    """Tenants, newest first, in one of *states* if any are given; one more than *limit* where there is a next page."""
+    """Tenants, newest first; one more than *limit* where there is a next page."""
     async with services.database.platform_pool.acquire() as connection:
-        if states is None:
-            rows = await connection.fetch(_PAGE, after, limit + 1)
+        if wanted.readiness is None:
+            rows = await connection.fetch(_PAGE, after, limit + 1, wanted.states)
         else:
-            rows = await connection.fetch(_IN_STATE, after, limit + 1, list(states))
+            rows = await connection.fetch(_IN_STATE, after, limit + 1, wanted.states, wanted.readiness)
     return [(msgspec.convert(dict(row), Tenant), _in_brief(row["readiness"])) for row in rows]
 
 
@@ -164,9 +174,9 @@ def _in_brief(row: str | None) -> InBrief | None:
 
 
 async def counted(services: Services) -> dict[ReadinessState, int]:
-    """How many tenants are in each state; those whose account was never heard of are in none."""
+    """How many tenants are in each state; those put away, or whose account was never heard of, are in none."""
     async with services.database.platform_pool.acquire() as connection:
-        rows = await connection.fetch("select state, count(*) from tenant_readiness group by state")
+        rows = await connection.fetch(_COUNTED)
     return dict.fromkeys(get_args(ReadinessState), 0) | {row["state"]: row["count"] for row in rows}
 
 

@@ -12,9 +12,10 @@ from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.accounts import service
 from colonnade.accounts.new_tenants import NewTenant
-from colonnade.accounts.readiness import InBrief
+from colonnade.accounts.readiness import InBrief, Wanted
 from colonnade.accounts.readiness import page as worklist
 from colonnade.accounts.states import State
+from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, require_match, tagged
 from colonnade.services import Services
 from colonnade.web import After, IdempotencyKey, Limit, Page, from_cursor, page_of
@@ -46,9 +47,17 @@ class ListedTenant(TenantView):
     readiness: InBrief | None = None
 
 
-States = Annotated[
+ByReadiness = Annotated[
     list[ReadinessState] | None,
-    QueryParameter(description="Only tenants in one of these states; may be given several times."),
+    QueryParameter(
+        description="Only tenants that are so ready, without those put away; may be given several times.",
+    ),
+]
+_STATES = ", ".join(state for state in State if state is not State.DELETED)
+# Checked by hand: Litestar keeps the name `state` for its own, and would name the field by the handler's argument.
+ByState = Annotated[
+    list[str] | None,
+    QueryParameter(name="state", description=f"Only tenants in this state ({_STATES}); may be given several times."),
 ]
 
 
@@ -104,9 +113,14 @@ async def list_tenants(
     services: NamedDependency[Services],
     limit: Limit = 20,
     after: After = None,
-    readiness: States = None,
+    readiness: ByReadiness = None,
+    tenant_state: ByState = None,
 ) -> Page[ListedTenant]:
-    found = await worklist(services, readiness, from_cursor(after), limit)
+    try:
+        states = None if tenant_state is None else [State(each) for each in tenant_state]
+    except ValueError as error:
+        raise Invalid(f"The states are {_STATES}.", "state") from error
+    found = await worklist(services, Wanted(readiness, states), from_cursor(after), limit)
     return page_of(found, limit, lambda each: each[0].public_id, lambda each: listed(*each))
 
 

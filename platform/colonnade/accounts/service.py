@@ -122,7 +122,7 @@ async def _finish(
         if seen is None:
             await readiness.await_account(connection, tenant)
         else:
-            tenant = await bind(connection, tenant, seen)
+            tenant = await bind(connection, tenant, seen, audit.actor())
     return tenant, key
 
 
@@ -180,7 +180,7 @@ async def tenant_by_id(services: Services, public_id: str) -> Tenant:
 
 async def page(services: Services, after: str | None, limit: int) -> list[Tenant]:
     """Tenants by time of creation, newest first; one more than *limit* where there is a next page."""
-    return [tenant for tenant, _ in await readiness.page(services, None, after, limit)]
+    return [tenant for tenant, _ in await readiness.page(services, readiness.Wanted(), after, limit)]
 
 
 async def change(

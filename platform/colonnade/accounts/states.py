@@ -36,6 +36,8 @@ FROZEN = frozenset({State.DISCONNECTED, State.ARCHIVED, State.DELETING, State.DE
 """Stripe is not called, events are held (or reduced to a stub), data can only be read."""
 CLOSED = FROZEN | {State.SUSPENDED}
 """No portal opens and no subscription starts."""
+PUT_AWAY = FROZEN - {State.DISCONNECTED}
+"""Nobody has anything to do for it."""
 REMOVED = frozenset({State.DELETING, State.DELETED})
 
 RETURN = "return"

@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from colonnade.as_code.document import Document, FeatureText, PlanText, TenantText
+from colonnade.conventions.bounds import require_bounds
 from colonnade.conventions.wording import wrong
 from colonnade.errors import Invalid
 from colonnade.portals.configurations import PutConfiguration
@@ -45,9 +46,11 @@ def load(path: Path) -> Document:
 
 def _read(name: str, data: bytes, read: Callable[[bytes], Any]) -> Document:
     try:
-        return _document(read(data))
+        found = _document(read(data))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Invalid(f"{name}: {error}") from error
+    require_bounds(found)
+    return found
 
 
 def _document(raw: Any) -> Document:

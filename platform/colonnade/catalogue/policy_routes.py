@@ -1,6 +1,5 @@
 """Routes of a tenant's policy, and of changes on their way through its customers."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from litestar import Response, get, put
@@ -18,6 +17,7 @@ from colonnade.services import Services
 from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import catalogue
 from colonnade_tenants.catalogue import Policy
+from colonnade_tenants.times import Moment
 
 _POLICY = "/tenants/{tenant:str}/policy"
 _RECOMPUTATIONS = "/tenants/{tenant:str}/recomputations"
@@ -34,7 +34,7 @@ class PutPolicy(Struct, forbid_unknown_fields=True):
     grace: Annotated[int, Meta(ge=0, le=365)] | Literal["until_stripe_gives_up"] = 7
     trials: bool = True
     pause_collection: Literal["grants", "suspends"] = "grants"
-    effective_from: Annotated[datetime, Meta(tz=True)] | None = None
+    effective_from: Moment | None = None
 
 
 @get(_POLICY, summary="A tenant's policy, as put last", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))

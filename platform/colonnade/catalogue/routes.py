@@ -1,12 +1,11 @@
 """Routes of features and plans."""
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from litestar import Response, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Scope, allow
@@ -18,6 +17,7 @@ from colonnade.services import Services
 from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade_tenants import catalogue
 from colonnade_tenants.catalogue import Feature, Grant, Plan, PlanVersion
+from colonnade_tenants.times import Moment
 
 _FEATURES = "/tenants/{tenant:str}/features"
 _PLANS = "/tenants/{tenant:str}/plans"
@@ -48,7 +48,7 @@ class PutPlan(Struct, forbid_unknown_fields=True):
     price: str | None = None
     product: str | None = None
     grants: list[Grant] = []
-    effective_from: Annotated[datetime, Meta(tz=True)] | None = None
+    effective_from: Moment | None = None
 
 
 @get(_FEATURES, summary="A tenant's features, by key", tags=["Catalogue"], opt=allow(Scope.READ, Scope.CATALOGUE))

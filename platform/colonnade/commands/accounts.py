@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import rich_click as click
 from rich.table import Table
 
+from colonnade.accounts.states import State
 from colonnade.commands.common import as_json_option, note, say_json, say_table
 from colonnade.commands.services import acting, run
 from colonnade.commands.tenants import tenants
@@ -16,20 +17,23 @@ if TYPE_CHECKING:
     from colonnade.services import Services
 
 T = TypeVar("T")
-_STATES = click.Choice(get_args(ReadinessState))
+_READINESS = click.Choice(get_args(ReadinessState))
+_STATES = click.Choice([str(state) for state in State if state is not State.DELETED])
 
 
 @tenants.command("list")
-@click.option("--readiness", "states", multiple=True, type=_STATES, help="Only those in this state; may be repeated.")
+@click.option("--readiness", "ready", multiple=True, type=_READINESS, help="Only those so ready; may be repeated.")
+@click.option("--state", "states", multiple=True, type=_STATES, help="Only those in this state; may be repeated.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Tenants, at most.")
 @as_json_option
-def list_tenants(states: tuple[ReadinessState, ...], limit: int, as_json: bool) -> None:
+def list_tenants(ready: tuple[ReadinessState, ...], states: tuple[State, ...], limit: int, as_json: bool) -> None:
     """List tenants, newest first, with what their accounts may do."""
     from colonnade.accounts import readiness
     from colonnade.accounts.routes import listed
 
     async def read(services: "Services") -> tuple[list["ListedTenant"], bool]:
-        found = await readiness.page(services, [*states] or None, None, limit)
+        wanted = readiness.Wanted([*ready] or None, [*states] or None)
+        found = await readiness.page(services, wanted, None, limit)
         return [listed(*each) for each in found[:limit]], len(found) > limit
 
     found, more = run(read)
@@ -40,8 +44,8 @@ def list_tenants(states: tuple[ReadinessState, ...], limit: int, as_json: bool) 
     table = Table("Tenant", "Name", "State", "Readiness", "Charges", "Account", "Created", box=None)
     for each in found:
         created = f"{each.created_at:%Y-%m-%d %H:%M}"
-        ready = each.readiness.state if each.readiness else ""
-        table.add_row(each.id, each.name, each.state, ready, each.charge_type, each.account or "", created)
+        now = each.readiness.state if each.readiness else ""
+        table.add_row(each.id, each.name, each.state, now, each.charge_type, each.account or "", created)
     say_table(table)
     if more:
         note("There are more: raise --limit.")

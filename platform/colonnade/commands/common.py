@@ -8,16 +8,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import rich_click as click
+from click.exceptions import Exit
 from rich.console import Console
 from rich.table import Table
 
 from colonnade import reaching
 from colonnade.settings import Settings, SettingsError
+from colonnade_tenants.errors import Invalid
+from colonnade_tenants.times import require_moment
 
 
 def note(line: str) -> None:
@@ -28,30 +32,59 @@ def note(line: str) -> None:
 @contextmanager
 def sentences() -> Iterator[None]:
     """Known failures end the command with their sentence and exit code 1, not with a traceback."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, Exit):
+        raise
+    except Exception as error:
+        if not _said(error):
+            raise
+        sys.exit(1)
+
+
+class Commands(click.RichGroup):
+    """Commands whose known failures are sentences, wherever in them they happen."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        with sentences():
+            return super().invoke(ctx)
+
+
+def _said(error: Exception) -> bool:
+    """Whether *error* is a known failure, which is then told."""
+    from colonnade.database.revisions import StrangeSchema
     from colonnade.database.roles import RolesMissing, UnsafeLogin
     from colonnade.database.server_user import EmbeddedPostgresError
     from colonnade.demo.errors import DemoError
     from colonnade.errors import DomainError, StripeUnavailable
 
-    try:
-        yield
-    except RolesMissing as error:
+    if isinstance(error, RolesMissing):
         note(f"{error}. Have the database administrator run this once, and give the login of the service a password")
         note("(`\\password` in psql), then repeat the command:\n")
         click.echo("".join(f"{statement};\n" for statement in error.statements), nl=False)
-        sys.exit(1)
-    except StripeUnavailable as error:
+    elif isinstance(error, StripeUnavailable):
         note(reaching.no_stripe(error))
-        sys.exit(1)
-    except DomainError as error:
+    elif isinstance(error, DomainError):
         note(str(error) if error.param is None else f"{error.param}: {error}")
-        sys.exit(1)
-    except (SettingsError, EmbeddedPostgresError, UnsafeLogin, DemoError) as error:
+    elif isinstance(error, SettingsError | EmbeddedPostgresError | StrangeSchema | UnsafeLogin | DemoError):
         note(str(error))
-        sys.exit(1)
-    except OSError as error:
+    elif isinstance(error, OSError):
         note(f"Cannot go on: {error}")
-        sys.exit(1)
+    else:
+        return False
+    return True
+
+
+class UtcTime(click.DateTime):
+    """A time in UTC, in the years that `colonnade_tenants.times` says."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """A time that is out of bounds is a usage error, as one that cannot be read is."""
+        try:
+            return require_moment(super().convert(value, param, ctx).replace(tzinfo=UTC), None)
+        except Invalid as error:
+            self.fail(str(error), param, ctx)
 
 
 def _file_or_none(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:

@@ -1,14 +1,14 @@
 """`colonnade events`: the inbox on the command line."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from colonnade.commands.common import as_json_option, note, say_json, say_table
+from colonnade.commands.common import UtcTime, as_json_option, note, say_json, say_table
 from colonnade.commands.services import acting, run
 from colonnade.webhooks.states import CALL_STATES, State
 
@@ -22,7 +22,7 @@ BY = "command line"
 _STEPS = {"replay": "event.replayed", "release": "event.released", "ignore": "event.ignored"}
 """What is done to one event, as `actions` calls it and as the audit log does."""
 
-_TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"])
+_TIMES = UtcTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"])
 _FILTERS = (
     click.option("--state", type=click.Choice(get_args(State)), help="Only events in this state."),
     click.option("--type", "event_type", help="Only events of this type."),
@@ -52,8 +52,8 @@ def _filter(
         state=state,
         type=event_type,
         tenant=tenant,
-        created_from=created_from and created_from.replace(tzinfo=UTC),
-        created_to=created_to and created_to.replace(tzinfo=UTC),
+        created_from=created_from,
+        created_to=created_to,
     )
 
 

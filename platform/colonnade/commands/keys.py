@@ -8,7 +8,7 @@ import rich_click as click
 from rich.table import Table
 
 from colonnade.access.scopes import LONGEST_OVERLAP, Role, Scope
-from colonnade.commands.common import as_json_option, note, say_json, say_table
+from colonnade.commands.common import UtcTime, as_json_option, note, say_json, say_table
 from colonnade.commands.services import acting, run
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 _OWNER = "select t.public_id from api_keys k left join tenants t on t.id = k.tenant_id where k.public_id = $1"
-_DATES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
+_DATES = UtcTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
 
 
 @click.group()
@@ -74,7 +74,7 @@ def create_key(
         owner = owned_keys.Owner.of(found)
         may = sorted(set(scopes or [role or "admin"]))
         async with acting(services, "key.created", owner.path, found):
-            return await owned_keys.create(services, owner, name, may, _utc(expires), None)
+            return await owned_keys.create(services, owner, name, may, expires, None)
 
     _print(run(make), as_json)
 
@@ -131,10 +131,6 @@ def _print(made: "Made", as_json: bool) -> None:
 
 def _is_over(key: "KeyRow") -> bool:
     return key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= datetime.now(UTC))
-
-
-def _utc(at: datetime | None) -> datetime | None:
-    return at and at.replace(tzinfo=UTC)
 
 
 async def _tenant(services: "Services", tenant: str | None) -> "Tenant | None":

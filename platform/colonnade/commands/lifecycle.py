@@ -59,21 +59,22 @@ def export_tenant(tenant: str, path: Path | None, resume: bool) -> None:
     """Write everything of TENANT (`ten_…`) as lines of JSON; the last one says that it is whole."""
     if resume and path is None:
         raise click.UsageError("--resume goes with --file.")
-    after = _last_cursor(path) if resume and path is not None and path.exists() else None
+    after = _last_cursor(path, tenant) if resume and path is not None and path.exists() else None
 
-    async def write(services: "Services", file: IO[bytes]) -> None:
+    async def write(services: "Services") -> None:
         from colonnade.accounts import exporting, service
 
         found = await service.tenant_by_id(services, tenant)
         subject = exporting.Subject(found.id, found.public_id)
         lines = exporting.lines(services.database.platform_pool, subject, exporting.place(subject, after))
-        await _written(lines, file)
+        if path is None:
+            await _written(lines, sys.stdout.buffer)
+            return
+        # Not before: what cannot be exported leaves the file as it is.
+        with path.open("ab" if after else "wb") as file:
+            await _written(lines, file)
 
-    if path is None:
-        run(lambda services: write(services, sys.stdout.buffer))
-        return
-    with path.open("ab" if after else "wb") as file:
-        run(lambda services: write(services, file))
+    run(write)
 
 
 async def _written(lines: AsyncIterator[bytes], file: IO[bytes]) -> None:
@@ -88,14 +89,27 @@ async def _written(lines: AsyncIterator[bytes], file: IO[bytes]) -> None:
     file.flush()
 
 
-def _last_cursor(path: Path) -> str | None:
-    """Of the last whole line that has one; a line that was cut off is taken away."""
-    content = path.read_bytes()
+class _Line(msgspec.Struct):
+    cursor: str | None = None
+
+
+def _last_cursor(path: Path, tenant: str) -> str | None:
+    """Of the last whole line that has one; a line that was cut off is taken away. Raises `Invalid`."""
+    from colonnade.accounts import exporting
+    from colonnade.errors import Invalid
+
+    content, head = path.read_bytes(), exporting.head(tenant)
+    if content[: len(head)] != head[: len(content)]:
+        raise Invalid(f"{path} is no export of {tenant}; nothing was written to it.")
     whole = content[: content.rfind(b"\n") + 1]
+    try:
+        cursors = (msgspec.json.decode(line, type=_Line).cursor for line in reversed(whole.splitlines()))
+        found = next((each for each in cursors if each), None)
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"{path} has a line that is none of an export: {error}; nothing was written to it.") from error
     if whole != content:
         path.write_bytes(whole)
-    cursors = (msgspec.json.decode(line).get("cursor") for line in reversed(whole.splitlines()))
-    return next((each for each in cursors if each), None)
+    return found
 
 
 @tenants.command("delete")

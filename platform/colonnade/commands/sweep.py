@@ -26,6 +26,12 @@ def sweep(tenant: str | None, resync: bool, as_json: bool) -> None:
 
         found = asyncio.run(sweep_now(settings, database_url, tenant, resync=resync, progress=show))
     if as_json:
-        say_json({"stored": found})
-        return
-    note(f"Stored {found} {'event' if found == 1 else 'events'} that had not been received.")
+        say_json(found)
+    else:
+        note(f"Stored {found.stored} {'event' if found.stored == 1 else 'events'} that had not been received.")
+        for account in found.disconnected:
+            note(f"{account} has disconnected: its tenant is noted as such.")
+        for account, problem in found.failed.items():
+            note(f"{account}: {problem}")
+    if found.failed:
+        sys.exit(1)

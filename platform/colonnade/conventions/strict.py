@@ -1,4 +1,4 @@
-"""Request bodies are decoded strictly: `"2"` is no number, `1` is no boolean, and a body is JSON.
+"""Request bodies are decoded strictly: `"2"` is no number, `1` is no boolean, a body is JSON, and its values in bounds.
 
 Litestar by itself converts as it does for query parameters, which are text and have to be read leniently.
 """
@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import ClientException, HTTPException
 
+from colonnade.conventions.bounds import require_bounds
 from colonnade.conventions.wording import invalid
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -20,16 +21,18 @@ class StrictRequest(Request[Any, Any, Any]):
     """A request whose JSON body is what its handler's `data` says."""
 
     async def json(self) -> Any:
-        """The body as the handler's type. Raises what `problems` answers 400 and 415 for."""
+        """The body as the handler's type. Raises `Invalid`, and what `problems` answers 400 and 415 for."""
         self._require_json()
         field = self.route_handler.parsed_data_field
         kind = Any if field is None else field.annotation
         try:
-            return _decoder(kind).decode(await self.body())
+            found = _decoder(kind).decode(await self.body())
+            require_bounds(found)
         except msgspec.ValidationError as error:
             raise invalid(error, kind) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ClientException(f"The body is not JSON: {error}") from error
+        return found
 
     def _require_json(self) -> None:
         taken = {"", "application/json"} | ({MERGE_PATCH} if self.method == "PATCH" else set())

@@ -6,7 +6,10 @@ from typing import Any, Self, TypeAlias
 
 import asyncpg
 import msgspec
+from sqlalchemy import event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from colonnade.database.later import Later
 from colonnade.database.lost import LOST as LOST
@@ -56,7 +59,7 @@ def create_engine(url: str, duty: Duty, *, size: int) -> AsyncEngine:
     async def creator() -> asyncpg.Connection:
         return await connect(url, duty)
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=creator,
         pool_size=size,
@@ -64,6 +67,18 @@ def create_engine(url: str, duty: Duty, *, size: int) -> AsyncEngine:
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
     )
+    event.listen(engine.sync_engine, "checkout", _alive)
+    return engine
+
+
+def _alive(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have a connection that the server closed replaced, and all that are as old: asyncpg's own pools do so too.
+
+    `pool_pre_ping` would ask the server each time.
+    """
+    driver: Any = record.driver_connection
+    if driver.is_closed():
+        raise InvalidatePoolError
 
 
 Transaction: TypeAlias = asyncpg.Connection | TenantConnection | TenantSession | AsyncConnection

@@ -66,7 +66,7 @@ class Later:
                 await write(self._pool, tenant_id, things)
             except LOST as error:
                 if pause is None:
-                    log.warning("not written", what=write.__qualname__, count=len(things), error=type(error).__name__)
+                    log.warning("not written", of=write.__qualname__, count=len(things), error=type(error).__name__)
                     return
                 await asyncio.sleep(pause)
             else:

@@ -3,32 +3,21 @@
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import asyncpg
 from alembic import command, context
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from colonnade.database import tables
+from colonnade.database.drift import COMPARISON, differences
 from colonnade.database.locate import open_database
+from colonnade.database.revisions import Schema, Standing, StrangeSchema, known, script_location
 from colonnade.database.roles import LOCK, Duty, ensure_roles
 from colonnade.settings import Settings
-from colonnade_tenants.tables import metadata as tenant_metadata
-
-METADATA: Any = [tables.metadata, tenant_metadata]
-
-
-def script_location() -> Path:
-    """The migrations: beside the source, or inside the installed package."""
-    checkout = Path(__file__).parents[3] / "migrations"
-    return checkout if checkout.is_dir() else Path(__file__).parents[1] / "_migrations"
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -38,34 +27,10 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _is_partition(name: str) -> bool:
-    table, separator, number = name.rpartition("_p")
-    return bool(separator) and number.isdigit() and table in tenant_metadata.tables
-
-
-def _named(name: str | None, kind: str, _parents: Any) -> bool:
-    """Autogenerate looks at declared tables; the migrations' own SQL makes their partitions."""
-    return not (kind == "table" and _is_partition(name or ""))
-
-
-def _included(item: Any, _name: str | None, kind: str, reflected: bool, _other: Any) -> bool:
-    """PostgreSQL lists a foreign key to a partitioned table once more for each of its partitions."""
-    return not (
-        kind == "foreign_key_constraint" and reflected and _is_partition(item.elements[0].target_fullname.split(".")[0])
-    )
-
-
-_COMPARISON: dict[str, Any] = {
-    "target_metadata": METADATA,
-    "include_name": _named,
-    "include_object": _included,
-}
-
-
 def configure(connection: Connection) -> None:
     """Run what Alembic was asked for, as the owner, in one transaction."""
     connection.execute(text(f"SET LOCAL ROLE {Duty.OWNER}"))
-    context.configure(connection=connection, **_COMPARISON)
+    context.configure(connection=connection, **COMPARISON)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -104,11 +69,19 @@ async def ensure(admin_url: str, service_url: str | None) -> bool:
         await connection.close()
 
 
-async def upgrade(admin_url: str, service_url: str | None, revision: str = "head") -> None:
-    """Roles, then all migrations up to *revision*. Harmless to repeat. Raises `RolesMissing`."""
+async def upgrade(admin_url: str, service_url: str | None, revision: str = "head") -> Schema:
+    """Roles, then all migrations up to *revision*; where the database stood before. Harmless to repeat.
+
+    A schema newer than this release is left alone. Raises `RolesMissing`, `StrangeSchema`.
+    """
     await ensure(admin_url, service_url)
     async with _admin(admin_url) as connection:
-        await connection.run_sync(lambda sync: command.upgrade(_config(sync), revision))
+        before = await connection.run_sync(_schema)
+        if before.standing is Standing.STRANGE:
+            raise StrangeSchema(before.sentence)
+        if before.standing is not Standing.NEWER:
+            await connection.run_sync(lambda sync: command.upgrade(_config(sync), revision))
+        return before
 
 
 async def downgrade(admin_url: str, revision: str = "base") -> None:
@@ -117,23 +90,23 @@ async def downgrade(admin_url: str, revision: str = "base") -> None:
         await connection.run_sync(lambda sync: command.downgrade(_config(sync), revision))
 
 
-async def drift(admin_url: str) -> list[Any]:
-    """How the database differs from the models, as Alembic's operations; empty when it does not."""
+class Comparison(NamedTuple):
+    """*differences* are looked for where *schema* is current."""
 
-    def compare(connection: Connection) -> list[Any]:
-        return list(compare_metadata(MigrationContext.configure(connection, opts=_COMPARISON), METADATA))
+    schema: Schema
+    differences: list[str]
+
+
+async def compare(admin_url: str) -> Comparison:
+    """How the database differs from this release: in its migrations, or else in its tables."""
+
+    def compared(connection: Connection) -> Comparison:
+        schema = _schema(connection)
+        return Comparison(schema, differences(connection) if schema.standing is Standing.CURRENT else [])
 
     async with _admin(admin_url) as connection:
-        return await connection.run_sync(compare)
+        return await connection.run_sync(compared)
 
 
-async def pending(url: str) -> bool:
-    """Whether the database is not at the newest migration."""
-    connection = await asyncpg.connect(url)
-    try:
-        current = await connection.fetch("select version_num from alembic_version")
-    except asyncpg.UndefinedTableError:
-        return True
-    finally:
-        await connection.close()
-    return {row["version_num"] for row in current} != set(ScriptDirectory.from_config(_config()).get_heads())
+def _schema(connection: Connection) -> Schema:
+    return Schema(frozenset(MigrationContext.configure(connection).get_current_heads()), known())

@@ -4,7 +4,7 @@ import asyncpg
 
 from colonnade.accounts.states import FROZEN, literal
 from colonnade.database.connections import LOST, verify
-from colonnade.database.migrate import pending
+from colonnade.database.revisions import Standing, schema
 from colonnade.database.roles import UnsafeLogin
 from colonnade.doctor.place import MOST, Place, Said
 from colonnade.reaching import cause
@@ -62,9 +62,25 @@ async def login(place: Place) -> list[Said]:
 
 async def migrations(place: Place) -> list[Said]:
     """The tables are those of this version."""
-    if await pending(place.database_url):
-        return [Said("the database is not at the newest migration", "Run `colonnade migrate`.")]
-    return []
+    async with place.connection() as connection:
+        found = await schema(connection)
+    sentence = found.sentence[0].lower() + found.sentence[1:-1]
+    match found.standing:
+        case Standing.CURRENT:
+            return []
+        case Standing.PENDING:
+            return [Said(sentence, "Run `colonnade migrate`.")]
+        case Standing.NEWER:
+            place.has.add("tables")
+            return [
+                Said(
+                    sentence,
+                    "Deploy the release that migrated it, or leave it so after going back to this one.",
+                    "warning",
+                )
+            ]
+        case Standing.STRANGE:
+            return [Said(sentence, f"Name this release's database in {variable('database_url')}, or deploy the other.")]
 
 
 async def mode(place: Place) -> list[Said]:

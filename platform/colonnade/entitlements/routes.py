@@ -1,6 +1,5 @@
 """Routes of overrides, of the history of a customer's entitlements, and of why they are what they are."""
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import delete, get, post
@@ -15,7 +14,7 @@ from colonnade.access.scopes import Scope, allow
 from colonnade.entitlements.explaining import Explanation, as_denied, denies, explain_customer
 from colonnade.errors import Invalid
 from colonnade.services import Services
-from colonnade.web import After, IdempotencyKey, Limit, Page, as_it_is, from_cursor, page_of
+from colonnade.web import TIME, After, IdempotencyKey, Limit, Page, as_it_is, from_cursor, page_of, parse_time
 from colonnade_tenants import customers
 from colonnade_tenants.entitlements import history, overrides
 from colonnade_tenants.entitlements.history import Recorded
@@ -27,8 +26,8 @@ _OVERRIDES = f"{_CUSTOMER}/overrides"
 _ENTITLEMENTS = f"{_CUSTOMER}/entitlements"
 
 At = Annotated[
-    datetime | None,
-    QueryParameter(description="A moment, past or future, with its offset from UTC; default: now."),
+    str | None,
+    QueryParameter(name="at", description="A moment, past or future; default: now.", schema_extra=TIME),
 ]
 
 
@@ -145,11 +144,10 @@ async def explain_entitlements(
         bool, QueryParameter(description="Of a past moment: what is known by now, instead of what was believed then.")
     ] = False,
 ) -> Explanation:
+    moment = parse_time(at, "at")
     async with services.database.tenant(current.id) as session:
         customer = await customers.get(session, reference)
-        if at is not None and at.tzinfo is None:
-            raise Invalid("Give a moment with its offset from UTC.", "at")
-        found = await explain_customer(session, customer.id, feature=feature, at=at, corrected_=corrected)
+        found = await explain_customer(session, customer.id, feature=feature, at=moment, corrected_=corrected)
     past = found.basis in ("believed", "corrected")
     return found if past or not await denies(services, current) else as_denied(found, current)
 

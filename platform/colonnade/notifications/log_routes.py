@@ -1,6 +1,5 @@
 """Routes of what was sent: notifications, deliveries with their tries, a test, and sending again."""
 
-from datetime import datetime
 from typing import Annotated, get_args
 
 import msgspec
@@ -21,13 +20,13 @@ from colonnade_tenants.notifications import log, notes, queue, record
 from colonnade_tenants.notifications.log import DeliveryLog, DeliveryState, DeliveryView
 from colonnade_tenants.notifications.payloads import Body
 from colonnade_tenants.notifications.queue import Selection
+from colonnade_tenants.times import Moment
 
 _NOTIFICATIONS = "/tenants/{tenant:str}/notifications"
 _STATES = get_args(DeliveryState)
 StateFilter = Annotated[
     str | None, QueryParameter(name="state", enum=_STATES, description="Only deliveries in this state.")
 ]
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Replay(Struct, forbid_unknown_fields=True):

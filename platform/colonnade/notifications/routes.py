@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from colonnade import secret_keys
 from colonnade.access import audit
 from colonnade.access.guard import Tenant
 from colonnade.access.scopes import Scope, allow
@@ -71,9 +72,11 @@ def _check(services: Services, fields: dict[str, object]) -> None:
         check_types(types)
 
 
-def _logged(endpoint: Endpoint) -> dict[str, Any]:
-    """Of the URL the host alone: the rest may hold a secret."""
-    return {**audit.named(endpoint, "description", "types", "state"), "host": urlsplit(endpoint.url).hostname}
+def _logged(services: Services, endpoint: Endpoint) -> dict[str, Any]:
+    """Of the URL the host alone, as the rest may hold a secret; that it is another is told by a digest of ours."""
+    digest = secret_keys.mac(services.secret_key, f"notification endpoint\0{endpoint.url}")[:12]
+    named = audit.named(endpoint, "description", "types", "state")
+    return {**named, "host": urlsplit(endpoint.url).hostname, "url_digest": digest}
 
 
 @post(PATH, summary="Add an endpoint; its secret is shown this once", tags=TAGS)
@@ -88,7 +91,7 @@ async def create_endpoint(
     async with services.database.tenant(current.id) as session:
         made, secret = await endpoints.create(session, Vault(services.secret_key), fields, idempotency_key)
         path = f"tenants/{current.public_id}/notification-endpoints/{made.id}"
-        audit.note(target=path, after=_logged(made))
+        audit.note(target=path, after=_logged(services, made))
     return CreatedEndpoint(**msgspec.structs.asdict(made), secret=secret)
 
 
@@ -123,7 +126,7 @@ async def change_endpoint(
         found = await endpoints.get(session, endpoint, lock=True)
         require_match(if_match, found.shown)
         changed = await endpoints.change(session, found, fields)
-        audit.note(before=_logged(found.shown), after=_logged(changed))
+        audit.note(before=_logged(services, found.shown), after=_logged(services, changed))
         return tagged(changed)
 
 
@@ -133,7 +136,7 @@ async def delete_endpoint(
 ) -> None:
     async with services.database.tenant(current.id) as session:
         found = await endpoints.get(session, endpoint, lock=True)
-        audit.note(before=_logged(found.shown))
+        audit.note(before=_logged(services, found.shown))
         await endpoints.remove(session, found)
 
 

@@ -9,6 +9,7 @@ from colonnade.access.guard import Tenant
 from colonnade.errors import Invalid
 from colonnade.portals.flows import AnyFlow, RedirectAfter
 from colonnade.web import allowed_url
+from colonnade_tenants.times import Moment
 
 # fmt: off
 Locale = Literal[
@@ -22,7 +23,7 @@ Locale = Literal[
 class AfterExpiration(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Who comes to the session's URL too late may log in by e-mail instead, until *login_until* if that is given."""
 
-    login_until: Annotated[datetime, Meta(tz=True)] | None = None
+    login_until: Moment | None = None
 
 
 class SessionRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -102,6 +102,18 @@ class StripeClient:
         )
         return (await self._sender.send(call)).data
 
+    async def deauthorize(self, client_id: str, account: str) -> None:
+        """Give back the access that a business gave to the application *client_id*. ("OAuth reference", Stripe docs)"""
+        call = Call(
+            method="post",
+            path="/oauth/deauthorize",
+            params={"client_id": client_id, "stripe_user_id": account},
+            tenant=self._tenant,
+            priority=self._priority,
+            host="connect",
+        )
+        await self._sender.send(call)
+
     async def delete(self, path: str) -> dict[str, Any]:
         """The reply to `DELETE path`."""
         return (await self._reply("delete", path, None)).data
@@ -148,6 +160,8 @@ class StripeGateway:
         )
         self._gate, self._home = Gate(), Home(settings.livemode)
         self._sender = Sender(sdk, Budget(Limits(settings, process)), Breaker(), self._gate, self._home)
+        self._mode = "live" if settings.livemode else "test"
+        self._identity: str | None = None
 
     def use(self, pool: asyncpg.Pool) -> None:
         """Ask this database, as a duty that sees all tenants, which are frozen and whose key it takes."""
@@ -162,6 +176,16 @@ class StripeGateway:
     def platform(self) -> StripeClient:
         """Calls on the platform's own account."""
         return StripeClient(self._sender, None)
+
+    async def identity(self) -> str:
+        """Whose key this is, and of which mode: `acct_…/test`. Stripe is asked once. Raises Stripe's errors."""
+        if self._identity is None:
+            self._identity = self.named((await self.platform.get("/v1/account"))["id"])
+        return self._identity
+
+    def named(self, platform: str) -> str:
+        """The same for *platform*, if the key is known to be its."""
+        return f"{platform}/{self._mode}"
 
     @property
     def refusing(self) -> float | None:

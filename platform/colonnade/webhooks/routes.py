@@ -1,6 +1,5 @@
 """Routes of received events: the platform team sees all and acts on them, a tenant sees its own."""
 
-from datetime import datetime
 from typing import Annotated, cast, get_args
 
 import msgspec
@@ -12,13 +11,14 @@ from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import Role, Scope, allow
 from colonnade.errors import Invalid
 from colonnade.services import Services
-from colonnade.web import After, Limit, Page, parse_time
+from colonnade.web import TIME, After, Limit, Page, parse_time
 from colonnade.webhooks import actions, call_routes, events, journey, refusals, sweep_routes
 from colonnade.webhooks.actions import Replayed
 from colonnade.webhooks.events import EventView, Filter
 from colonnade.webhooks.journey import EventDetail
 from colonnade.webhooks.refusals import FailureView
 from colonnade.webhooks.states import State
+from colonnade_tenants.times import Moment
 
 # Litestar keeps the name `state` to itself, and would name a wrong value by the argument instead: so it is read here.
 _STATES = get_args(State)
@@ -29,10 +29,11 @@ StateFilter = Annotated[
 TypeFilter = Annotated[str | None, QueryParameter(name="type", description="Only events of this type.")]
 TenantFilter = Annotated[str | None, QueryParameter(description="Only events of this tenant (`ten_…`).")]
 FromFilter = Annotated[
-    str | None, QueryParameter(name="from", description="Only events that Stripe made then or later (ISO 8601).")
+    str | None,
+    QueryParameter(name="from", description="Only events that Stripe made then or later.", schema_extra=TIME),
 ]
 ToFilter = Annotated[
-    str | None, QueryParameter(name="to", description="Only events that Stripe made before then (ISO 8601).")
+    str | None, QueryParameter(name="to", description="Only events that Stripe made before then.", schema_extra=TIME)
 ]
 
 
@@ -42,8 +43,8 @@ class ReplayRequest(msgspec.Struct, rename={"created_from": "from", "created_to"
     type: str | None = None
     tenant: str | None = None
     state: State | None = None
-    created_from: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    created_to: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    created_from: Moment | None = None
+    created_to: Moment | None = None
     dry_run: bool = False
 
 

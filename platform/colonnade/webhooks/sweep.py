@@ -17,7 +17,11 @@ from typing import Any
 import asyncpg
 import structlog
 
-from colonnade.errors import DomainError
+from colonnade.accounts import looking
+from colonnade.accounts.at_stripe import is_out_of_reach
+from colonnade.accounts.looking import Whose
+from colonnade.accounts.states import State, sentence
+from colonnade.errors import Closed, DomainError
 from colonnade.observability import SWEPT, redact
 from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.client import StripeClient, StripeGateway
@@ -73,10 +77,24 @@ class Sweeper:
                 found = await self._resync(account, progress) if resync else 0
                 found += await self._listed(account, progress, resynced=resync)
             except DomainError as error:
-                await fail(self._worker, account, redact(str(error))[:300])
-                raise
+                known = await self._understood(account, error)
+                await fail(self._worker, account, redact(str(known))[:300])
+                raise known from error
+            if account.tenant_id is not None:
+                await looking.reached(self._gateway, self._worker, account.tenant_id)
             progress(account.id, 1)
             return found
+
+    async def _understood(self, account: Account, error: DomainError) -> DomainError:
+        """*error*, or `Closed` where it says that the account has disconnected, which is then noted."""
+        if account.tenant_id is None or not is_out_of_reach(error):
+            return error
+        whose = Whose(account.tenant_id, account.id)
+        try:
+            seen = await looking.look(self._gateway, self._worker, whose, Priority.SWEEP)
+        except DomainError as other:
+            return other
+        return Closed(sentence(State.DISCONNECTED), code=State.DISCONNECTED) if seen is None else error
 
     @asynccontextmanager
     async def _alone(self, account: Account) -> AsyncIterator[bool]:

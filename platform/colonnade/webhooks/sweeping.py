@@ -12,7 +12,7 @@ import structlog
 from colonnade.accounts.states import State, check_writable
 from colonnade.database.connections import LOST, create_pool
 from colonnade.database.roles import Duty
-from colonnade.errors import NotFound
+from colonnade.errors import Closed, DomainError, NotFound, StripeUnavailable
 from colonnade.settings import Settings
 from colonnade.stripe_api.charges import ChargeType
 from colonnade.stripe_api.client import StripeGateway
@@ -25,6 +25,14 @@ log = structlog.get_logger()
 
 LOOK = 30.0
 """Seconds between looks for accounts that are due."""
+
+
+class Swept(msgspec.Struct):
+    """How many events were missing; accounts found to have *disconnected*; accounts that *failed*, and why."""
+
+    stored: int = 0
+    disconnected: list[str] = []
+    failed: dict[str, str] = {}
 
 
 class _Named(msgspec.Struct):
@@ -66,19 +74,34 @@ async def sweep_periodically(settings: Settings, database_url: str, gateway: Str
 
 async def sweep_now(
     settings: Settings, database_url: str, tenant: str | None, *, resync: bool, progress: Progress
-) -> int:
-    """Sweep the accounts that the events of *tenant* (`ten_…`), or of all, come from; how many were missing.
+) -> Swept:
+    """Sweep the accounts that the events of *tenant* (`ten_…`), or of all, come from; one's failure stops no other.
 
-    Raises `NotFound` for an unknown tenant, `Closed` for a frozen one, and Stripe's errors.
+    Raises `NotFound` for an unknown tenant, `Closed` for a frozen one, and `StripeUnavailable`.
     """
     gateway = StripeGateway(settings)
     try:
         async with _sweeper(settings, database_url, gateway) as (sweeper, pool):
             gateway.use(pool)
             wanted = await _accounts(pool, tenant)
-            return sum([await sweeper.account(account, resync=resync, progress=progress) for account in wanted])
+            result = Swept()
+            for account in wanted:
+                await _one(sweeper, account, result, resync=resync, progress=progress)
+            return result
     finally:
         await gateway.close()
+
+
+async def _one(sweeper: Sweeper, account: Account, result: Swept, *, resync: bool, progress: Progress) -> None:
+    try:
+        result.stored += await sweeper.account(account, resync=resync, progress=progress)
+    except StripeUnavailable:
+        raise  # to any other either
+    except Closed as closed:  # if by the platform team, meanwhile, there is nothing to say
+        if closed.code == State.DISCONNECTED:
+            result.disconnected.append(account.id)
+    except DomainError as error:
+        result.failed[account.id or "platform"] = str(error)
 
 
 async def _accounts(pool: asyncpg.Pool, tenant: str | None) -> list[Account]:

@@ -22,6 +22,11 @@ BEARERS = {"express": ("application", "application"), "full": ("stripe", "stripe
 CAPABILITIES = {
     "card_payments": ("merchant", ("card_payments",)),
     "transfers": ("recipient", ("stripe_balance", "stripe_transfers")),
+    "us_bank_account_ach_payments": ("merchant", ("ach_debit_payments",)),
+    **{
+        name: ("merchant", (name,))
+        for name in ("acss_debit_payments", "au_becs_debit_payments", "bacs_debit_payments", "sepa_debit_payments")
+    },
 }
 
 

@@ -18,6 +18,7 @@ from colonnade_tenants.entitlements.worth import check_value
 from colonnade_tenants.errors import Conflict, Invalid, NotFound
 from colonnade_tenants.partition import TENANT, TenantSession
 from colonnade_tenants.tables import features, plan_grants, plans
+from colonnade_tenants.times import require_moment
 
 
 class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +86,7 @@ async def put_plan(
     _validate(plan)
     now = await locks.change_catalogue(await session.twin())
     kinds = await _check_grants(session, plan.grants)
-    if effective_from is not None and effective_from < now:
+    if effective_from is not None and require_moment(effective_from, "effective_from") < now:
         raise Invalid("A change takes effect now or later: it does not rewrite the past.", "effective_from")
     since = effective_from or now
     await _check_unique(session, plan, since)

@@ -13,6 +13,7 @@ from colonnade_tenants.entitlements.model import Paused
 from colonnade_tenants.errors import Invalid
 from colonnade_tenants.partition import TENANT, TenantSession
 from colonnade_tenants.tables import entitlement_policies
+from colonnade_tenants.times import require_moment
 
 MOST_GRACE = 365
 UNTIL_GIVEN_UP: Literal["until_stripe_gives_up"] = "until_stripe_gives_up"
@@ -59,7 +60,7 @@ async def put_policy(session: TenantSession, policy: Policy, author: str | None 
     """Let another policy hold from its *effective_from*, or now. Raises `Invalid`."""
     _validate(policy)
     now = await locks.change_catalogue(await session.twin())
-    if policy.effective_from is not None and policy.effective_from < now:
+    if policy.effective_from is not None and require_moment(policy.effective_from, "effective_from") < now:
         raise Invalid("A change takes effect now or later: it does not rewrite the past.", "effective_from")
     since = policy.effective_from or now
     last = await get_policy(session)

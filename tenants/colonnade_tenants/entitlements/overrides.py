@@ -17,6 +17,7 @@ from colonnade_tenants.errors import Conflict, Invalid, NotFound
 from colonnade_tenants.ids import new_id
 from colonnade_tenants.partition import TENANT, TenantSession
 from colonnade_tenants.tables import entitlement_overrides, features
+from colonnade_tenants.times import Moment, require_moment
 
 MOST = 100
 """Overrides of one customer that may hold at once."""
@@ -34,7 +35,7 @@ class NewOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
     author: str
     value: bool | int | UnsetType | None = UNSET
-    ends_at: datetime | None = None
+    ends_at: Moment | None = None
 
 
 class Override(msgspec.Struct, frozen=True):
@@ -159,9 +160,7 @@ async def _meant(session: TenantSession, new: NewOverride) -> tuple[Kind, int | 
     if now is None:
         raise Invalid(f"There is no feature {new.feature!r}.", "feature")
     kind: Kind = now.kind
-    if new.ends_at is not None and new.ends_at.tzinfo is None:
-        raise Invalid("Give a time with its offset from UTC.", "ends_at")
-    if new.ends_at is not None and new.ends_at <= now[0]:
+    if new.ends_at is not None and require_moment(new.ends_at, "ends_at") <= now[0]:
         raise Invalid("It would have ended before it began.", "ends_at")
     if new.effect == "deny":
         if new.value is not UNSET:

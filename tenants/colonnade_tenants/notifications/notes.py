@@ -9,7 +9,7 @@ import msgspec
 
 from colonnade_tenants.notifications import payloads
 from colonnade_tenants.notifications.outbox import Note
-from colonnade_tenants.readiness import Readiness
+from colonnade_tenants.readiness import Readiness, ReadinessState
 
 _ENTITLEMENTS_CHANGED = payloads.type_of(payloads.EntitlementsChanged)
 _SUBSCRIPTION_CHANGED = payloads.type_of(payloads.SubscriptionChanged)
@@ -70,12 +70,14 @@ def subscription_changed(customer: int, subscription: str, event: str, facts: ms
     return Note(_SUBSCRIPTION_CHANGED, data, customer)
 
 
-def readiness_changed(account: str, event: str, old: Readiness, new: Readiness) -> list[Note]:
-    """Of a connected account; nothing where neither the word nor what is due differs."""
+def readiness_changed(
+    account: str, event: str, old: Readiness, new: Readiness, before: ReadinessState | None
+) -> list[Note]:
+    """Of a connected account; nothing where neither the word nor what is due differs. *before*: None for the first."""
     if (old.state, old.requirements) == (new.state, new.requirements):
         return []
     data = payloads.AccountReadiness(
-        account, event, new.state, old.state, new.requirements, new.reason, new.waits_for, new.deadline
+        account, event, new.state, before, new.requirements, new.reason, new.waits_for, new.deadline
     )
     return [Note(payloads.type_of(payloads.TenantReadinessChanged), data)]
 

@@ -74,12 +74,13 @@ class AccountReadiness(Struct, frozen=True):
     """What the tenant's account may do now, and what is still due. *event* brought the news; `read`: a look at Stripe.
 
     *reason*: why it is not `ready`, in a sentence; *waits_for*: who has to act; *deadline*: the earliest there is.
+    *previous_state*: null for the first that is known.
     """
 
     account: str
     event: str
     state: ReadinessState
-    previous_state: ReadinessState
+    previous_state: ReadinessState | None
     requirements: list[Requirement]
     reason: str | None = None
     waits_for: list[Party] = []

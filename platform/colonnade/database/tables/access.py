@@ -4,7 +4,7 @@ from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Column, Index, LargeB
 from sqlalchemy.dialects.postgresql import JSONB
 
 from colonnade.database.tables.columns import id_column, metadata, tenant_column
-from colonnade_tenants.columns import Timestamp, now_column
+from colonnade_tenants.columns import Timestamp, in_bounds, now_column
 
 api_keys = Table(
     "api_keys",
@@ -26,6 +26,8 @@ api_keys = Table(
     Column("expires_at", Timestamp),
     Column("revoked_at", Timestamp),
     Column("last_used_at", Timestamp, comment="to the minute"),
+    Column("followed_by", Text, comment="key_… that its rotation made"),
+    in_bounds("expires_at"),
     CheckConstraint(
         "case when tenant_id is null then scopes in ('{admin}', '{support}', '{read}') "
         "else scopes <@ '{read,check,customers,portals,catalogue,admin}' and cardinality(scopes) > 0 end",

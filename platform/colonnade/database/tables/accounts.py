@@ -64,6 +64,7 @@ tenants = Table(
         server_default="keep",
         comment="what checks say while it is closed: keep, deny",
     ),
+    Column("reached_as", Text, comment="acct_…/test or /live: the platform that could read the account"),
     CheckConstraint("charge_type in ('direct', 'destination', 'separate')", name="charge_type"),
     CheckConstraint("event_weight between 1 and 100", name="event_weight"),
     CheckConstraint("account_api in ('v1', 'v2')", name="account_api"),

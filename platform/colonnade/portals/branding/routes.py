@@ -7,7 +7,6 @@ from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.params import FromPath, JSONBody
 
-from colonnade.access import audit
 from colonnade.access.guard import Tenant
 from colonnade.access.scopes import Scope, allow
 from colonnade.etags import IfMatch, tagged
@@ -18,10 +17,6 @@ from colonnade.portals.branding.images import LARGEST_FILE, Kind
 from colonnade.portals.branding.settings import Branding, BrandingView
 from colonnade.services import Services
 
-_LOGGED = (
-    *("name", "primary_color", "secondary_color"),
-    *("support_email", "support_phone", "support_url", "privacy_policy_url", "terms_of_service_url"),
-)
 _BRANDING = "/tenants/{tenant:str}/branding"
 _IMAGE = f"{_BRANDING}/images/{{kind:str}}"
 _AS_IMAGE = {
@@ -59,7 +54,6 @@ async def put_branding(
     current: NamedDependency[Tenant],
     if_match: IfMatch = None,
 ) -> Response[BrandingView]:
-    audit.note(after=audit.named(data, *_LOGGED))
     shown = await service.put(services, current, data, if_match)
     await configurations.refresh(services, current)
     return tagged(shown)

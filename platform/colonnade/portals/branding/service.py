@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from colonnade.access import audit
 from colonnade.access.guard import Tenant
 from colonnade.errors import NotFound
 from colonnade.etags import require_match
@@ -15,6 +16,12 @@ from colonnade.portals.branding.settings import CLEARABLE, LINKS, Branding, Bran
 from colonnade.services import Services
 from colonnade.stripe_api.charges import account_of
 from colonnade_tenants.partition import TenantSession
+
+_LOGGED = (
+    *("name", "primary_color", "secondary_color"),
+    *("support_email", "support_phone", "support_url", "privacy_policy_url", "terms_of_service_url"),
+)
+_LOGGED_IMAGE = ("sha256", "width", "height", "bytes")
 
 
 async def get(session: TenantSession, tenant: Tenant) -> BrandingView:
@@ -47,6 +54,8 @@ async def put(services: Services, tenant: Tenant, wanted: Branding, if_match: st
     settings = msgspec.to_builtins(checked(wanted))
     async with services.database.tenant(tenant.id) as session:
         former = await _edited(session, tenant, if_match)
+        before = audit.named(former.settings, *_LOGGED) if former else None
+        audit.note(before=before, after=audit.named(settings, *_LOGGED))
         if former and former.state == "applied" and former.settings == settings:
             return await get(session, tenant)
         # A null is kept until Stripe has cleared that field.
@@ -67,6 +76,7 @@ async def put_image(
         if former and former.state == "applied" and known and known.digest == image.digest:
             return await get(session, tenant)
         await store.save_image(session, kind, image)
+        _note_image(tenant, known, (await store.found_images(session))[kind])
         await store.ask_for(session, former.settings if former else {})
     return await _pushed(services, tenant)
 
@@ -75,8 +85,10 @@ async def delete_image(services: Services, tenant: Tenant, kind: Kind, if_match:
     """Forget the picture here; the account keeps it, because Stripe lets nobody unset one. Raises `NotFound`."""
     async with services.database.tenant(tenant.id) as session:
         await _edited(session, tenant, if_match)
-        if kind not in await store.found_images(session):
+        known = (await store.found_images(session)).get(kind)
+        if known is None:
             raise NotFound(f"This tenant has no {kind} here.", "kind")
+        _note_image(tenant, known, None)
         await store.forget_image(session, kind)
         return await get(session, tenant)
 
@@ -113,6 +125,11 @@ async def _pushed(services: Services, tenant: Tenant) -> BrandingView:
     await pushing.push(services.database.tenant, services.stripe, tenant.id, account_of(tenant))
     async with services.database.tenant(tenant.id) as session:
         return await get(session, tenant)
+
+
+def _note_image(tenant: Tenant, *known: store.ImageRow | None) -> None:
+    before, after = (audit.named(_image(tenant, row), *_LOGGED_IMAGE) if row else None for row in known)
+    audit.note(before=before, after=after)
 
 
 def _image(tenant: Tenant, row: store.ImageRow) -> ImageView:
