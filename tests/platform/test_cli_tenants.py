@@ -23,12 +23,11 @@ Cli = Callable[..., Result]
 
 
 @pytest.fixture
-def cli(shared_database: ScratchDatabase, sandbox_url: str) -> Cli:
+def cli(shared_database: ScratchDatabase, module_sandbox: Sandbox) -> Cli:
     """The command, over a real database and the local Stripe, in this process."""
-    sandbox = Sandbox(sandbox_url)
     settings = external(shared_database.service_url) | {
-        "STRIPE_API_BASE": sandbox_url,
-        "STRIPE_API_KEY": sandbox.key,
+        "STRIPE_API_BASE": module_sandbox.url,
+        "STRIPE_API_KEY": module_sandbox.key,
         "LOG_LEVEL": "error",
     }
     environ = {f"COLONNADE_{name}": value for name, value in settings.items()} | {"COLUMNS": "200"}
