@@ -193,9 +193,10 @@ async def test_the_audit_log_tells_what_applying_changed(fern: TenantApi, file: 
     values = [{each["feature"]: each["value"] for each in side["grants"]} for side in changes.pop("plans/pro")]
     assert [each["seats"] for each in values] == [5, 6]
     state = {"active": True, "default": False}
+    brand = {"name": "Fern", "privacy_policy_url": "https://fern.example/privacy"}
     assert changes == {
         "features/seats": ({"unit": "seats"}, {"unit": "desks"}),
-        "branding": ({"primary_color": "#00aa55"}, {"primary_color": "#00aa66"}),
+        "branding": ({"primary_color": "#00aa55", **brand}, {"primary_color": "#00aa66", **brand}),
         "portal-policy": ({"drift": "revert"}, {"drift": "report"}),
         "portal-configurations/small": (
             {"business_profile.headline": None, "version": 1, **state},
