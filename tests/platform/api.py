@@ -184,6 +184,7 @@ async def running_api(
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
     async with lifespan(app), httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
         api = Api(client, key, sandbox, database)
+        before = await api.sql("select account from platform_account")
         if stripe is None:
             # A module's tests may have accounts of their own over its one database: this application has its now.
             with suppress(StripeRefused):  # a restricted key, which may not ask
@@ -191,6 +192,8 @@ async def running_api(
                 await api.sql("delete from platform_account")
                 await app.state.services.stripe.platform.get("/v1/prices", {"limit": 1})
         yield api
+        if before:
+            await api.sql("update platform_account set account = $1", before[0]["account"])
 
 
 def problem(reply: httpx.Response, status: int, param: str | None = None) -> dict[str, Any]:

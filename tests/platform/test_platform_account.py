@@ -91,7 +91,3 @@ async def test_while_stripe_cannot_be_asked_nothing_is_settled(api: Api, databas
         await gateway.platform.get("/v1/prices")
     assert not isinstance(raised.value, WrongAccount)
     await gateway.close()
-
-
-async def account_of(sandbox: Sandbox) -> str:
-    return str((await sandbox.call("GET", "/v1/account"))["id"])
