@@ -10,6 +10,8 @@ import stripe
 
 from tests.end_to_end.demo import Demo, call, until
 
+pytestmark = pytest.mark.slow
+
 FERN, KILN = 0, 1
 
 

@@ -42,6 +42,7 @@ def test_a_superusers_login_is_refused(command: tuple[str, ...], shared_database
     assert ended.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_database_without_roles_or_tables_is_named(shared_database: ScratchDatabase) -> None:
     url = urlsplit(shared_database.admin_url)._replace(netloc="nobody_here@").geturl()
     ended = colonnade("serve", **external(url))
@@ -148,6 +149,7 @@ def test_a_key_is_printed_once_and_kept_as_a_digest(database: ScratchDatabase) -
     assert key not in asyncio.run(kept())
 
 
+@pytest.mark.slow
 def test_every_wrong_setting_is_told_at_once(tmp_path: Path) -> None:
     ended = colonnade("serve", PORT="x", STRIPE_API_KEY="pk_test_1", DATA_DIR=str(tmp_path), POTR="1")
     assert ended.returncode == 1
@@ -163,6 +165,7 @@ def test_help_and_completion_import_nothing_that_takes_long() -> None:
     assert heavy & set(found.stdout.split()) == set()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
     nowhere = {**external("postgresql://colonnade:hidden@127.0.0.1:9/colonnade"), "DATA_DIR": str(tmp_path)}
     said = "Cannot reach the database at 127.0.0.1:9: connection refused. Start it, or correct COLONNADE_DATABASE_URL."

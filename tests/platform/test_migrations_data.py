@@ -247,4 +247,4 @@ async def test_a_time_that_could_not_be_read_again_is_the_last_that_can(used: Us
     assert keys == [("key_all", None), ("key_inf", last), ("key_old", first)]
     forced = "select count(*) from pg_class where relname = any(array['api_keys', 'plan_versions']) "
     assert await used.rows(forced + "and relforcerowsecurity") == [(2,)]
-    assert await migrate.drift(used.database.admin_url) == []
+    assert (await migrate.compare(used.database.admin_url)).differences == []

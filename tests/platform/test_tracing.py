@@ -103,6 +103,7 @@ def trace_of(span: ReadableSpan) -> str:
     return f"{span.context.trace_id:032x}"
 
 
+@pytest.mark.slow
 def test_without_an_exporter_nothing_of_opentelemetry_is_imported_and_every_part_is_as_it_was() -> None:
     program = """
 import sys

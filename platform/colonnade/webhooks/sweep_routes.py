@@ -9,6 +9,9 @@ from colonnade.web import After, Limit, Page, as_it_is, from_cursor, page_of
 from colonnade.webhooks import sweeps
 from colonnade.webhooks.sweeps import SweepView
 
+_PLATFORM = "platform"
+"""In a cursor, the platform's own account."""
+
 
 @get(
     "/webhooks/sweeps",
@@ -17,8 +20,9 @@ from colonnade.webhooks.sweeps import SweepView
     opt=allow(Scope.READ),
 )
 async def list_sweeps(services: NamedDependency[Services], limit: Limit = 20, after: After = None) -> Page[SweepView]:
-    rows = await sweeps.page(services.database.platform_pool, from_cursor(after), limit + 1)
-    return page_of(rows, limit, lambda each: each.account or "", as_it_is)
+    last = from_cursor(after)
+    rows = await sweeps.page(services.database.platform_pool, "" if last == _PLATFORM else last, limit + 1)
+    return page_of(rows, limit, lambda each: each.account or _PLATFORM, as_it_is)
 
 
 ROUTES = (list_sweeps,)
