@@ -11,7 +11,7 @@ import rich_click as click
 from colonnade import __version__
 from colonnade.commands import accounts as _accounts  # noqa: F401 - its commands are of the group `tenants`
 from colonnade.commands import lifecycle as _lifecycle  # noqa: F401 - so are its
-from colonnade.commands.common import Commands, check_reachable, load, note, sentences, serving
+from colonnade.commands.common import Commands, check_reachable, load, note, serving
 from colonnade.commands.completion import completion
 from colonnade.commands.doctor import doctor
 from colonnade.commands.events import events
@@ -39,7 +39,7 @@ def migrate(check: bool, roles: bool) -> None:
     from colonnade.database.migrate import ensure, upgrade
     from colonnade.database.revisions import Standing
 
-    with sentences(), open_database(load(), note) as urls:
+    with open_database(load(), note) as urls:
         check_reachable(urls.admin)
         service = urls.service if urls.service != urls.admin else None
         if check:
@@ -93,10 +93,9 @@ def demo(port: int | None, data_dir: Path | None, reset: bool, as_json: bool) ->
     def show(running: run.Running) -> None:
         click.echo(msgspec.json.encode(running).decode() if as_json else page.words(running))
 
-    with sentences():
-        settings = Settings.load({name: text for name, text in os.environ.items() if name == "COLONNADE_DATA_DIR"})
-        configure_logging("ERROR")
-        run.run(run.Options(port, (data_dir or settings.data_dir).absolute(), reset), note, show)
+    settings = Settings.load({name: text for name, text in os.environ.items() if name == "COLONNADE_DATA_DIR"})
+    configure_logging("ERROR")
+    run.run(run.Options(port, (data_dir or settings.data_dir).absolute(), reset), note, show)
 
 
 @main.command()
@@ -125,8 +124,7 @@ def _check_tracing() -> None:
     """What is wrong with its variables ends the program here, before any process starts."""
     from colonnade.tracing.switch import wanted
 
-    with sentences():
-        wanted(os.environ)
+    wanted(os.environ)
 
 
 main.add_command(completion)

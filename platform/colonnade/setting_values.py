@@ -42,7 +42,7 @@ def stripe_key(text: str) -> str:
 
 def webhook_secrets(text: str) -> tuple[str, ...]:
     """`whsec_…`, separated by commas."""
-    found = tuple(part.strip() for part in text.split(","))
+    found = _parts(text)
     for part in found:
         try:
             WebhookSecret.parse(part)
@@ -53,7 +53,7 @@ def webhook_secrets(text: str) -> tuple[str, ...]:
 
 def secret_key(text: str) -> str:
     """One or several, the newest first."""
-    keys = [part.strip() for part in text.split(",")]
+    keys = _parts(text)
     if any(len(key) < SECRET_KEY_LENGTH for key in keys):
         raise ValueError(f"must have at least {SECRET_KEY_LENGTH} characters, each key where commas separate several")
     return ",".join(keys)
@@ -69,7 +69,7 @@ def origin(text: str) -> str:
 
 def origins(text: str) -> tuple[str, ...]:
     """Several, separated by commas."""
-    return tuple(origin(part.strip().lower()) for part in text.split(","))
+    return tuple(origin(part.lower()) for part in _parts(text))
 
 
 def client_id(text: str) -> str:
@@ -81,35 +81,26 @@ def client_id(text: str) -> str:
 
 def stripe_base(text: str) -> str:
     """Where Stripe, or a stand-in of it on this machine, is."""
-    found = origin(text)
-    if found.startswith("http://") and not _is_loopback(urlsplit(found).hostname or ""):
-        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
-    return found
+    return _secure(origin(text))
 
 
 def issuer(text: str) -> str:
     """An identity provider."""
-    parts = urlsplit(text)
     if not re.fullmatch(r"https?://[^\s?#@]+", text):
         raise ValueError("must be the issuer's URL, as its tokens name it")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
-    return text
+    return _secure(text)
 
 
 def endpoint(text: str) -> str:
     """Where notifications go."""
-    parts = urlsplit(text)
-    if not re.fullmatch(r"https?://[^\s@#]+", text) or not parts.hostname:
+    if not re.fullmatch(r"https?://[^\s@#]+", text) or not urlsplit(text).hostname:
         raise ValueError("must be a URL such as https://team.example/hooks")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
-    return text
+    return _secure(text)
 
 
 def signing_secrets(text: str) -> tuple[str, ...]:
     """As Standard Webhooks spells them, separated by commas."""
-    found = tuple(part.strip() for part in text.split(","))
+    found = _parts(text)
     for part in found:
         try:
             long_enough = len(base64.b64decode(part.removeprefix("whsec_"), validate=True)) >= SIGNING_BYTES
@@ -122,7 +113,7 @@ def signing_secrets(text: str) -> tuple[str, ...]:
 
 def networks(text: str) -> tuple[str, ...]:
     """Addresses or networks, separated by commas."""
-    found = tuple(part.strip() for part in text.split(","))
+    found = _parts(text)
     for part in found:
         try:
             ipaddress.ip_network(part)
@@ -134,8 +125,8 @@ def networks(text: str) -> tuple[str, ...]:
 def roles(text: str) -> tuple[tuple[str, str], ...]:
     """Pairs of a value and a role."""
     pairs = []
-    for part in text.split(","):
-        value, _, role = part.strip().rpartition("=")
+    for part in _parts(text):
+        value, _, role = part.rpartition("=")
         pairs.append((value, role))
         if not value or role not in ("admin", "support", "read"):
             raise ValueError("must be VALUE=ROLE, separated by commas, each ROLE one of admin, support, read")
@@ -149,9 +140,17 @@ def word(text: str) -> str:
     return text
 
 
-def _is_loopback(host: str) -> bool:
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+def _secure(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
     address = _address(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
+    if parts.scheme == "http" and host != "localhost" and not (address and address.is_loopback):
+        raise ValueError("must be https, except for a host such as 127.0.0.1 or localhost")
+    return url
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -146,15 +146,14 @@ def serving(*needs: str) -> Iterator[tuple[Settings, str]]:
     from colonnade.database.connections import verify
     from colonnade.database.locate import open_database
 
-    with sentences():
-        settings = load(*needs)
-        with open_database(settings, note) as urls:
-            try:
-                asyncio.run(verify(urls.service))
-            except asyncpg.PostgresError as error:
-                note(f"The database does not let the service in: {error}. If it is new, run `colonnade migrate` first.")
-                sys.exit(1)
-            except OSError as error:
-                note(reaching.no_database(urls.service, error))
-                sys.exit(1)
-            yield settings, urls.service
+    settings = load(*needs)
+    with open_database(settings, note) as urls:
+        try:
+            asyncio.run(verify(urls.service))
+        except asyncpg.PostgresError as error:
+            note(f"The database does not let the service in: {error}. If it is new, run `colonnade migrate` first.")
+            sys.exit(1)
+        except OSError as error:
+            note(reaching.no_database(urls.service, error))
+            sys.exit(1)
+        yield settings, urls.service

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from colonnade.commands.common import as_json_option, note, say_json, sentences
+from colonnade.commands.common import as_json_option, note, say_json
 from colonnade.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def doctor(as_json: bool) -> None:
         findings = [Finding("settings", "error", problem, _CURE) for problem in error.problems]
         _say(Report(findings, [], [each.name for each in CHECKS]), as_json)
         return
-    with sentences(), open_database(settings, note) as urls:
+    with open_database(settings, note) as urls:
         _say(asyncio.run(_examined(settings, urls.service, quiet=as_json or not sys.stderr.isatty())), as_json)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import rich_click as click
 
-from colonnade.commands.common import note, output_option, sentences
+from colonnade.commands.common import note, output_option
 from colonnade.commands.services import run
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def export_(path: Path | None, tenants: tuple[str, ...]) -> None:
     """Write what is so now, to begin with or to compare, as YAML, or as JSON by FILE's name. It holds no secrets."""
     from colonnade.as_code import exporting, files
 
-    with sentences():
-        text_of = files.writer(path)
+    text_of = files.writer(path)
     text = text_of(run(lambda services: exporting.export(services, tenants), "stripe_api_key"))
     if path is None:
         click.echo(text, nl=False)

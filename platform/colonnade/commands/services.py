@@ -42,7 +42,7 @@ def run(work: Callable[["Services"], Awaitable[T]], *needs: str) -> T:
 
     with serving(*needs) as (settings, database_url):
         return asyncio.run(inside(settings, database_url))
-    raise AssertionError("`serving` ends the program where it fails")
+    raise AssertionError("`serving` swallows no error")
 
 
 def acting(

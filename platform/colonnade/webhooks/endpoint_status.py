@@ -40,13 +40,12 @@ Cure = Literal["provision", "remove-old", "delete"]
 class Drift(msgspec.Struct, frozen=True):
     """A difference between what Stripe has and what is needed, as a sentence.
 
-    *overlap*: of an older endpoint, beside the one that takes its place. *cure*: what ends it.
+    *cure*: what ends it; `remove-old` is of an older endpoint, beside the one that takes its place.
     """
 
     kind: Kind
     endpoint: str | None
     problem: str
-    overlap: bool = False
     cure: Cure = "provision"
 
 
@@ -89,9 +88,9 @@ async def _endpoints(client: StripeClient, known: list[Recorded], kind: Kind, se
     for each in known:
         found, older = await find(client, each.id), each is not newest
         cure: Cure = "remove-old" if older else "provision"
-        drifts += [Drift(kind, each.id, problem, older, cure) for problem in _differences(found, url)]
+        drifts += [Drift(kind, each.id, problem, cure) for problem in _differences(found, url)]
         if older and found is not None:
-            drifts.append(Drift(kind, each.id, _overlap(newest.created_at + REPEATED), older, cure))
+            drifts.append(Drift(kind, each.id, _overlap(newest.created_at + REPEATED), cure))
     return drifts
 
 
@@ -124,7 +123,7 @@ async def _strangers(client: StripeClient, known: set[str], settings: Settings) 
     page = await client.get("/v1/webhook_endpoints", {"limit": 100})
     kinds = {endpoint_url(settings.base_url, kind): kind for kind in KINDS}
     return [
-        Drift(kinds[each["url"]], each["id"], _STRANGER, cure="delete")
+        Drift(kinds[each["url"]], each["id"], _STRANGER, "delete")
         for each in page["data"]
         if each["url"] in kinds and each["id"] not in known
     ]
