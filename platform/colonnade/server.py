@@ -46,6 +46,7 @@ def run(settings: Settings, database_url: str) -> None:
         uvicorn.run(
             "colonnade.server:application",
             factory=True,
+            interface="asgi3",  # uvicorn would look for a coroutine function
             host=settings.host,
             port=settings.port,
             workers=settings.web_workers,

@@ -8,6 +8,7 @@ it has begun. The event streams, which would go on, are ended then, each with th
 
 import asyncio
 import signal
+from collections.abc import Awaitable
 from typing import Any
 
 import structlog
@@ -44,11 +45,12 @@ class Stopping:
         self._granians: dict[signal.Signals, Any] = {}
         app.on_startup.append(self._watch)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What *app* returns: a request has nobody more to wait for."""
         if scope["type"] == "lifespan" and self._server == "granian":  # type: ignore[comparison-overlap]
             self._granians = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
             leave_at_once()
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _watch(self) -> None:
         """Once the server has set its own signals up, in its event loop."""
