@@ -1,6 +1,7 @@
 """What receiving is measured against: one raw route in an otherwise empty Litestar app.
 
-It checks the signature, decodes the envelope, and commits the inbox's row in groups, with nothing around it.
+It checks the signature, decodes the envelope, and commits the inbox's row in groups with two writers, as was measured
+when receiving was designed, with nothing around it.
 """
 
 import asyncio

@@ -107,21 +107,7 @@ def _padding(size: int) -> dict[str, Any]:
 
 def row(event: bytes) -> Received:
     """The inbox's row of a delivery to the platform's endpoint."""
-    found = decode(event)
-    return Received(
-        event_id=found.id,
-        endpoint="platform",
-        account=None,
-        type=found.type,
-        object_id=found.key,
-        created=found.created_at,
-        api_version=found.api_version,
-        livemode=False,
-        body=event,
-        state="pending",
-        reason=None,
-        lane=found.lane,
-    )
+    return Received(*decode(event), "platform", event)
 
 
 class Scratch(NamedTuple):

@@ -34,7 +34,7 @@ TRICKLE = 10**9
 
 async def trickle(scratch: Scratch, seconds: int, rate: int) -> int:
     """Store events of tenant 1; how many."""
-    pool = await create_pool(scratch.service, Duty.INGEST, size=1)
+    pool = await create_pool(scratch.service, Duty.INGEST, size=2)
     async with InboxWriter(pool) as writer:
         for number in range(seconds * rate):
             sent = body(TRICKLE + number, 1, 1).replace(b'"evt_', b'"evt_trickle_', 1)

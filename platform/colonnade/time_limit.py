@@ -1,7 +1,7 @@
 """A time limit for many short blocks at once."""
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 
 class TimeLimit:
@@ -20,7 +20,8 @@ class TimeLimit:
 
     def block(self) -> "Block":
         """For the current task, which may enter it many times, but one block at a time."""
-        return Block(self, cast("asyncio.Task[Any]", asyncio.current_task()))
+        loop = asyncio.get_running_loop()
+        return Block(self, asyncio.current_task(loop), loop)  # type: ignore[arg-type] # not outside a task
 
     def begin(self, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
         """From now on *task* is in a block."""
@@ -46,10 +47,12 @@ class TimeLimit:
 class Block:
     """A task's block under a limit; made by `TimeLimit.block`."""
 
-    def __init__(self, limit: TimeLimit, task: asyncio.Task[Any]) -> None:
+    __slots__ = ("_limit", "_loop", "_task")
+
+    def __init__(self, limit: TimeLimit, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
         self._limit = limit
         self._task = task
-        self._loop = task.get_loop()
+        self._loop = loop
 
     def __enter__(self) -> None:
         self._limit.begin(self._task, self._loop)

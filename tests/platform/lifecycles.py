@@ -46,12 +46,7 @@ class Worker:
         for sent in events:
             body = json.dumps(sent).encode()
             found = decode(body)
-            account = found.connected_account
-            row = Received(
-                *(found.id, "connect" if account else "platform", account, found.type, found.key, found.created_at),
-                *(found.api_version, found.livemode, body, "pending", None),
-            )
-            await self._writer.store(row)
+            await self._writer.store(Received(*found, "connect" if found.account else "platform", body))
 
     async def handle(self) -> None:
         """Process all events that are due."""
@@ -82,7 +77,7 @@ async def working(database: ScratchDatabase, sandbox: Sandbox | None = None) -> 
     if sandbox is not None:
         settings = Settings(stripe_api_key=sandbox.key, stripe_api_base=sandbox.url, stripe_budget_percent=10_000)
     gateway = StripeGateway(settings)
-    ingest = await create_pool(database.service_url, Duty.INGEST, size=1)
+    ingest = await create_pool(database.service_url, Duty.INGEST, size=2)
     pool = await create_pool(database.service_url, Duty.WORKER, size=2)
     keeper = await connect(database.service_url, Duty.PLATFORM)
     gateway.use(pool)

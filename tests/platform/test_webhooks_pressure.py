@@ -24,7 +24,7 @@ from tests.platform.deliveries import PLATFORM, admin, event
 from tests.platform.test_webhooks_receive import locked_inbox
 from tests.platform.test_webhooks_server import serving
 
-ROW = Received("evt_1", "platform", None, "t", "o", datetime.now(UTC), None, False, b"{}", "pending", None)
+ROW = Received("evt_1", None, "t", "o", datetime.now(UTC), None, False, "-", "platform", b"{}")
 
 
 def large_request(size: int, event_id: str) -> bytes:
@@ -110,6 +110,32 @@ async def test_one_row_that_the_database_refuses_fails_no_other(database: Scratc
     assert [number for number, each in enumerate(found) if each is not None] == [7, 9]
     async with admin(database) as db:
         assert len(await db.inbox()) == 18
+
+
+async def test_the_writer_gives_its_connection_back_in_a_lull(
+    database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "KEPT", 0.05)
+    pool = await create_pool(database.service_url, Duty.INGEST, size=2)
+    async with writer.InboxWriter(pool) as storing:
+        for number in range(2):
+            await storing.store(ROW._replace(event_id=f"evt_{number}"))
+            async with asyncio.timeout(20):
+                while pool.get_idle_size() < pool.get_size():
+                    await asyncio.sleep(0.01)
+    await pool.close()
+
+
+async def test_a_connection_that_the_server_closed_in_a_lull_fails_no_event(database: ScratchDatabase) -> None:
+    stop = "select pg_terminate_backend(pid, 20000) from pg_stat_activity where usename like 'colonnade%'"
+    pool = await create_pool(database.service_url, Duty.INGEST, size=2)
+    async with writer.InboxWriter(pool) as storing, admin(database) as db:
+        for number in range(3):
+            await storing.store(ROW._replace(event_id=f"evt_{number}"))
+            await db.connection.execute(f"{stop} and datname = current_database()")
+            await asyncio.sleep(0.05)  # in which it is heard of
+        assert len(await db.inbox()) == 3
+    await pool.close()
 
 
 def arriving(*chunks: bytes, stalls: bool = False) -> Receive:

@@ -378,7 +378,7 @@ async def test_a_full_queue_answers_503(
 
 
 async def test_what_is_queued_at_shutdown_is_still_stored(database: ScratchDatabase) -> None:
-    row = Received("", "platform", None, "t", "o", datetime.now(UTC), None, False, b"{}", "pending", None)
+    row = Received("", None, "t", "o", datetime.now(UTC), None, False, "-", "platform", b"{}")
     async with admin(database) as db:
         pool = await create_pool(database.service_url, Duty.INGEST, size=2)
         async with AsyncExitStack() as open_writer:

@@ -64,21 +64,7 @@ async def store(shared_database: ScratchDatabase) -> AsyncIterator[Store]:
             for sent in events:
                 body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
                 found = decode(body)
-                account = found.connected_account
-                row = Received(
-                    found.id,
-                    "connect" if account else "platform",
-                    account,
-                    found.type,
-                    found.key,
-                    found.created_at,
-                    found.api_version,
-                    found.livemode,
-                    body,
-                    "pending",
-                    None,
-                )
-                await writer.store(row)
+                await writer.store(Received(*found, "connect" if found.account else "platform", body))
 
         yield put
     await pool.close()

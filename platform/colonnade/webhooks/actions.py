@@ -121,14 +121,7 @@ def _read(row: RowMapping) -> dict[str, Any]:
         raise Conflict(f"It still cannot be read. {error}", "event") from error
     if envelope.livemode != row["livemode"]:
         raise Conflict(OTHER_MODE, "event")
-    return {
-        "type": envelope.type,
-        "account": envelope.connected_account,
-        "object_id": envelope.key,
-        "created": envelope.created_at,
-        "api_version": envelope.api_version,
-        "lane": envelope.lane,
-    }
+    return {name: value for name, value in envelope._asdict().items() if name not in ("event_id", "livemode")}
 
 
 async def replay_many(database: Database, wanted: Filter, by: str, *, dry_run: bool) -> Replayed:

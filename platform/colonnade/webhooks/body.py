@@ -23,12 +23,9 @@ class Gone(Exception):
 
 def announced(scope: HTTPScope) -> tuple[int | None, list[bytes]]:
     """The Content-Length, and the values of `Stripe-Signature`."""
-    length, signatures = b"", []
-    for name, value in scope["headers"]:
-        if name == b"stripe-signature":
-            signatures.append(value)
-        elif name == b"content-length":
-            length = length or value
+    headers = scope["headers"]
+    length = dict(headers).get(b"content-length", b"")
+    signatures = [value for name, value in headers if name == b"stripe-signature"]
     return int(length[:20]) if length.isdigit() else None, signatures
 
 
@@ -46,39 +43,35 @@ class Bodies:
         """
         if length and length > BODY_LIMIT:
             raise _too_large()
+        body = bytearray()
         try:
             with self._limit.block():
-                chunk, more = await _next(receive)
+                chunk, more = _part(await receive())
                 if not more and len(chunk) <= BODY_LIMIT:
                     return chunk
-                whole = self._read_on(chunk, receive)
-                del chunk  # it would be in memory twice
-                return await whole
+                while True:
+                    self._hold(body, chunk)
+                    del chunk  # it would be in memory twice
+                    if not more:
+                        return bytes(body)
+                    chunk, more = _part(await receive())
         except TimeoutError:
             raise HTTPException(status_code=408, detail="The event did not arrive in time.") from None
-
-    async def _read_on(self, chunk: bytes, receive: Receive) -> bytes:
-        """The rest after the first *chunk*, with it."""
-        body, more = bytearray(), True
-        try:
-            while True:
-                body += chunk
-                self._held += len(chunk)
-                del chunk
-                if len(body) > BODY_LIMIT:
-                    raise _too_large()
-                if self._held > READING_BYTES:
-                    raise Unavailable("Too many events are arriving at once; send it again later.", retry_after=2)
-                if not more:
-                    return bytes(body)
-                chunk, more = await _next(receive)
         finally:
             self._held -= len(body)
 
+    def _hold(self, body: bytearray, chunk: bytes) -> None:
+        """Add the *chunk*, where the limits allow it."""
+        body += chunk
+        self._held += len(chunk)
+        if len(body) > BODY_LIMIT:
+            raise _too_large()
+        if self._held > READING_BYTES:
+            raise Unavailable("Too many events are arriving at once; send it again later.", retry_after=2)
 
-async def _next(receive: Receive) -> tuple[bytes, bool]:
+
+def _part(message: Any) -> tuple[bytes, bool]:
     """A part of a body, and whether more follows."""
-    message: Any = await receive()
     if message["type"] == "http.disconnect":
         raise Gone
     return message.get("body", b""), message.get("more_body", False)

@@ -54,22 +54,7 @@ def row(event: dict[str, Any], account: str) -> Received:
     """*event*, which Stripe listed for *account* ("": the platform's own), as if it had been delivered."""
     named = {} if not account else {"account": account} if event["object"] == "event" else {"context": account}
     body = msgspec.json.encode(event | named)
-    found = decode(body)
-    return Received(
-        event_id=found.id,
-        endpoint="connect" if account else "platform",
-        account=account or None,
-        type=found.type,
-        object_id=found.key,
-        created=found.created_at,
-        api_version=found.api_version,
-        livemode=found.livemode,
-        body=body,
-        state="pending",
-        reason=None,
-        lane=found.lane,
-        swept=True,
-    )
+    return Received(*decode(body), "connect" if account else "platform", body, swept=True)
 
 
 async def known(worker: asyncpg.Pool, objects: Sequence[str]) -> list[str]:
