@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from colonnade.access.audit import ACTING
 from colonnade.access.gate import HEADERS
+from colonnade.conventions.ending import ending
 from colonnade.conventions.headers import Shield, given_id
 from colonnade.observability import REQUEST_ID, REQUEST_SECONDS, REQUESTS
 from colonnade_tenants.ids import passing_id
@@ -58,7 +59,7 @@ class RequestObserver:
             return send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, ending(scope, receive), answer)
         except BaseException:
             status = 500
             raise

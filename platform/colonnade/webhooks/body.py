@@ -37,7 +37,7 @@ class Bodies:
         self._limit = TimeLimit(READING_SECONDS)
 
     async def read(self, length: int | None, receive: Receive) -> bytes:
-        """One body, announced to have *length* bytes.
+        """One body, announced to have *length* bytes: of these the server lets no more come, and it is not asked again.
 
         Raises `RequestEntityTooLarge`, `Gone`, `Unavailable`, and 408 for one that comes too slowly.
         """
@@ -47,12 +47,12 @@ class Bodies:
         try:
             with self._limit.block():
                 chunk, more = _part(await receive())
-                if not more and len(chunk) <= BODY_LIMIT:
+                if len(chunk) == length or (not more and len(chunk) <= BODY_LIMIT):
                     return chunk
                 while True:
                     self._hold(body, chunk)
                     del chunk  # it would be in memory twice
-                    if not more:
+                    if not more or len(body) == length:
                         return bytes(body)
                     chunk, more = _part(await receive())
         except TimeoutError:
