@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from litestar.exceptions import HTTPException
 from litestar.types import Receive
@@ -135,6 +136,28 @@ async def test_a_connection_that_the_server_closed_in_a_lull_fails_no_event(data
             await db.connection.execute(f"{stop} and datname = current_database()")
             await asyncio.sleep(0.05)  # in which it is heard of
         assert len(await db.inbox()) == 3
+    await pool.close()
+
+
+async def test_the_writer_outlives_a_connection_that_cannot_be_given_back(
+    database: ScratchDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "KEPT", 0.02)
+    failed, release = asyncio.Event(), asyncpg.Pool.release
+
+    async def fail(pool: asyncpg.Pool, connection: Any, **options: Any) -> None:
+        await release(pool, connection, **options)
+        failed.set()
+        raise ConnectionResetError
+
+    pool = await create_pool(database.service_url, Duty.INGEST, size=2)
+    async with writer.InboxWriter(pool) as storing, asyncio.timeout(20):
+        await storing.store(ROW)
+        with monkeypatch.context() as broken:
+            broken.setattr(asyncpg.Pool, "release", fail)
+            await asyncio.sleep(0.2)
+            await failed.wait()
+        await storing.store(ROW._replace(event_id="evt_2"))
     await pool.close()
 
 

@@ -103,10 +103,12 @@ class _Kept:
             return True
 
     async def give_back(self) -> None:
-        """To the pool, which replaces it where it is broken."""
+        """To the pool, which ends what it cannot take back; whatever that says, the writer goes on."""
         connection, self.connection = self.connection, None
         if connection is not None:
-            await self._pool.release(connection)
+            with suppress(*LOST):
+                async with asyncio.timeout(TIMEOUT):
+                    await self._pool.release(connection)
 
 
 class InboxWriter:
