@@ -42,6 +42,7 @@ from colonnade.access.gate import Gate
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
 from colonnade.checks.front import Front
+from colonnade.conventions.ending import ending
 from colonnade.conventions.headers import Shield
 from colonnade.conventions.origins import TenantOrigins
 from colonnade.conventions.strict import StrictRequest
@@ -182,5 +183,6 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
     app.state.checks, app.state.gate, app.state.room = checks, gate, Room()
     app.state[ENDING] = asyncio.Event()
     inner = TenantOrigins(Front(app.asgi_handler, checks, gate), lambda: app.state.services.database.platform_pool)
-    app.asgi_handler = current().application(Deliveries(RequestObserver(inner, Shield(settings.base_url))))
+    outer = Deliveries(RequestObserver(inner, Shield(settings.base_url)))
+    app.asgi_handler = current().application(ending(outer))
     return app

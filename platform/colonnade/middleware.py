@@ -11,7 +11,6 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from colonnade.access.audit import ACTING
 from colonnade.access.gate import HEADERS
-from colonnade.conventions.ending import ending
 from colonnade.conventions.headers import Shield, given_id
 from colonnade.observability import REQUEST_ID, REQUEST_SECONDS, REQUESTS
 from colonnade_tenants.ids import passing_id
@@ -59,7 +58,7 @@ class RequestObserver:
             return send(message)
 
         try:
-            await self._app(scope, ending(scope, receive), answer)
+            await self._app(scope, receive, answer)
         except BaseException:
             status = 500
             raise

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 import pytest
-from litestar.types import Receive, Scope
+from litestar.types import Receive, Scope, Send
 
 from colonnade.conventions.ending import ending
 
@@ -17,6 +17,17 @@ def receiving(*bodies: bytes) -> Receive:
         return messages.pop(0)
 
     return receive
+
+
+async def handed_on(headers: dict[bytes, bytes], receive: Receive) -> Receive:
+    """What the application gets."""
+    got = []
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        got.append(receive)
+
+    await ending(app)(cast("Scope", {"type": "http", "headers": list(headers.items())}), receive, cast("Send", None))
+    return got[0]
 
 
 async def read(receive: Receive) -> tuple[bytes, int]:
@@ -43,18 +54,14 @@ async def read(receive: Receive) -> tuple[bytes, int]:
 async def test_nothing_is_waited_for_once_all_that_was_announced_is_there(
     headers: dict[bytes, bytes], asked: int
 ) -> None:
-    scope = cast("Scope", {"type": "http", "headers": list(headers.items())})
-    receive = ending(scope, receiving(b"abc", b"def"))
-    assert await read(receive) == (b"abcdef", asked)
+    assert await read(await handed_on(headers, receiving(b"abc", b"def"))) == (b"abcdef", asked)
 
 
 async def test_that_the_client_left_is_told_all_the_same() -> None:
-    scope = cast("Scope", {"type": "http", "headers": [(b"content-length", b"3")]})
-    receive = ending(scope, receiving(b"abc"))
+    receive = await handed_on({b"content-length": b"3"}, receiving(b"abc"))
     await read(receive)
     assert [(await receive())["type"] for _ in range(2)] == ["http.request", "http.disconnect"]
 
 
 async def test_an_empty_body_ends_at_once() -> None:
-    scope = cast("Scope", {"type": "http", "headers": [(b"content-length", b"0")]})
-    assert await read(ending(scope, receiving())) == (b"", 1)
+    assert await read(await handed_on({b"content-length": b"0"}, receiving())) == (b"", 1)

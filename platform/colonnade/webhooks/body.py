@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar.exceptions import HTTPException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.types import HTTPScope, Receive
+from litestar.types import Receive
 
 from colonnade.errors import Unavailable
 from colonnade.time_limit import TimeLimit
@@ -21,14 +21,6 @@ class Gone(Exception):
     """The client went away before its request was whole."""
 
 
-def announced(scope: HTTPScope) -> tuple[int | None, list[bytes]]:
-    """The Content-Length, and the values of `Stripe-Signature`."""
-    headers = scope["headers"]
-    length = dict(headers).get(b"content-length", b"")
-    signatures = [value for name, value in headers if name == b"stripe-signature"]
-    return int(length[:20]) if length.isdigit() else None, signatures
-
-
 class Bodies:
     """Those that a process is reading."""
 
@@ -37,7 +29,7 @@ class Bodies:
         self._limit = TimeLimit(READING_SECONDS)
 
     async def read(self, length: int | None, receive: Receive) -> bytes:
-        """One body, announced to have *length* bytes: of these the server lets no more come, and it is not asked again.
+        """One body, announced to have *length* bytes.
 
         Raises `RequestEntityTooLarge`, `Gone`, `Unavailable`, and 408 for one that comes too slowly.
         """
@@ -47,12 +39,12 @@ class Bodies:
         try:
             with self._limit.block():
                 chunk, more = _part(await receive())
-                if len(chunk) == length or (not more and len(chunk) <= BODY_LIMIT):
+                if not more and len(chunk) <= BODY_LIMIT:
                     return chunk
                 while True:
                     self._hold(body, chunk)
                     del chunk  # it would be in memory twice
-                    if not more or len(body) == length:
+                    if not more:
                         return bytes(body)
                     chunk, more = _part(await receive())
         except TimeoutError:

@@ -18,12 +18,13 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from colonnade.conventions.ending import announced
 from colonnade.errors import Invalid, NotFound, Unavailable
 from colonnade.middleware import BEGAN, GONE
 from colonnade.observability import RECEIVED, REQUEST_SECONDS, REQUESTS, STORED, redact
 from colonnade.settings import Settings
 from colonnade.tracing.switch import current
-from colonnade.webhooks.body import Bodies, Gone, announced
+from colonnade.webhooks.body import Bodies, Gone
 from colonnade.webhooks.envelope import NO_LANE, Envelope, decode, identify
 from colonnade.webhooks.forensics import Keyring, Refused
 from colonnade.webhooks.refusals import Refusals
@@ -70,7 +71,8 @@ class Receiver:
         """Store the request's event; whether anyone waits for the answer. Raises what `_ANSWERS` names."""
         try:
             self._admit(endpoint, scope)
-            length, signatures = announced(scope)
+            length = announced(scope)
+            signatures = [value for name, value in scope["headers"] if name == b"stripe-signature"]
             body = await self._bodies.read(length, receive)
             now = time.time()
             try:
