@@ -41,7 +41,7 @@ from colonnade.access.actors import Told
 from colonnade.access.gate import Gate
 from colonnade.access.guard import Principal, Tenant, guard
 from colonnade.checks.checks import Checks
-from colonnade.checks.front import Front
+from colonnade.checks.front import ChecksFront
 from colonnade.conventions.ending import ending
 from colonnade.conventions.headers import Shield
 from colonnade.conventions.origins import TenantOrigins
@@ -49,6 +49,7 @@ from colonnade.conventions.strict import StrictRequest
 from colonnade.database.connections import Database
 from colonnade.middleware import RequestObserver
 from colonnade.notifications.feed import Feed
+from colonnade.portals.front import SessionsFront
 from colonnade.portals.rooms import Room
 from colonnade.problems import EXCEPTION_HANDLERS
 from colonnade.services import Services
@@ -182,7 +183,8 @@ def create_app(settings: Settings, *, database_url: str, secret_key: str) -> Lit
     _name_all_methods(app)
     app.state.checks, app.state.gate, app.state.room = checks, gate, Room()
     app.state[ENDING] = asyncio.Event()
-    inner = TenantOrigins(Front(app.asgi_handler, checks, gate), lambda: app.state.services.database.platform_pool)
+    fronts = SessionsFront(ChecksFront(app.asgi_handler, checks, gate), gate)
+    inner = TenantOrigins(fronts, lambda: app.state.services.database.platform_pool)
     outer = Deliveries(RequestObserver(inner, Shield(settings.base_url)))
     app.asgi_handler = current().application(ending(outer))
     return app

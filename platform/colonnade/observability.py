@@ -38,15 +38,15 @@ WATERMARK = Gauge(
     "colonnade_events_complete_until", "Unix time up to which no event of the account is missing", ["account"]
 )
 READINESS = Gauge("colonnade_tenants", "Tenants by what their connected accounts may do", ["readiness"])
-STRIPE_CALLS = Counter(
+STRIPE_CALLS = Tally(
     "colonnade_stripe_calls", "Tries of calls to Stripe by outcome", ["endpoints", "priority", "outcome"]
 )
 STRIPE_WAITING = Gauge("colonnade_stripe_waiting", "Calls to Stripe that wait for their turn", ["priority"])
-STRIPE_WAIT_SECONDS = Histogram(
+STRIPE_WAIT_SECONDS = Times(
     "colonnade_stripe_wait_seconds",
     "Time that a call to Stripe waited for its turn",
-    ["priority"],
-    buckets=(0.001, 0.01, 0.05, 0.25, 1, 2.5, 5, 10, 60),
+    "priority",
+    bounds=(0.001, 0.01, 0.05, 0.25, 1, 2.5, 5, 10, 60),
 )
 STRIPE_CIRCUIT = Enum(
     "colonnade_stripe_circuit", "Whether Stripe is asked at present", states=["closed", "half-open", "open"]

@@ -150,3 +150,9 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     HTTPException: _http,
     Exception: _unexpected,
 }
+
+
+def problem_of(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """The answer to *error*."""
+    handler = next(EXCEPTION_HANDLERS[base] for base in type(error).__mro__ if base in EXCEPTION_HANDLERS)
+    return handler(request, error)

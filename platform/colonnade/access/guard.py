@@ -9,6 +9,7 @@ says otherwise (`WHILE_FROZEN`).
 
 import math
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
@@ -129,6 +130,15 @@ async def _caller(connection: ASGIConnection[Any, Any, Any, Any], gate: Gate, *,
     except Unauthenticated:
         gate.turned_away(connection.scope, secret, key)
         raise
+
+
+def remembered(gate: Gate, headers: Mapping[bytes, bytes], public_id: str) -> Caller | None:
+    """Who comes with *headers* for a tenant, if it is known from just before: for what is answered before the guard."""
+    try:
+        key = bearer(headers.get(b"authorization", b"").decode("latin-1"))
+    except Unauthenticated:
+        return None
+    return gate.known.get(digest(key), public_id)
 
 
 async def _by_key(services: Services, known: KnownKeys[Any], key: bytes, public_id: str | None) -> Caller:

@@ -10,20 +10,18 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from colonnade.access.gate import Gate
-from colonnade.access.guard import Caller, bearer
-from colonnade.access.keys import digest
+from colonnade.access.guard import remembered
 from colonnade.access.scopes import may
 from colonnade.checks.checks import Checks
 from colonnade.checks.reply import Reply, reply
 from colonnade.checks.routes import ENOUGH
-from colonnade.errors import Unauthenticated
 
 LIST = "/v1/tenants/{tenant}/customers/{reference}/entitlements"
 SINGLE = LIST + "/{feature}"
 _PATH = re.compile(r"/v1/tenants/([^/]+)/customers/([^/]+)/entitlements(?:/([^/]+))?", re.DOTALL)
 
 
-class Front:
+class ChecksFront:
     """*app*, with checks answered from memory before it."""
 
     def __init__(self, app: ASGIApp, checks: Checks, gate: Gate) -> None:
@@ -47,7 +45,7 @@ class Front:
             return None
         tenant, reference, feature = found.groups()
         headers = dict(scope["headers"])
-        caller = self._caller(headers, tenant)
+        caller = remembered(self._gate, headers, tenant)
         if caller is None or caller.tenant is None or not may(caller.grants, ENOUGH):
             return None
         known = self._checks.remembered(caller.tenant.id, reference)
@@ -59,10 +57,3 @@ class Front:
                 return None  # too many: the guard says so
             scope["path_template"] = SINGLE if feature else LIST  # what the request is counted under
         return answer
-
-    def _caller(self, headers: dict[bytes, bytes], tenant: str) -> Caller | None:
-        try:
-            key = bearer(headers.get(b"authorization", b"").decode("latin-1"))
-        except Unauthenticated:
-            return None
-        return self._gate.known.get(digest(key), tenant)

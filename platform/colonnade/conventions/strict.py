@@ -24,20 +24,24 @@ class StrictRequest(Request[Any, Any, Any]):
         """The body as the handler's type. Raises `Invalid`, and what `problems` answers 400 and 415 for."""
         self._require_json()
         field = self.route_handler.parsed_data_field
-        kind = Any if field is None else field.annotation
-        try:
-            found = _decoder(kind).decode(await self.body())
-            require_bounds(found)
-        except msgspec.ValidationError as error:
-            raise invalid(error, kind) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ClientException(f"The body is not JSON: {error}") from error
-        return found
+        return decoded(await self.body(), Any if field is None else field.annotation)
 
     def _require_json(self) -> None:
         taken = {"", "application/json"} | ({MERGE_PATCH} if self.method == "PATCH" else set())
         if self.content_type[0].lower() not in taken:
             raise HTTPException(status_code=415, detail="Send the body as application/json.")
+
+
+def decoded(body: bytes, kind: Any) -> Any:
+    """*body* as a *kind*. Raises `Invalid`, and `ClientException` for what is not JSON."""
+    try:
+        found = _decoder(kind).decode(body)
+        require_bounds(found)
+    except msgspec.ValidationError as error:
+        raise invalid(error, kind) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ClientException(f"The body is not JSON: {error}") from error
+    return found
 
 
 @cache

@@ -23,7 +23,7 @@ from colonnade.portals import pages
 from colonnade.portals.requests import SessionRequest
 from colonnade.portals.sessions import open_session
 from colonnade.portals.visiting import Opener
-from colonnade.problems import EXCEPTION_HANDLERS
+from colonnade.problems import problem_of
 from colonnade.services import Services
 
 _WORDS = {
@@ -44,8 +44,7 @@ class PortalForm(Struct):
 
 def page_of_error(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
     """The error's answer, for people."""
-    handler = next(EXCEPTION_HANDLERS[base] for base in type(error).__mro__ if base in EXCEPTION_HANDLERS)
-    problem = handler(request, error)
+    problem = problem_of(request, error)
     status = problem.status_code or 500
     words = _CLOSED if isinstance(error, Closed) else _WORDS.get(status)
     title, advice = words or (_LATER if status >= 500 else _BROKEN)

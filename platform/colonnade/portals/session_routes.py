@@ -11,7 +11,7 @@ from msgspec import Struct, to_builtins
 from colonnade.access import audit, portal_tokens
 from colonnade.access.actors import Tell, Told
 from colonnade.access.guard import Principal, Tenant
-from colonnade.access.scopes import Scope, allow
+from colonnade.access.scopes import ALLOWED, Scope, allow
 from colonnade.accounts.states import check_open
 from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
@@ -72,12 +72,12 @@ class VisitView(Struct):
     outcome: Outcome | None
 
 
-@post(
-    f"{_CUSTOMER}/portal-sessions",
-    summary="Open a portal session",
-    tags=_TAGS,
-    opt=allow(Scope.PORTALS, remembered=True),
-)
+_OPEN = allow(Scope.PORTALS, remembered=True)
+ENOUGH: frozenset[str] = _OPEN[ALLOWED]
+"""What is enough to open a portal session."""
+
+
+@post(f"{_CUSTOMER}/portal-sessions", summary="Open a portal session", tags=_TAGS, opt=_OPEN)
 async def create_portal_session(
     reference: FromPath[str],
     data: JSONBody[SessionRequest],

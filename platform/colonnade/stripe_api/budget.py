@@ -9,7 +9,7 @@ from colonnade.observability import STRIPE_WAIT_SECONDS, STRIPE_WAITING
 from colonnade.stripe_api.bucket import Bucket
 from colonnade.stripe_api.calls import Call, Priority
 from colonnade.stripe_api.limits import Key, Limits
-from colonnade.stripe_api.turns import Ticket, Turns
+from colonnade.stripe_api.turns import Lane, Ticket, Turns
 
 WAIT: Mapping[Priority, float] = {
     Priority.PORTAL: 5,
@@ -41,20 +41,27 @@ class Budget:
         wait already. A call that is cancelled meanwhile takes nothing."""
         if self._turns.line(call.priority, call.tenant) >= LINE:
             raise self._too_many(call)
-        ticket = Ticket(self._lane(call), call.priority, call.tenant)
-        granted: asyncio.Future[None] = self._loop.create_future()
-        began = self._loop.time()
-        self._turns.join(ticket)
-        self._waiting[ticket] = granted
-        self._go()
-        if not granted.done():
-            await self._wait(call, ticket, granted)
-        STRIPE_WAIT_SECONDS.labels(call.priority.label).observe(self._loop.time() - began)
+        lane, began = self._lane(call), self._loop.time()
+        if not self._turns and all(bucket.ready(began) for bucket in lane):
+            for bucket in lane:
+                bucket.take()
+        else:
+            await self._queue(call, lane)
+        STRIPE_WAIT_SECONDS.observe(call.priority.label, self._loop.time() - began)
 
     def refused(self, call: Call, reason: str, pause: float) -> None:
         """Stripe refused *call* for its rate; *reason* is `Stripe-Rate-Limited-Reason`. *pause* in seconds."""
         account, endpoint = self._lane(call)
         (account if reason.startswith("global") else endpoint).slow_down(self._loop.time(), pause)
+
+    async def _queue(self, call: Call, lane: Lane) -> None:
+        ticket = Ticket(lane, call.priority, call.tenant)
+        granted: asyncio.Future[None] = self._loop.create_future()
+        self._turns.join(ticket)
+        self._waiting[ticket] = granted
+        self._go()
+        if not granted.done():
+            await self._wait(call, ticket, granted)
 
     async def _wait(self, call: Call, ticket: Ticket, granted: asyncio.Future[None]) -> None:
         waiting = STRIPE_WAITING.labels(call.priority.label)
@@ -91,7 +98,7 @@ class Budget:
         if (at := self._turns.wake(now)) is not None:
             self._timer = self._loop.call_at(at, self._go)
 
-    def _lane(self, call: Call) -> tuple[Bucket, ...]:
+    def _lane(self, call: Call) -> Lane:
         now = self._loop.time()
         if len(self._buckets) >= self._sweep_at:
             self._forget(now)
