@@ -1,4 +1,4 @@
-"""A visit is kept in the round trip that chooses its configuration; Stripe's id of the session is noted later."""
+"""A visit is kept while Stripe makes its session, whose id is noted later."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ async def test_a_return_url_of_the_configuration_that_only_begins_like_an_origin
         {"after_expiration": {}},
     ],
 )
-async def test_what_is_kept_at_once_is_what_is_kept_by_itself(shop: TenantApi, wanted: dict[str, Any]) -> None:
+async def test_a_visit_is_what_was_asked_for(shop: TenantApi, wanted: dict[str, Any]) -> None:
     made = (await shop.call("POST", SESSIONS, wanted, idempotency_key="k")).json()
     assert (await shop.call("POST", SESSIONS, wanted, idempotency_key="k")).json() == made
     problem(await shop.call("POST", SESSIONS, wanted | {"locale": "fr"}, idempotency_key="k"), 409, "Idempotency-Key")
@@ -102,6 +102,70 @@ async def test_what_is_kept_at_once_is_what_is_kept_by_itself(shop: TenantApi, w
     assert row["return_url"] == wanted.get("return_url", f"{ORIGIN}/account")
     (customer,) = await shop.api.sql("select public_id from customers where id = $1", row["customer_id"])
     assert customer["public_id"] == (await shop.get("/customers/ada"))["id"]
+
+
+class Keeping:
+    """Keeps visits once it is let."""
+
+    def __init__(self) -> None:
+        self.begun, self.let = asyncio.Event(), asyncio.Event()
+        self._add = visits.add
+
+    async def add(self, *args: Any, **named: Any) -> bool:
+        self.begun.set()
+        await self.let.wait()
+        return await self._add(*args, **named)
+
+
+@pytest.fixture
+def keeping(monkeypatch: pytest.MonkeyPatch) -> Keeping:
+    found = Keeping()
+    monkeypatch.setattr(visits, "add", found.add)
+    return found
+
+
+async def asked(tenant: TenantApi) -> int:
+    """How many sessions Stripe was asked for."""
+    return len(await tenant.api.sandbox.requests(path="/v1/billing_portal/sessions"))
+
+
+async def test_stripe_is_asked_meanwhile_and_nobody_has_the_url_before_the_visit_is_kept(
+    shop: TenantApi, keeping: Keeping
+) -> None:
+    before = await asked(shop)
+    answer = asyncio.create_task(shop.call("POST", SESSIONS, {}))
+    async with asyncio.timeout(10):
+        while await asked(shop) == before:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert not answer.done()
+    keeping.let.set()
+    made = (await answer).json()
+    assert (await row_of(shop, made["id"]))["customer_id"]
+
+
+async def test_what_may_be_a_repetition_is_kept_before_stripe_is_asked(shop: TenantApi, keeping: Keeping) -> None:
+    before = await asked(shop)
+    answer = asyncio.create_task(shop.call("POST", SESSIONS, {}, idempotency_key="k"))
+    await keeping.begun.wait()
+    await asyncio.sleep(0.2)
+    assert await asked(shop) == before
+    keeping.let.set()
+    assert (await answer).status_code == 201
+
+
+async def test_a_url_is_not_handed_out_whose_visit_cannot_be_kept(
+    shop: TenantApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def add(*args: Any, **named: Any) -> bool:
+        raise asyncpg.ConnectionDoesNotExistError
+
+    await shop.call("POST", SESSIONS, {})  # the key is known
+    monkeypatch.setattr(visits, "add", add)
+    reply = await shop.call("POST", SESSIONS, {})
+    problem(reply, 503)
+    assert "url" not in reply.json()
+    assert len((await shop.get(SESSIONS))["data"]) == 1
 
 
 class Writes:

@@ -54,8 +54,7 @@ async def test_each_statement_reaches_one_partition_of_each_table(shared_databas
 
 
 OPENED = """
-select (select count(*) from portal_opening(41, 'ada', null)),
-    (select count(*) from open_portal(41, 'ada', null, '{}', 9)),
+select (select count(*) from portal_opening(41, 'ada', null, 9)),
     add_portal_visit(41, '{"id": "pvi_1", "customer_id": 1, "configuration": "main", "chosen_by": "default",
         "opened_by": "key_1", "fingerprint": "", "return_url": "https://shop.example"}', 9),
     note_portal_sessions(41, '[{"id": "pvi_1", "customer_id": 1, "session": "bps_1"}]')

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from colonnade.accounts.states import State
 from colonnade.database.tables import portal_rules as table
 from colonnade.errors import Conflict, Invalid, NotFound
 from colonnade.etags import require_match
@@ -17,7 +18,6 @@ from colonnade.portals.settings import PortalSettings
 from colonnade_tenants import values
 from colonnade_tenants.partition import TENANT, TenantSession
 from colonnade_tenants.portal.state import Traits
-from colonnade_tenants.portal.visits import Kept
 
 By = Literal["name", "rule", "default"]
 Country = Annotated[str, Meta(pattern="^[A-Z]{2}$")]
@@ -98,8 +98,7 @@ async def _check(session: TenantSession, rule: Rule, path: str) -> None:
 
 
 _PLAN = text("select exists (select from plans where tenant_id = :tenant and key = :plan)").bindparams(TENANT)
-_OPENING = "select * from portal_opening($1, $2, $3)"
-_OPEN = "select * from open_portal($1, $2, $3, $4, $5)"
+_OPENING = "select * from portal_opening($1, $2, $3, $4)"
 _rules = msgspec.json.Decoder(tuple[Rule, ...])
 _settings = msgspec.json.Decoder(PortalSettings)
 _metadata = msgspec.json.Decoder(dict[str, str])
@@ -112,33 +111,24 @@ class Customer(Struct, frozen=True):
     stripe_customer: str | None
 
 
-class Draft(Struct, frozen=True):
-    """A visit that can be kept as soon as its customer and configuration are known: its columns, as JSON.
-
-    *most*: the customer's visits in a minute.
-    """
-
-    given: str
-    most: int
-
-
 class Choice(Struct, frozen=True):
-    """Whose portal, and which. *kept*: what became of the draft; None where more has to be looked at first."""
+    """Whose portal, and which. *state*: the tenant's. *crowded*: the customer had all visits of a minute lately."""
 
     customer: Customer
     chosen: Chosen
-    kept: Kept | None = None
+    state: State
+    crowded: bool
 
 
-async def choose(
-    pool: asyncpg.Pool, tenant_id: int, reference: str, name: str | None, draft: Draft | None = None
-) -> Choice:
+async def choose(pool: asyncpg.Pool, tenant_id: int, reference: str, name: str | None, *, most: int) -> Choice:
     """The customer, and the configuration named *name*, else the one for that customer. Raises `NotFound`, `Conflict`.
 
     A rule whose configuration is gone or inactive is passed over: the portal opens all the same. One round trip, and
-    one more for each rule that fits.
+    one more for each rule that fits. *most*: a customer's visits in a minute.
     """
-    row = await _opening(pool, tenant_id, reference, name, draft)
+    # PostgreSQL would refuse some unprintable characters, and neither a reference nor a name has any.
+    known = name if name is None or name.isprintable() else ""
+    row = await pool.fetchrow(_OPENING, tenant_id, reference, known, most) if reference.isprintable() else None
     if row is None:
         raise NotFound("There is no customer with this reference.", "reference")
     customer = Customer(row["customer_id"], row["stripe_customer"])
@@ -146,28 +136,16 @@ async def choose(
         traits = Traits(_metadata.decode(row["metadata"]), row["country"], row["plans"])
         for rule in _rules.decode(row["rules"]):
             if rule.fits(traits):
-                found = await pool.fetchrow(_OPENING, tenant_id, reference, rule.configuration)
+                found = await pool.fetchrow(_OPENING, tenant_id, reference, rule.configuration, most)
                 if found is not None and found["active"]:
-                    return Choice(customer, _chosen(found, "rule", rule))
+                    return Choice(customer, _chosen(found, "rule", rule), State(found["state"]), found["crowded"])
     if row["configuration"] is None:
         missing = "This tenant has no portal configuration yet."
         raise NotFound(missing if name is None else f"There is no portal configuration {name!r}.", "configuration")
     if not row["active"]:
         raise Conflict(f"The portal configuration {row['configuration']!r} is deactivated.", "configuration")
-    kept = None if draft is None or row["added"] is None else Kept(row["added"], row["state"])
-    return Choice(customer, _chosen(row, "default" if name is None else "name"), kept)
-
-
-async def _opening(
-    pool: asyncpg.Pool, tenant_id: int, reference: str, name: str | None, draft: Draft | None
-) -> asyncpg.Record | None:
-    # PostgreSQL would refuse some unprintable characters, and neither has any.
-    if not reference.isprintable():
-        return None
-    known = name if name is None or name.isprintable() else ""
-    if draft is None:
-        return await pool.fetchrow(_OPENING, tenant_id, reference, known)
-    return await pool.fetchrow(_OPEN, tenant_id, reference, known, draft.given, draft.most)
+    chosen = _chosen(row, "default" if name is None else "name")
+    return Choice(customer, chosen, State(row["state"]), row["crowded"])
 
 
 def _chosen(row: Any, by: By, rule: Rule | None = None) -> Chosen:

@@ -12,7 +12,6 @@ from colonnade.access import audit, portal_tokens
 from colonnade.access.actors import Tell, Told
 from colonnade.access.guard import Principal, Tenant
 from colonnade.access.scopes import ALLOWED, Scope, allow
-from colonnade.accounts.states import check_open
 from colonnade.errors import Invalid
 from colonnade.etags import IfMatch, tagged
 from colonnade.portals import activity, choosing, judging
@@ -103,7 +102,6 @@ async def preview_portal_session(
     services: NamedDependency[Services],
     current: NamedDependency[Tenant],
 ) -> Preview:
-    check_open(current)
     choice, _ = await chosen_for(services, current, reference, data)
     return await judging.preview(services, current, choice.customer, choice.chosen, data.flow)
 

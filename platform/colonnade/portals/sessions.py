@@ -4,15 +4,15 @@ A session's URL lets whoever has it in: it is answered once, and neither stored 
 """
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from colonnade import secret_keys
 from colonnade.access.guard import Tenant
-from colonnade.accounts.states import State, check_open
 from colonnade.errors import Conflict, NotFound, StripeRefused, TooMany
 from colonnade.portals import activity, visiting
 from colonnade.portals.choosing import Rule
@@ -26,7 +26,9 @@ from colonnade.services import Services
 from colonnade.stripe_api.calls import Priority
 from colonnade.stripe_api.charges import client_for, portal_params
 from colonnade_tenants.portal import visits
-from colonnade_tenants.portal.visits import Kept, Made, Visit
+from colonnade_tenants.portal.visits import Made, Visit
+
+T = TypeVar("T")
 
 UNUSED_FOR = timedelta(minutes=5)
 """How long an unopened session lasts. Stripe publishes no figure; this is what users of it report."""
@@ -62,24 +64,18 @@ async def open_session(
     Raises `Closed`, `Invalid`, `NotFound`, `DeadEnd`, `TooMany`, `Conflict`, `Unauthenticated`, `StripeRefused`,
     `StripeUnavailable`.
     """
-    clock = asyncio.get_running_loop().time
-    visit, most = visiting.visit_id(tenant, opener.once), services.settings.portal_sessions_per_minute
-    open_at = clock()
-    draft = visiting.draft(tenant, visit, wanted, opener, most)
-    opening = await prepare(services, tenant, reference, wanted, draft)
-    kept = opening.kept
-    if kept is None:
-        open_at = clock()
-        whole = visiting.visit_of(visit, opening, opener)
-        kept = await visits.add(services.database.app_pool, tenant.id, whole, most=most)
-    if kept.added:
-        _check_open(tenant, kept)
+    open_at = asyncio.get_running_loop().time()
+    opening = await prepare(services, tenant, reference, wanted)
+    visit = visiting.visit_of(tenant, opening, opener)
+    keeping = _keep(services, tenant, visit)
+    if opener.once is None and not opening.crowded:  # no repetition, nor one too many
+        reply, opening = await _meanwhile(keeping, _asked(services, tenant, opening, visit.id, open_at))
     else:
-        visit = await _repeated(services, tenant, visiting.visit_of(visit, opening, opener), kept)
-    reply, opening = await _asked(services, tenant, opening, visit, open_at)
-    await _note(services, tenant, opener, Made(visit, opening.customer.id, reply["id"], opening.code))
+        visit = await keeping
+        reply, opening = await _asked(services, tenant, opening, visit.id, open_at)
+    await _note(services, tenant, opener, Made(visit.id, opening.customer.id, reply["id"], opening.code))
     return PortalSession(
-        id=visit,
+        id=visit.id,
         url=reply["url"],
         configuration=opening.chosen.name,
         chosen_by=ChosenBy(opening.chosen.by, opening.chosen.rule),
@@ -88,23 +84,34 @@ async def open_session(
     )
 
 
-def _check_open(tenant: Tenant, kept: Kept) -> None:
-    """What was known of the tenant may be a second old. Raises `Closed`."""
-    check_open(msgspec.structs.replace(tenant, state=State(kept.state)))
+async def _keep(services: Services, tenant: Tenant, visit: Visit) -> Visit:
+    """Keep *visit*; the one that was there already in place of it, else itself.
 
-
-async def _repeated(services: Services, tenant: Tenant, visit: Visit, kept: Kept) -> str:
-    """The id of the visit that was there already in place of *visit*.
-
-    Raises `Closed`, `Conflict`, `TooMany`, `Unauthenticated`.
+    Raises `Conflict`, `TooMany`, `Unauthenticated`.
     """
+    pool, most = services.database.app_pool, services.settings.portal_sessions_per_minute
+    if await visits.add(pool, tenant.id, visit, most=most):
+        return visit
     try:
-        known = await visits.known(services.database.app_pool, tenant.id, visit)
+        known = await visits.known(pool, tenant.id, visit)
     except visits.TooMany as error:
         raise TooMany(str(error), retry_after=60) from error
-    _check_open(tenant, kept)
     visiting.check_repeated(known, visit)
-    return known.id
+    return known
+
+
+async def _meanwhile(keeping: Awaitable[Visit], asking: Awaitable[T]) -> T:
+    """What *asking* comes to, once *keeping* is done as well: before, nobody may have a URL."""
+
+    async def then() -> None:
+        await asyncio.sleep(0)  # the request to Stripe is written first
+        await keeping
+
+    task = asyncio.create_task(then())
+    try:
+        return await asking
+    finally:
+        await task
 
 
 async def _note(services: Services, tenant: Tenant, opener: Opener, made: Made) -> None:

@@ -1,4 +1,4 @@
-"""The row of a portal session: who opens it, what is kept before Stripe is asked, and what a repeated request finds."""
+"""The row of a portal session: who opens it, what is kept of it at first, and what a repeated request finds."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -7,14 +7,11 @@ import msgspec
 from msgspec import Struct
 
 from colonnade.access.guard import Tenant
-from colonnade.errors import Conflict, Invalid, Unauthenticated
-from colonnade.portals.choosing import Draft
+from colonnade.errors import Conflict, Unauthenticated
 from colonnade.portals.openings import Opening
 from colonnade.portals.preflight import flow_type
-from colonnade.portals.requests import SessionRequest, redirect_of
-from colonnade.web import allowed_url
+from colonnade.portals.requests import redirect_of
 from colonnade_tenants.ids import new_id
-from colonnade_tenants.partition import as_json, bytea
 from colonnade_tenants.portal.visits import Visit
 
 DOUBLE_CLICK = timedelta(seconds=10)
@@ -34,7 +31,7 @@ class Opener(Struct, frozen=True):
     browser: bytes | None = None
 
 
-def visit_id(tenant: Tenant, once: str | None) -> str:
+def _id(tenant: Tenant, once: str | None) -> str:
     """Who guesses an id gains nothing: the link back is signed. So it is the same under every secret key."""
     if once is None:
         return new_id("pvi")
@@ -42,37 +39,12 @@ def visit_id(tenant: Tenant, once: str | None) -> str:
     return f"pvi_{hashlib.sha256(said.encode()).hexdigest()[:26]}"
 
 
-def draft(tenant: Tenant, visit: str, wanted: SessionRequest, opener: Opener, most: int) -> Draft | None:
-    """The visit, but for what depends on its customer and configuration; None where more has to be looked at first.
-
-    What is refused of it is refused in its turn: first the customer has to be there.
-    """
-    if wanted.flow is not None or wanted.after_expiration is not None:
-        return None
-    try:
-        back = wanted.return_url and allowed_url(wanted.return_url, tenant.return_origins, "return_url")
-    except Invalid:
-        return None
-    given = {
-        "id": visit,
-        "locale": wanted.locale,
-        "opened_by": opener.by,
-        "origin": opener.origin,
-        "token": opener.token,
-        "browser": bytea(opener.browser),
-        "return_url": back,
-        "origins": tenant.return_origins,
-        "wanted": _said(wanted).decode(),
-    }
-    return Draft(as_json(given), most)
-
-
-def visit_of(visit: str, opening: Opening, opener: Opener) -> Visit:
-    """The whole of it."""
+def visit_of(tenant: Tenant, opening: Opening, opener: Opener) -> Visit:
+    """The visit that is to be kept."""
     flow, chosen = opening.wanted.flow, opening.chosen
-    said = b"[%d,%s]" % (opening.customer.id, _said(opening.wanted))
+    said = b"[%d,%s]" % (opening.customer.id, msgspec.json.encode(opening.wanted, order="sorted"))
     return Visit(
-        id=visit,
+        id=_id(tenant, opener.once),
         customer_id=opening.customer.id,
         configuration=chosen.name,
         chosen_by=chosen.by,
@@ -103,7 +75,3 @@ def check_repeated(known: Visit, visit: Visit) -> None:
     age = datetime.now(UTC) - (known.created_at or datetime.min.replace(tzinfo=UTC))
     if known.browser != visit.browser or (known.session is not None and age > DOUBLE_CLICK):
         raise Unauthenticated("This link was used already; go back and open it again.", "token")
-
-
-def _said(wanted: SessionRequest) -> bytes:
-    return msgspec.json.encode(wanted, order="sorted")

@@ -1,4 +1,4 @@
-"""The rows of visits. Each is made before Stripe is asked for its session, so that a token or key opens one alone."""
+"""The rows of visits. Each is made before anybody has its session's URL."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,13 +16,6 @@ from colonnade_tenants.portal.tables import portal_visits
 
 class TooMany(Exception):
     """The customer had enough visits for now."""
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """Whether a visit was *added*: else it was there already, or is one too many. *state*: the tenant's."""
-
-    added: bool
-    state: str
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -90,7 +83,7 @@ WAITING = timedelta(seconds=30)
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 # Each is a transaction of its own: the tenant is set by the function, as for checks.
-_ADD = "select added, state from add_portal_visit($1, $2, $3)"
+_ADD = "select added from add_portal_visit($1, $2, $3)"
 _NOTE = "select note_portal_sessions($1, $2)"
 _GET = Statement(select(*_COLUMNS).where(*_MINE))
 _OF_TOKEN = Statement(select(*_COLUMNS).where(_OWN, _table.token == bindparam("token")))
@@ -143,14 +136,14 @@ _OLD = (
 _FORGET = Statement(delete(portal_visits).where(_OWN, _table.id == any_(func.array(_OLD.scalar_subquery()))))
 
 
-async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> Kept:
+async def add(pool: asyncpg.Pool, tenant_id: int, visit: Visit, *, most: int) -> bool:
     """Keep a new visit, with what is known of the customer: call before anybody has a URL.
 
-    It is not added where it is there already under its id or token, nor after *most* in a minute.
+    Whether it was added: not where it is there already under its id or token, nor after *most* in a minute.
     """
     given = {name: getattr(visit, name) for name in _GIVEN}
     given |= {"browser": bytea(visit.browser), "fingerprint": bytea(visit.fingerprint)}
-    return Kept(*await pool.fetchrow(_ADD, tenant_id, as_json(given), most))
+    return bool(await pool.fetchval(_ADD, tenant_id, as_json(given), most))
 
 
 async def known(pool: asyncpg.Pool, tenant_id: int, visit: Visit) -> Visit:
