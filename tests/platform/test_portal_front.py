@@ -1,5 +1,6 @@
 """Sessions that are opened before the application's routing are those that its route opens."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -77,6 +78,20 @@ async def test_an_answer_is_the_routes(shop: TenantApi, spy: Spy, path: str, bod
     assert before.status_code == status
     assert shown(before) == shown(behind)
     assert before.headers["request-id"] != behind.headers["request-id"]
+
+
+@pytest.mark.parametrize("fact", ["suspended_at", "archived_at", "disconnected_at"])
+async def test_a_closed_tenants_answer_is_the_routes(shop: TenantApi, spy: Spy, fact: str) -> None:
+    await shop.api.sql(f"update tenants set {fact} = now() where public_id = $1", shop.id)
+    code = fact.removesuffix("_at")
+    async with asyncio.timeout(5):
+        while (await shop.call("POST", f"{SESSIONS}?by=route", {})).json().get("code") != code:
+            await asyncio.sleep(0.05)  # until the key is looked up anew
+    spy.opened["front"] = 0
+    before = await shop.call("POST", SESSIONS, {})
+    assert spy.opened["front"] == 1
+    assert shown(before) == shown(await shop.call("POST", f"{SESSIONS}?by=route", {}))
+    problem(before, 409)
 
 
 WRONG_BODIES = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -344,3 +345,17 @@ async def test_buckets_of_accounts_that_are_idle_are_forgotten(
         await gate.enter(Call(method="get", path="/v1/events", account=f"acct_{number}"))
         await asyncio.sleep(0)
     assert len(gate._buckets) < 300
+
+
+async def test_nobody_overtakes_who_waits_though_a_token_is_there_first(sandbox: Sandbox) -> None:
+    gate = budget.Budget(Limits(Settings(stripe_api_key=sandbox.key, base_url="http://h"), "web"))
+    call = Call(method="post", path="/v1/customers")
+    first = asyncio.create_task(gate.enter(call))
+    await asyncio.sleep(0)
+    while first.done():
+        first = asyncio.create_task(gate.enter(call))
+        await asyncio.sleep(0)
+    time.sleep(0.1)  # noqa: ASYNC251 - before the budget's own timer can run
+    await gate.enter(call)
+    await asyncio.sleep(0)
+    assert first.done()
