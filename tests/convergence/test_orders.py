@@ -56,7 +56,7 @@ async def test_every_order_of_four_events_ends_in_the_true_state(tenants: Crowd,
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # 4,320 events each
-@pytest.mark.parametrize(("arriving", "name"), zip(cycle([one_by_one, at_once]), SIX, strict=False))
+@pytest.mark.parametrize(("arriving", "name"), list(zip(cycle([one_by_one, at_once]), SIX, strict=False)))
 async def test_every_order_of_six_events_ends_in_the_true_state(tenants: Crowd, name: str, arriving: Arriving) -> None:
     await check(tenants, SIX[name], arriving)
 

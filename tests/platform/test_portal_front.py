@@ -91,7 +91,7 @@ async def test_a_closed_tenants_answer_is_the_routes(shop: TenantApi, spy: Spy, 
     before = await shop.call("POST", SESSIONS, {})
     assert spy.opened["front"] == 1
     assert shown(before) == shown(await shop.call("POST", f"{SESSIONS}?by=route", {}))
-    problem(before, 409)
+    problem(before, 409, "tenant")
 
 
 WRONG_BODIES = {
