@@ -19,12 +19,14 @@ from colonnade_tenants.times import RULE, require_moment
 R = TypeVar("R")
 T = TypeVar("T")
 
+LONGEST_KEY = 200
+"""Characters of an Idempotency-Key."""
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
         min_length=1,
-        max_length=200,
+        max_length=LONGEST_KEY,
         description="Repeating a request with the same key does it once.",
     ),
 ]

@@ -1,7 +1,7 @@
 """Every order in which the events of a history can arrive ends in the one true state."""
 
 from collections.abc import Callable
-from itertools import cycle, permutations
+from itertools import permutations
 
 import pytest
 
@@ -56,7 +56,9 @@ async def test_every_order_of_four_events_ends_in_the_true_state(tenants: Crowd,
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # 4,320 events each
-@pytest.mark.parametrize(("arriving", "name"), list(zip(cycle([one_by_one, at_once]), SIX, strict=False)))
+@pytest.mark.parametrize(
+    ("arriving", "name"), [*((one_by_one, name) for name in SIX), *((at_once, name) for name in list(SIX)[1::2])]
+)
 async def test_every_order_of_six_events_ends_in_the_true_state(tenants: Crowd, name: str, arriving: Arriving) -> None:
     await check(tenants, SIX[name], arriving)
 

@@ -132,13 +132,21 @@ async def _caller(connection: ASGIConnection[Any, Any, Any, Any], gate: Gate, *,
         raise
 
 
-def remembered(gate: Gate, headers: Mapping[bytes, bytes], public_id: str) -> Caller | None:
-    """Who comes with *headers* for a tenant, if it is known from just before: for what is answered before the guard."""
+def remembered(
+    gate: Gate, headers: Mapping[bytes, bytes], public_id: str, enough: frozenset[str]
+) -> tuple[Principal, Tenant] | None:
+    """Who comes with *headers* for which tenant: for what is answered before the guard.
+
+    None: it is not known from just before, or has nothing of what is *enough*.
+    """
     try:
         key = bearer(headers.get(b"authorization", b"").decode("latin-1"))
     except Unauthenticated:
         return None
-    return gate.known.get(digest(key), public_id)
+    caller: Caller | None = gate.known.get(digest(key), public_id)
+    if caller is None or caller.tenant is None or not may(caller.grants, enough):
+        return None
+    return caller.principal, caller.tenant
 
 
 async def _by_key(services: Services, known: KnownKeys[Any], key: bytes, public_id: str | None) -> Caller:

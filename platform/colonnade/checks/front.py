@@ -11,7 +11,6 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from colonnade.access.gate import Gate
 from colonnade.access.guard import remembered
-from colonnade.access.scopes import may
 from colonnade.checks.checks import Checks
 from colonnade.checks.reply import Reply, reply
 from colonnade.checks.routes import ENOUGH
@@ -43,17 +42,18 @@ class ChecksFront:
         found = _PATH.fullmatch(scope["path"])
         if found is None or scope["query_string"] or scope["method"] != "GET":
             return None
-        tenant, reference, feature = found.groups()
+        public_id, reference, feature = found.groups()
         headers = dict(scope["headers"])
-        caller = remembered(self._gate, headers, tenant)
-        if caller is None or caller.tenant is None or not may(caller.grants, ENOUGH):
+        caller = remembered(self._gate, headers, public_id, ENOUGH)
+        if caller is None:
             return None
-        known = self._checks.remembered(caller.tenant.id, reference)
+        principal, tenant = caller
+        known = self._checks.remembered(tenant.id, reference)
         if known is None:
             return None
         answer = reply(self._checks, known, feature, headers.get(b"if-none-match", b"").decode("latin-1"))
         if answer is not None:
-            if self._gate.spend(scope["state"], caller.principal, check=True) is not None:
+            if self._gate.spend(scope["state"], principal, check=True) is not None:
                 return None  # too many: the guard says so
             scope["path_template"] = SINGLE if feature else LIST  # what the request is counted under
         return answer

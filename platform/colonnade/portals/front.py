@@ -14,8 +14,7 @@ from litestar.exceptions import ClientException
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from colonnade.access.gate import Gate
-from colonnade.access.guard import Caller, Tenant, remembered
-from colonnade.access.scopes import may
+from colonnade.access.guard import Principal, Tenant, remembered
 from colonnade.conventions.strict import decoded
 from colonnade.errors import Invalid
 from colonnade.portals.requests import SessionRequest
@@ -23,17 +22,17 @@ from colonnade.portals.session_routes import ENOUGH
 from colonnade.portals.sessions import open_session
 from colonnade.portals.visiting import Opener
 from colonnade.problems import problem_of
+from colonnade.web import LONGEST_KEY
 
 ROUTE = "/v1/tenants/{tenant}/customers/{reference}/portal-sessions"
 _PATH = re.compile(r"/v1/tenants/([^/]+)/customers/([^/]+)/portal-sessions", re.DOTALL)
 _ONCE = b"idempotency-key"
-_LONGEST_KEY = 200
 
 
 class _Asked(msgspec.Struct, frozen=True):
     """A request for a session, but for its body."""
 
-    caller: Caller
+    principal: Principal
     tenant: Tenant
     reference: str
     once: str | None
@@ -51,7 +50,7 @@ class SessionsFront:
             return
         message: Any = await receive()
         wanted = _wanted(message)
-        if wanted is None or self._gate.spend(scope["state"], asked.caller.principal, check=False) is not None:
+        if wanted is None or self._gate.spend(scope["state"], asked.principal, check=False) is not None:
             await self._app(scope, _again(message, receive), send)
             return
         scope["path_template"] = ROUTE  # what the request is counted under
@@ -63,15 +62,15 @@ class SessionsFront:
         found = _PATH.fullmatch(scope["path"])
         if found is None:
             return None
-        tenant, reference = found.groups()
+        public_id, reference = found.groups()
         headers = dict(scope["headers"])
-        caller = remembered(self._gate, headers, tenant)
-        if caller is None or caller.tenant is None or not may(caller.grants, ENOUGH):
+        caller = remembered(self._gate, headers, public_id, ENOUGH)
+        if caller is None:
             return None
         once = headers[_ONCE].decode("latin-1") if _ONCE in headers else None
-        if headers.get(b"content-type") != b"application/json" or not (once is None or 1 <= len(once) <= _LONGEST_KEY):
+        if headers.get(b"content-type") != b"application/json" or not (once is None or 1 <= len(once) <= LONGEST_KEY):
             return None
-        return _Asked(caller, caller.tenant, reference, once)
+        return _Asked(*caller, reference, once)
 
 
 def _wanted(message: Any) -> SessionRequest | None:
@@ -96,7 +95,7 @@ def _again(message: Any, receive: Receive) -> Receive:
 
 
 async def _answer(asked: _Asked, wanted: SessionRequest, scope: HTTPScope, receive: Receive, send: Send) -> None:
-    opener = Opener(asked.caller.principal.id, once=asked.once)
+    opener = Opener(asked.principal.id, once=asked.once)
     services = scope["litestar_app"].state["services"]
     try:
         session = await open_session(services, asked.tenant, asked.reference, wanted, opener)
